@@ -1,0 +1,3 @@
+//! Hardware vocabulary of AArch64.
+
+#![no_std]

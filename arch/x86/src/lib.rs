@@ -1,0 +1,3 @@
+//! Hardware vocabulary of x86_64.
+
+#![no_std]

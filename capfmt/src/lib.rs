@@ -1,0 +1,4 @@
+//! The format that survives kernels.
+
+#![no_std]
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! Kernel logic true on every ISA.
+
+#![no_std]
+#![forbid(unsafe_code)]
