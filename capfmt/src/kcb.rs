@@ -167,6 +167,8 @@ layout! {
 }
 
 impl Kcb {
+    /// Offset of `state`, which is changed by compare-exchange only.
+    pub const STATE_OFFSET: u64 = 0x028;
     /// Bit of `current_dcb`: it is in a system call, which is lost if the kernel dies now.
     pub const IN_SYSCALL: u64 = 1;
     /// Bit of `current_dcb`: the effects of its last system call may not have been carried out.
