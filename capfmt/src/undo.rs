@@ -124,6 +124,19 @@ impl<'a, M: PhysMap> Transaction<'a, M> {
         self.mem.zero(at, len);
     }
 
+    /// The word that stood at `at` when the transaction began.
+    #[must_use]
+    pub fn committed(&self, at: PhysAddr) -> u64 {
+        committed(self.mem, self.kcb, at)
+    }
+
+    /// Stores `value` unless it stands there already.
+    pub fn update(&mut self, at: PhysAddr, value: u64) {
+        if self.load(at) != value {
+            self.store(at, value);
+        }
+    }
+
     /// The map below, for reading what only it knows.
     #[must_use]
     pub fn inner(&self) -> &M {
@@ -192,6 +205,18 @@ pub fn check(mem: &impl PhysMap, kcb: Kcb) -> Result<(), UndoError> {
         }
     }
     Ok(())
+}
+
+/// The word at `at` as it will be after a rollback of the open transaction, if there is one.
+///
+/// Takes time in proportion to the log. The log must have passed [`check`].
+#[must_use]
+pub fn committed(mem: &impl PhysMap, kcb: Kcb, at: PhysAddr) -> u64 {
+    let len = kcb.undo_len(mem);
+    let oldest = (0..len)
+        .map(|i| kcb.0.add(WORDS + 16 * i))
+        .find(|entry| mem.load(*entry) == at.0);
+    oldest.map_or_else(|| mem.load(at), |entry| mem.load(entry.add(8)))
 }
 
 /// Takes back what an open transaction stored; returns the number of stores (0 = none was open).
