@@ -38,6 +38,8 @@ pub struct World<P: Policy> {
     pub os: Osnode<P>,
     pub last: Resume,
     pub effects: Vec<Effect>,
+    /// By the low 16 bits of r0: system calls that answered 0, and others.
+    pub answers: std::collections::BTreeMap<u16, (u64, u64)>,
 }
 
 /// The slot at `addr` in the first process's CSpace (the first two CNodes in its root, and the root).
@@ -186,6 +188,7 @@ impl<P: Policy> World<P> {
             os,
             last,
             effects,
+            answers: Default::default(),
         }
     }
 
@@ -227,7 +230,18 @@ impl<P: Policy> World<P> {
         for (r, v) in TestMachine::SYSCALL_REGS.into_iter().zip(regs) {
             self.m.store(area.add(r), v);
         }
-        self.event(Event::Syscall)
+        let last = self.event(Event::Syscall);
+        let code = if regs[0] as u8 == 0 {
+            regs[0] as u16
+        } else {
+            regs[0] as u16 & 0xff
+        };
+        let (done, refused) = self.answers.entry(code).or_default();
+        match self.m.load(area) {
+            0 => *done += 1,
+            _ => *refused += 1,
+        }
+        last
     }
 
     /// A system call that returns at once: its registers afterwards.
