@@ -6,7 +6,7 @@ use kernel::{Event, FaultAccess, Next, Policy};
 use model::Rng;
 
 use super::random;
-use super::world::{NOTIFICATION, World};
+use super::world::{NOTIFICATION, World, live_area};
 
 const PROCESSES: u32 = 4;
 pub const BYTES: u64 = 0x20_0000;
@@ -115,40 +115,41 @@ fn known<P: Policy>(w: &World<P>) -> random::Known {
     random::Known(all)
 }
 
+/// Lets user code write anything into its frame now and then.
+pub fn prepare<P: Policy>(w: &mut World<P>, r: &mut Rng) {
+    if let Next::Run { page, .. } = w.last.next
+        && r.one_in(40)
+    {
+        let at = 8 * r.below(disp::FRAME_BYTES / 8);
+        w.m.store(page.add(at), r.word());
+    }
+}
+
+/// Chooses what enters the kernel next; the registers of a system call are in place then.
+pub fn random_event<P: Policy>(w: &mut World<P>, r: &mut Rng) -> Event {
+    match w.last.next {
+        Next::Run { page, .. } if !r.one_in(8) => {
+            let regs = random::syscall(r, &known(w), now_ns(w));
+            let area = live_area(&w.m, page);
+            w.set_regs(area, regs);
+            Event::Syscall
+        }
+        Next::Idle if w.last.deadline.is_some() => {
+            w.pass_time();
+            Event::Timer
+        }
+        _ => event(w, r),
+    }
+}
+
 /// One random entry. `false`: nobody will ever run again.
 pub fn random_step<P: Policy>(w: &mut World<P>, r: &mut Rng) -> bool {
-    match w.last.next {
-        Next::Run { area, page, .. } => {
-            // User code may write anything into its frame.
-            if r.one_in(40) {
-                let at = 8 * r.below(disp::FRAME_BYTES / 8);
-                w.m.store(page.add(at), r.word());
-            }
-            if r.one_in(8) {
-                let e = event(w, r);
-                w.event(e);
-            } else {
-                let known = known(w);
-                let regs = random::syscall(r, &known, now_ns(w));
-                let area = if w.m.load(page.add(disp::DISABLED)) == 0 {
-                    page.add(disp::ENABLED_AREA)
-                } else {
-                    let _ = area;
-                    page.add(disp::DISABLED_AREA)
-                };
-                w.enter_at(area, regs);
-            }
-            true
-        }
-        Next::Idle => {
-            if w.last.deadline.is_some() {
-                w.tick();
-                return true;
-            }
-            let e = event(w, r);
-            w.event(e);
-            !r.one_in(10)
-        }
-        Next::Pen => false,
+    if w.last.next == Next::Pen {
+        return false;
     }
+    prepare(w, r);
+    let asleep = w.last.next == Next::Idle && w.last.deadline.is_none();
+    let event = random_event(w, r);
+    w.event(event);
+    !(asleep && r.one_in(10))
 }

@@ -169,7 +169,7 @@ fn shuffle(r: &mut Rng, k: &Known) -> [u64; 8] {
 /// Uses objects.
 fn sensible(r: &mut Rng, k: &Known) -> [u64; 8] {
     use CapType::*;
-    let (to, way) = (k.free(r), root(r));
+    let to = k.free(r);
     let dispatcher = k.of(r, &[Dispatcher]);
     let mapped = [Frame, DevFrame, UmpEndpoint, VNode];
     match r.below(16) {

@@ -53,6 +53,14 @@ pub fn slot_at(addr: abi::CapAddr) -> Cte {
     Cte(base.add(low))
 }
 
+/// The save area that a dispatcher page names.
+pub fn live_area(m: &TestMachine, page: PhysAddr) -> PhysAddr {
+    match m.load(page.add(disp::DISABLED)) {
+        0 => page.add(disp::ENABLED_AREA),
+        _ => page.add(disp::DISABLED_AREA),
+    }
+}
+
 fn write_core(m: &mut TestMachine, at: PhysAddr, id: u64) {
     let core = Core(at);
     core.set_magic(m, Core::MAGIC);
@@ -194,8 +202,21 @@ impl<P: Policy> World<P> {
 
     /// One kernel entry.
     pub fn event(&mut self, event: Event) -> Resume {
+        let area = match (event, self.last.next) {
+            (Event::Syscall, Next::Run { page, .. }) => Some(live_area(&self.m, page)),
+            _ => None,
+        };
+        let r0 = area.map(|a| self.m.load(a));
         self.last = step(&mut self.os, &mut self.m, event);
         self.effects.extend(self.last.effects.iter());
+        if let (Some(area), Some(r0)) = (area, r0) {
+            let code = r0 as u16 & if r0 as u8 == 0 { 0xff00 } else { 0xff };
+            let (done, refused) = self.answers.entry(code).or_default();
+            match self.m.load(area) {
+                0 => *done += 1,
+                _ => *refused += 1,
+            }
+        }
         self.last
     }
 
@@ -227,21 +248,15 @@ impl<P: Policy> World<P> {
 
     /// As [`World::enter`], with the registers in this save area.
     pub fn enter_at(&mut self, area: PhysAddr, regs: [u64; 8]) -> Resume {
+        self.set_regs(area, regs);
+        self.event(Event::Syscall)
+    }
+
+    /// Writes system-call registers.
+    pub fn set_regs(&mut self, area: PhysAddr, regs: [u64; 8]) {
         for (r, v) in TestMachine::SYSCALL_REGS.into_iter().zip(regs) {
             self.m.store(area.add(r), v);
         }
-        let last = self.event(Event::Syscall);
-        let code = if regs[0] as u8 == 0 {
-            regs[0] as u16
-        } else {
-            regs[0] as u16 & 0xff
-        };
-        let (done, refused) = self.answers.entry(code).or_default();
-        match self.m.load(area) {
-            0 => *done += 1,
-            _ => *refused += 1,
-        }
-        last
     }
 
     /// A system call that returns at once: its registers afterwards.
@@ -263,13 +278,18 @@ impl<P: Policy> World<P> {
         panic!("the caller never ran again");
     }
 
-    /// Lets time pass to the next deadline, or fires the timer for nothing.
+    /// Lets time pass to the next deadline, and fires the timer.
     pub fn tick(&mut self) {
+        self.pass_time();
+        self.event(Event::Timer);
+    }
+
+    /// Lets time pass to the next deadline.
+    pub fn pass_time(&mut self) {
         if let Some(d) = self.last.deadline {
             let now = self.m.counter.get();
             self.m.counter.set(now.max(d));
         }
-        self.event(Event::Timer);
     }
 
     /// Invokes `op` on `cap` with arguments from r2 on; all registers afterwards.
