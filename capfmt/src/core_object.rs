@@ -127,7 +127,7 @@ layout! {
 
 impl Core {
     /// First word of a Core object.
-    pub const MAGIC: u64 = 0x0145_524f_434b_4e;
+    pub const MAGIC: u64 = 0x01_4552_4f43_4b4e;
     /// Offset of `target_seq`, which is written by compare-exchange.
     pub const TARGET_SEQ_OFFSET: u64 = 0x140;
     /// `flags`: the boot processor.

@@ -131,16 +131,25 @@ impl fmt::Display for OsnodeError {
         match self {
             OsnodeError::Monitor(e) => write!(f, "first process: {e}"),
             OsnodeError::OutOfMemory { needed } => {
-                write!(f, "out of memory: the OSnode needs {needed} bytes in one range")
+                write!(
+                    f,
+                    "out of memory: the OSnode needs {needed} bytes in one range"
+                )
             }
             OsnodeError::BadRange(r) => write!(
                 f,
                 "RAM at {:#x}, {:#x} bytes, is not aligned as an OSnode needs it",
                 r.base.0, r.bytes
             ),
-            OsnodeError::TooManyRanges(n) => write!(f, "{n} ranges of RAM, {MAX_RANGES} are allowed"),
+            OsnodeError::TooManyRanges(n) => {
+                write!(f, "{n} ranges of RAM, {MAX_RANGES} are allowed")
+            }
             OsnodeError::BadGiven(slot) => {
-                write!(f, "the capability for slot {:#x} cannot be put there", slot.0)
+                write!(
+                    f,
+                    "the capability for slot {:#x} cannot be put there",
+                    slot.0
+                )
             }
             OsnodeError::TooManyPeers => f.write_str("too many owners of given capabilities"),
             OsnodeError::TooLong(what) => write!(f, "the {what} is too long"),
@@ -198,8 +207,16 @@ fn check_spec(spec: &OsnodeSpec<'_>) -> Result<(), OsnodeError> {
     let texts = [
         (spec.name.len() as u64, 16, "name"),
         (spec.start_block.len() as u64, PAGE, "start block"),
-        (spec.cmdline.len() as u64, boot_info::CMDLINE_MAX, "command line"),
-        (spec.cores.len() as u64, boot_info::CORES_MAX, "list of cores"),
+        (
+            spec.cmdline.len() as u64,
+            boot_info::CMDLINE_MAX,
+            "command line",
+        ),
+        (
+            spec.cores.len() as u64,
+            boot_info::CORES_MAX,
+            "list of cores",
+        ),
     ];
     match texts.iter().find(|(len, max, _)| len > max) {
         Some((.., what)) => Err(OsnodeError::TooLong(what)),

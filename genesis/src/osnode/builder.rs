@@ -2,8 +2,8 @@
 
 use abi::{CapAddr, slots};
 use capfmt::{
-    CTE_BYTES, Cap, CapType, Cte, KCB_BYTES, Kcb, MdbFlags, MdbNode, NOTIFICATION_BYTES, PhysAddr,
-    PhysMap, mdb, schema,
+    CTE_BYTES, Cap, CapType, Cte, KCB_BYTES, Kcb, MdbNode, NOTIFICATION_BYTES, PhysAddr, PhysMap,
+    mdb, schema,
 };
 
 use super::{Given, MAX_RANGES, OsnodeError, OsnodeSpec, RamRange};
@@ -86,7 +86,11 @@ impl<'m, M: PhysMap> Builder<'m, M> {
         self.page = self.cnode();
         let (root, task, page) = (self.root, self.task, self.page);
         self.place_at(self.kcb.root(), &root);
-        for (slot, cnode) in [(0, task), (slots::FREE_CNODE, free), (slots::PAGE_CNODE, page)] {
+        for (slot, cnode) in [
+            (0, task),
+            (slots::FREE_CNODE, free),
+            (slots::PAGE_CNODE, page),
+        ] {
             self.place_at(slot_of(&root, slot), &cnode);
         }
         self.place(slots::ROOT_CNODE, &root);
@@ -100,6 +104,11 @@ impl<'m, M: PhysMap> Builder<'m, M> {
             _ => panic!("genesis fills the task and page CNodes only"),
         };
         slot_of(cnode, addr.0 & 0xff)
+    }
+
+    /// The capability that stands at an address.
+    pub fn cap(&self, addr: CapAddr) -> Cap {
+        self.slot(addr).cap(self.mem)
     }
 
     /// Places a capability of this OSnode's own.

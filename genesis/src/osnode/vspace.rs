@@ -42,15 +42,6 @@ pub(super) fn table_bytes(image: &UserImage<'_>) -> Result<u64, ImageError> {
     Ok((3 + leaf_tables(image.bytes())) * VNODE_BYTES)
 }
 
-/// Page tables from level 1 up, and the level-0 tables side by side.
-struct Space {
-    root: Cap,
-    level2: Cap,
-    level1: Cap,
-    /// First of the level-0 VNodes, which stand one after the other.
-    leaves: PhysAddr,
-}
-
 /// Makes the address space; its root VNode stands in `slots::ROOT_VNODE`.
 pub(super) fn build<T: IsaTables, M: PhysMap>(
     b: &mut Builder<'_, M>,
@@ -58,7 +49,7 @@ pub(super) fn build<T: IsaTables, M: PhysMap>(
     image: &UserImage<'_>,
     frames: &Frames,
 ) {
-    let space = make_tables::<T, M>(b, spec, image);
+    let leaves = make_tables::<T, M>(b, spec, image);
     let read = Rights::READ;
     let write = Rights(Rights::READ.0 | Rights::WRITE.0);
     let fixed = [
@@ -70,7 +61,7 @@ pub(super) fn build<T: IsaTables, M: PhysMap>(
     ];
     b.place_page(&frames.stack);
     for (frame, va, rights) in fixed {
-        map::<T, M>(b, &space, &frame, va, rights);
+        map::<T, M>(b, leaves, &frame, va, rights);
     }
     let frame = load(b, image);
     b.place_page(&frame);
@@ -83,7 +74,7 @@ pub(super) fn build<T: IsaTables, M: PhysMap>(
             size: run.bytes,
             ..frame
         };
-        map::<T, M>(b, &space, &part, vaddr::IMAGE + run.offset, Rights(rights));
+        map::<T, M>(b, leaves, &part, vaddr::IMAGE + run.offset, Rights(rights));
     }
 }
 
@@ -96,11 +87,12 @@ fn load(b: &mut Builder<'_, impl PhysMap>, image: &UserImage<'_>) -> Cap {
     Cap::region(CapType::Frame, at, image.bytes())
 }
 
+/// Makes and links all VNodes; returns the first level-0 table, the others follow it.
 fn make_tables<T: IsaTables, M: PhysMap>(
     b: &mut Builder<'_, M>,
     spec: &OsnodeSpec<'_>,
     image: &UserImage<'_>,
-) -> Space {
+) -> PhysAddr {
     let mut vnode = |level: u32| Cap {
         param: level,
         extra: T::ISA as u64,
@@ -131,17 +123,73 @@ fn make_tables<T: IsaTables, M: PhysMap>(
         let entry = T::table(spec.window_table, false);
         set_entry(b.mem, root.base, WINDOW_INDEX, entry);
     }
-    let link = |cap: &Cap| T::table(cap.base, true);
-    map_run(b, &root, index(3, FIRST), &level2, Rights::ALL, &[link(&level2)]);
-    map_run(b, &level2, index(2, FIRST), &level1, Rights::ALL, &[link(&level1)]);
+    let mut link = |upper: &Cap, index: u64, lower: &Cap| {
+        let entry = T::table(lower.base, true);
+        bind(b, upper.base, index, lower, |_| entry);
+    };
+    link(&root, index(3, FIRST), &level2);
+    link(&level2, index(2, FIRST), &level1);
     for n in 0..count {
-        let (at, leaf) = (index(1, FIRST) + n, leaf(n));
-        map_run(b, &level1, at, &leaf, Rights::ALL, &[link(&leaf)]);
+        link(&level1, index(1, FIRST) + n, &leaf(n));
     }
-    Space {
-        root,
-        level2,
-        level1,
-        leaves: first.base,
+    first.base
+}
+
+/// Maps the memory of `part` at `va`, one Mapping for each level-0 table that it touches.
+fn map<T: IsaTables, M: PhysMap>(
+    b: &mut Builder<'_, M>,
+    leaves: PhysAddr,
+    part: &Cap,
+    va: u64,
+    rights: Rights,
+) {
+    let entry_rights = EntryRights {
+        write: rights.contains(Rights::WRITE),
+        execute: rights.contains(Rights::EXECUTE),
+        user: true,
+        ..EntryRights::default()
+    };
+    let mut off = 0;
+    while off < part.size {
+        let at = va + off;
+        let bytes = (part.size - off).min(reach(1) - at % reach(1));
+        let table = leaves.add((at - FIRST) / reach(1) * VNODE_BYTES);
+        let base = part.base.add(off);
+        let piece = Cap {
+            base,
+            size: bytes,
+            rights,
+            ..*part
+        };
+        let entry = |i: u64| T::leaf(0, base.add(i * PAGE), entry_rights);
+        bind(b, table, index(0, at), &piece, entry);
+        off += bytes;
+    }
+}
+
+/// Fills entries of `table` from `first` on with what `mapped` covers, and makes the Mapping
+/// that ties them together: a VNode takes one entry, memory one for each page.
+fn bind<M: PhysMap>(
+    b: &mut Builder<'_, M>,
+    table: PhysAddr,
+    first: u64,
+    mapped: &Cap,
+    entry: impl Fn(u64) -> u64,
+) {
+    let count = match mapped.kind {
+        CapType::VNode => 1,
+        _ => mapped.size / PAGE,
+    };
+    let mapping = Cap {
+        param: count as u32,
+        extra: table.0 | first,
+        rights: mapped.rights,
+        ..Cap::region(CapType::Mapping, mapped.base, mapped.size)
+    };
+    let cte = b.place_page(&mapping);
+    let shadow = table.add(PAGE);
+    for i in 0..count {
+        set_entry(b.mem, table, first + i, entry(i));
+        set_entry(b.mem, shadow, first + i, cte.0.0);
     }
 }
