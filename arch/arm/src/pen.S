@@ -175,7 +175,7 @@ pen_open_controller:
     mov w1, #-1
     cmp x0, #2
     b.eq 2f
-    add x2, x21, #PEN_DEVICE_GICR
+    add x2, x21, #PEN_DEVICE_CORE_PART
     ldr w0, [x2, #GICR_WAKER]
     bic w0, w0, #2
     str w0, [x2, #GICR_WAKER]
@@ -205,7 +205,7 @@ pen_open_controller:
     str w1, [x2, #GIC_ICACTIVER]
     mov w0, #SGI_ALL
     str w0, [x2, #GIC_ISENABLER]
-    add x2, x21, #PEN_DEVICE_GICC
+    add x2, x21, #PEN_DEVICE_CORE_PART
     mov w0, #0xff
     str w0, [x2, #GICC_PMR]
     str wzr, [x2, #GICC_BPR]
@@ -217,7 +217,7 @@ pen_open_controller:
 // Takes what is pending until nothing is. A device interrupt that was still routed here is masked.
 pen_acknowledge:
     ldr x3, [x19, #ISA_GIC_VERSION]
-    add x4, x21, #PEN_DEVICE_GICC
+    add x4, x21, #PEN_DEVICE_CORE_PART
 1:  cmp x3, #2
     b.eq 2f
     mrs x0, S3_0_C12_C12_0          // ICC_IAR1_EL1

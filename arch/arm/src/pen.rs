@@ -6,6 +6,8 @@
 //! or EL2 with the MMU off. Offsets in the Core object are written down again
 //! here because the format lies in another room; `kernel-arm` compares them.
 
+use crate::gic;
+
 /// Bytes of the code.
 pub const BYTES: u64 = 4096;
 /// Offset in the code where kernels enter.
@@ -19,16 +21,29 @@ pub const CORE_VA: u64 = 0xffff_ffff_c000_0000;
 pub const PEN_CODE: u64 = 0x2000;
 /// Offset of the pen's writable page; its first word is the last sequence taken.
 pub const PEN_DATA: u64 = 0x3000;
-/// Offset from the Core object's virtual address of the mapped device registers.
+/// Offset from the Core object's virtual address of the mapped device registers
+/// (`genesis::CORE_DEVICES_OFFSET`): the distributor, then this core's part, then the PL011, if any.
 pub const DEVICES: u64 = 0x10_0000;
 /// Offset among the devices: distributor.
 pub const DEVICE_GICD: u64 = 0;
-/// Offset among the devices: this core's redistributor (version 3).
-pub const DEVICE_GICR: u64 = 0x1_0000;
-/// Offset among the devices: CPU interface (version 2).
-pub const DEVICE_GICC: u64 = 0x3_0000;
+/// Offset among the devices: this core's redistributor (version 3) or CPU interface (version 2).
+pub const DEVICE_CORE_PART: u64 = gic::DISTRIBUTOR_BYTES;
+
+/// Bytes of this core's part of a controller of this version.
+#[must_use]
+pub const fn core_part_bytes(gic_version: u64) -> u64 {
+    if gic_version == 2 {
+        gic::CPU_INTERFACE_BYTES
+    } else {
+        gic::REDISTRIBUTOR_BYTES
+    }
+}
+
 /// Offset among the devices: PL011 of the loader, for mirrored log output.
-pub const DEVICE_UART: u64 = 0x4_0000;
+#[must_use]
+pub const fn device_uart(gic_version: u64) -> u64 {
+    DEVICE_CORE_PART + core_part_bytes(gic_version)
+}
 
 macro_rules! fields {
     ($($(#[doc = $doc:literal])* $name:ident = $value:literal,)*) => {
@@ -66,7 +81,7 @@ pub const PARAM_GICC: u64 = 2;
 pub const PARAM_GIC_VERSION: u64 = 3;
 /// Index in `isa_param`: firmware conduit (`psci::Conduit`).
 pub const PARAM_CONDUIT: u64 = 4;
-/// Index in `isa_param`: PL011 for mirrored log output, physical, or 0.
+/// Index in `isa_param`: PL011 for mirrored log output, physical, or 0 (then it is not mapped).
 pub const PARAM_UART: u64 = 5;
 
 /// Numbers of statuses and commands (`capfmt::CoreStatus`, `CoreCommand`): off, penned, crashed; start, off.
@@ -110,8 +125,7 @@ mod code {
         PEN_DATA = super::PEN_DATA,
         PEN_DEVICES = DEVICES,
         PEN_DEVICE_GICD = DEVICE_GICD,
-        PEN_DEVICE_GICR = DEVICE_GICR,
-        PEN_DEVICE_GICC = DEVICE_GICC,
+        PEN_DEVICE_CORE_PART = DEVICE_CORE_PART,
         ISA_GIC_VERSION = field::isa_param + 8 * PARAM_GIC_VERSION,
         ISA_CONDUIT = field::isa_param + 8 * PARAM_CONDUIT,
         HOME_SEQ = field::home_seq,
