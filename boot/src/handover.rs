@@ -98,7 +98,7 @@ pub trait Board {
     fn core(&self, core: PhysAddr) -> BootCore;
     /// The pen.
     fn pen(&self) -> Pen;
-    /// Registers that kernels map, in the order that they expect.
+    /// Registers that pen and kernels see in the Core object's address space, in the order that they expect.
     fn devices(&self) -> ArrayVec<DeviceRange, 4>;
     /// Completes a Core object (what `genesis` cannot know of the ISA).
     fn finish_core(&mut self, core: PhysAddr);
@@ -205,6 +205,7 @@ fn make_core<B: Board>(board: &mut B, h: &Handover, place: &CorePlace, me: &Boot
         pen_kernel_entry: pen.kernel_entry,
         firmware: pen.firmware,
         window_table: h.window_table,
+        devices: &board.devices(),
     };
     genesis::build_core::<B::Tables>(board.map(), place.core, &params);
     board.finish_core(place.core);
@@ -233,7 +234,7 @@ fn load_kernel<B: Board>(
     let params = KernelParams {
         core: place.core,
         window_table: h.window_table,
-        devices: &board.devices(),
+        devices: &[],
     };
     let m = board.map();
     let record = genesis::load_kernel::<B::Tables>(m, place.areas, &image, &params)?;
