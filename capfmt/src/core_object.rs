@@ -56,7 +56,7 @@ layout! {
         /// NUMA node.
         node / set_node @ 0x028,
         /// Bit 0: boot processor (never sent INIT); bit 1: spin loops must pause (icount);
-        /// bit 2: x2APIC; bit 3: entered at EL2.
+        /// bit 2: x2APIC; bit 3: entered at EL2; bit 4: kernels mirror their log to the loader's console.
         flags / set_flags @ 0x030,
         /// OSnode whose boot driver may command this core now; 0 = none.
         holder / set_holder @ 0x038,
@@ -138,6 +138,10 @@ impl Core {
     pub const FLAG_X2APIC: u64 = 4;
     /// `flags`: firmware enters at EL2.
     pub const FLAG_EL2: u64 = 8;
+    /// `flags`: kernels copy their log to the loader's console, too (an aid for bringing kernels up).
+    pub const FLAG_MIRROR_LOG: u64 = 16;
+    /// Byte offset of `home_seq`, which the home kernel publishes with a release.
+    pub const HOME_SEQ_OFFSET: u64 = 0x100;
     /// Offset of the pen's code page.
     pub const PEN_CODE: u64 = 0x2000;
     /// Offset of the pen's writable page (stack, mailbox copies).
