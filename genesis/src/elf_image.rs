@@ -12,9 +12,9 @@ use elf::parse::{ParseAt, ParsingTable};
 use elf::relocation::Rela;
 use elf::segment::ProgramHeader;
 
+use crate::PAGE;
 use crate::error::{FilePart, ImageError, RelocationFault};
 use crate::isa::{elf_machine, relative_relocation};
-use crate::PAGE;
 
 /// Most loadable segments of an image.
 pub const MAX_SEGMENTS: usize = 8;
@@ -331,7 +331,10 @@ impl<'a> ElfImage<'a> {
         let bias = base.wrapping_sub(self.link_base);
         for r in self.rela() {
             let value = bias.wrapping_add_signed(r.r_addend);
-            put(r.r_offset.wrapping_sub(self.link_base), &value.to_le_bytes());
+            put(
+                r.r_offset.wrapping_sub(self.link_base),
+                &value.to_le_bytes(),
+            );
         }
     }
 }

@@ -181,7 +181,10 @@ impl fmt::Display for ImageError {
                 write!(f, "segment {index} shares a page with the one before it")
             }
             E::BadEntry { entry } => {
-                write!(f, "the entry point {entry:#x} is not in an executable segment")
+                write!(
+                    f,
+                    "the entry point {entry:#x} is not in an executable segment"
+                )
             }
             E::Dynamic(what) => write!(f, "needs a dynamic linker: it has {what}"),
             E::BadRelocation { index, why } => match why {
@@ -189,11 +192,17 @@ impl fmt::Display for ImageError {
                     write!(f, "relocation {index} is of type {k}, not RELATIVE")
                 }
                 RelocationFault::Target(at) => {
-                    write!(f, "relocation {index} hits {at:#x}, which is not writable data")
+                    write!(
+                        f,
+                        "relocation {index} hits {at:#x}, which is not writable data"
+                    )
                 }
             },
             E::TooLarge { bytes, limit } => {
-                write!(f, "too large: it needs {bytes} bytes of memory, {limit} are allowed")
+                write!(
+                    f,
+                    "too large: it needs {bytes} bytes of memory, {limit} are allowed"
+                )
             }
             E::NoNote(what) => write!(f, "not a kernel: it has no {what} note of Nekton"),
             E::NoteIsa { isa } => {
@@ -203,7 +212,11 @@ impl fmt::Display for ImageError {
                 f,
                 "its note asks for load address {base:#x}, which is not 2-MiB aligned in the image slot"
             ),
-            E::Format { kcb, oldest, newest } => write!(
+            E::Format {
+                kcb,
+                oldest,
+                newest,
+            } => write!(
                 f,
                 "unknown format: it reads KCB formats {oldest} to {newest}, the KCB has format {kcb}"
             ),

@@ -4,10 +4,10 @@ use core::fmt;
 
 use capfmt::{PhysAddr, PhysMap};
 
+use crate::PAGE;
 use crate::isa::{EntryRights, IsaTables};
 use crate::osnode::RamRange;
 use crate::tables::{entry, index, reach, set_entry, table_of};
-use crate::PAGE;
 
 /// Bytes that the window reaches: one root entry.
 const WINDOW_BYTES: u64 = reach(3);
