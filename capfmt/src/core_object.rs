@@ -141,6 +141,8 @@ impl Core {
     pub const FLAG_EL2: u64 = 8;
     /// `flags`: kernels copy their log to the early console as well (a debugging aid).
     pub const FLAG_MIRROR_LOG: u64 = 16;
+    /// Byte offset of `home_seq`, which the home kernel publishes with a release.
+    pub const HOME_SEQ_OFFSET: u64 = 0x100;
     /// Offset of the pen's code page.
     pub const PEN_CODE: u64 = 0x2000;
     /// Offset of the pen's writable page (stack, mailbox copies).
