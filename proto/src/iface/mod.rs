@@ -1,0 +1,13 @@
+//! The interfaces, one file each. Numbers are never reused:
+//! 0 transport, 1 memory, 2 spawn, 3 names, 4 console, 5 process, 6 monitor, 7 files, 8 cores, 10 accept.
+//! Operations below 0x8000 are requests, from 0x8000 on replies and notices.
+
+pub mod console;
+pub mod cores;
+pub mod files;
+pub mod memory;
+pub mod monitor;
+pub mod names;
+pub mod process;
+pub mod spawn;
+pub mod transport;
