@@ -98,4 +98,8 @@ ops! {
     KcbInfo = 112,
     /// Id/Domain: made from Kernel: r2 = type (Id or Domain), r3 = destination slot.
     IdCreate = 120,
+    /// Kernel (needs `GRANT`): r2 (a Frame or UmpEndpoint) is about to be copied to another OSnode: all its copies here say so.
+    RemoteExport = 121,
+    /// Kernel (needs `GRANT`): a copy of another OSnode's object. r2 = type (Frame, UmpEndpoint, Notify) | rights << 8 | param << 32, r3 = base, r4 = size, r5 = extra, r6 = owner OSnode id, r7 = destination slot. Marked remote: retype, revoke, deletion of the last local copy answer `SharedRemote`.
+    RemoteImport = 122,
 }
