@@ -1,9 +1,9 @@
-//! The shell's language and line editor.
+//! The shell's language.
 //!
-//! Pure parts: the command language ([`parse`], [`Script`], [`Runner`]), the
-//! editor of one input line ([`Editor`]), machine-readable records ([`Record`]),
-//! and reading a command's arguments ([`Args`]). Not here: what the commands do
-//! (`main.rs` and its rooms).
+//! Pure parts: the command language ([`parse`], [`Script`], [`Runner`]),
+//! machine-readable records ([`Record`]), and reading a command's arguments
+//! ([`Args`]). Not here: what the commands do (`main.rs` and its rooms), and the
+//! editing of a line (the console).
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -11,12 +11,10 @@
 extern crate alloc;
 
 mod args;
-mod editor;
 mod language;
 mod record;
 
 pub use args::{ArgError, Args, parse_core_list};
-pub use editor::{Editor, Feedback};
 pub use language::{Item, ParseError, Runner, Script, parse};
 pub use record::Record;
 

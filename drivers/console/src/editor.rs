@@ -62,6 +62,12 @@ impl Editor {
         }
     }
 
+    /// Shows another prompt from the next line on.
+    pub fn set_prompt(&mut self, prompt: &str) {
+        self.prompt.clear();
+        self.prompt.push_str(prompt);
+    }
+
     /// Begins a line: shows the prompt.
     pub fn start(&mut self, out: &mut String) {
         self.line.clear();
