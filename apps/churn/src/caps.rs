@@ -200,19 +200,28 @@ impl CapModel {
                 from: from.max(1),
                 to,
             },
-            7..=11 => {
-                let bytes = self.view(from).map_or(UNIT, |v| v.bytes);
-                let piece = UNIT << random.below(3);
-                CapOp::Retype {
-                    from,
-                    to,
-                    frame: random.below(2) == 0,
-                    offset: random.below(bytes / piece + 1) * piece,
-                    bytes: piece,
-                }
-            }
+            7..=11 => self.choose_retype(from, to, random),
             12..=14 => CapOp::Delete { at: from.max(1) },
             _ => CapOp::Revoke { at: from },
+        }
+    }
+
+    /// A retype, never of the whole source to its own kind: that would be a copy.
+    fn choose_retype(&self, from: usize, to: usize, random: &mut Random) -> CapOp {
+        let v = self.view(from);
+        let bytes = v.map_or(UNIT, |v| v.bytes);
+        let piece = UNIT << random.below(3);
+        let is_copy = |frame| v.is_some_and(|v| v.frame == frame && piece >= v.bytes);
+        let frame = random.below(2) == 0;
+        if is_copy(frame) {
+            return CapOp::Revoke { at: from };
+        }
+        CapOp::Retype {
+            from,
+            to,
+            frame,
+            offset: random.below(bytes / piece + 1) * piece,
+            bytes: piece,
         }
     }
 
@@ -280,7 +289,8 @@ impl CapModel {
             return false;
         };
         let end = offset + bytes;
-        if source.frame || end > source.bytes || bytes == 0 {
+        let same = source.frame == frame;
+        if source.frame && !frame || end > source.bytes || bytes == 0 {
             return false;
         }
         let first = source.offset + offset;
@@ -302,10 +312,9 @@ impl CapModel {
             bytes,
             parent: source.id,
         });
-        self.slots[to] = Some(Entry {
-            thing: id,
-            rights: e.rights,
-        });
+        // A part of the same kind keeps its source's rights; a new kind has all.
+        let rights = if same { e.rights } else { ALL_RIGHTS };
+        self.slots[to] = Some(Entry { thing: id, rights });
         true
     }
 

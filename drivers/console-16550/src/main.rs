@@ -1,7 +1,7 @@
 //! The console on a 16550 UART behind I/O ports.
 //!
 //! Registers: National Semiconductor PC16550D data sheet, table 2. Given: `ports`
-//! (IoPort, the UART's eight), `irq` (IrqSource); arguments: first port, source.
+//! (IoPort, the UART's eight), `irq` (IrqDest); argument: first port.
 
 #![no_std]
 #![no_main]
@@ -11,7 +11,7 @@ extern crate alloc;
 
 use console::Uart;
 use rt::io::Interrupt;
-use rt::{CapAddr, SysError, env, invoke, task};
+use rt::{CapAddr, SysError, cap, env, invoke, task};
 
 rt::entry!(main);
 
@@ -100,31 +100,31 @@ impl Uart for Port {
 }
 
 /// What the device manager gave.
-fn given() -> Option<(Port, CapAddr, u64)> {
-    let mut args = env::args().skip(1);
-    let first = args.next()?.parse().ok()?;
-    let source = args.next()?.parse().ok()?;
+fn given() -> Option<(Port, CapAddr)> {
+    let first = env::args().nth(1)?.parse().ok()?;
     let port = Port {
         ports: env::given("ports")?,
         first,
         room: 0,
         enabled: 0,
     };
-    Some((port, env::given("irq")?, source))
+    Some((port, env::given("irq")?))
 }
 
 fn main() -> i32 {
-    let Some((mut port, irq, source)) = given() else {
-        rt::println!("console-16550: needs ports, irq, and their numbers as arguments");
+    let Some((mut port, irq)) = given() else {
+        rt::println!("console-16550: needs ports, irq, and the first port's number");
         return 1;
     };
-    let interrupt = match port.set_up().and_then(|()| Interrupt::mint(irq, source)) {
+    let bound = port.set_up();
+    let bound = bound.and_then(|()| Interrupt::bind(cap::copy(irq)?));
+    let interrupt = match bound {
         Ok(i) => i,
         Err(e) => {
+            let text = e.message();
             rt::println!(
-                "console-16550: port {:#x}, interrupt {source}: {}",
-                port.first,
-                e.message()
+                "console-16550: port {:#x} or its interrupt: {text}",
+                port.first
             );
             return 1;
         }

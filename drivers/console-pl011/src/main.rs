@@ -1,7 +1,7 @@
 //! The console on a PL011 UART.
 //!
 //! Registers: ARM DDI 0183G, table 3-1. Given: `registers` (DevFrame), `irq`
-//! (IrqSource); argument: source.
+//! (IrqDest).
 
 #![no_std]
 #![no_main]
@@ -11,7 +11,7 @@ extern crate alloc;
 
 use console::Uart;
 use rt::io::{Interrupt, Registers};
-use rt::{CapAddr, SysError, env, task};
+use rt::{CapAddr, SysError, cap, env, task};
 
 rt::entry!(main);
 
@@ -83,18 +83,17 @@ impl Uart for Pl011 {
 }
 
 /// What the device manager gave.
-fn given() -> Option<(CapAddr, CapAddr, u64)> {
-    let source = env::args().nth(1)?.parse().ok()?;
-    Some((env::given("registers")?, env::given("irq")?, source))
+fn given() -> Option<(CapAddr, CapAddr)> {
+    Some((env::given("registers")?, env::given("irq")?))
 }
 
 fn main() -> i32 {
-    let Some((registers, irq, source)) = given() else {
-        rt::println!("console-pl011: needs registers, irq, and its number as argument");
+    let Some((registers, irq)) = given() else {
+        rt::println!("console-pl011: needs registers and irq");
         return 1;
     };
     let opened = Registers::map(registers, 0, 4096)
-        .and_then(|registers| Ok((registers, Interrupt::mint(irq, source)?)));
+        .and_then(|registers| Ok((registers, Interrupt::bind(cap::copy(irq)?)?)));
     let (registers, interrupt) = match opened {
         Ok(o) => o,
         Err(e) => {
