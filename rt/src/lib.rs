@@ -19,8 +19,12 @@ pub mod env;
 pub mod event;
 pub mod invoke;
 pub mod io;
+mod isa;
+pub mod lmp;
 pub mod mem;
+mod plan;
 pub mod process;
+mod single;
 pub mod spawn;
 pub mod task;
 pub mod time;
@@ -59,5 +63,5 @@ macro_rules! println {
 /// Executes the marker instruction `N` (DESIGN §8): no effect but that the plugin sees it.
 #[inline(always)]
 pub fn marker<const N: u16>() {
-    todo!()
+    isa::marker::<N>();
 }
