@@ -156,6 +156,12 @@ impl Ticks {
         }
     }
 
+    /// The kernel ended a wait for this tick for its time, but before it.
+    pub fn woken_early(&mut self, now: u64) {
+        self.observe(now);
+        self.fault(Fault::Early(self.next, self.due().saturating_sub(now)));
+    }
+
     /// The books at `now`.
     #[must_use]
     pub fn report(&self, now: u64) -> Report {

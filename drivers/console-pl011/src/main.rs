@@ -98,7 +98,7 @@ fn main() -> i32 {
         Ok(o) => o,
         Err(e) => {
             rt::println!(
-                "console-pl011: registers or interrupt {source}: {}",
+                "console-pl011: registers or interrupt: {}",
                 e.message()
             );
             return 1;

@@ -76,6 +76,11 @@ crate::messages! {
             /// Which.
             pid: Pid,
         },
+        /// Memory of an OSnode. Answer: `Memory`.
+        Memory = 8 {
+            /// Its id.
+            osnode: u64,
+        },
     }
 }
 
@@ -113,6 +118,17 @@ crate::messages! {
             state: ProcessState,
             /// Exit status (0 = success), when it exited by itself.
             status: i32,
+        },
+        /// Memory figures.
+        Memory = 0x8006 {
+            /// Bytes managed.
+            total: u64,
+            /// Bytes free.
+            free: u64,
+            /// Largest free block.
+            largest: u64,
+            /// Blocks given out.
+            blocks: u64,
         },
         /// Refused. Blob: which object, what to do.
         Refused = 0x80ff {
