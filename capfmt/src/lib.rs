@@ -17,15 +17,19 @@
 
 mod addr;
 mod cap;
+pub mod cnode;
 mod core_object;
 mod cte;
 mod dcb;
 mod kcb;
 mod layout;
+pub mod mdb;
 mod notification;
+pub mod schema;
+pub mod undo;
 
 pub use addr::{CoreId, OsnodeId, PhysAddr, PhysMap};
-pub use cap::{Cap, CapType, Isa, RawCap, Rights};
+pub use cap::{Cap, Isa, RawCap, Rights};
 pub use core_object::{
     CORE_OBJECT_BYTES, Core, CoreCommand, CoreStatus, EPITAPH_TEXT_BYTES, ImageRecord,
 };
@@ -34,6 +38,7 @@ pub use dcb::{DCB_BYTES, DCB_ENDPOINTS, Dcb, DcbState, EndpointRecord};
 pub use kcb::{Attachment, IrqBinding, KCB_BYTES, KCB_UNDO_ENTRIES, Kcb, LongOpKind};
 pub use layout::Field;
 pub use notification::{NOTIFICATION_BYTES, NOTIFICATION_CHANNELS, Notification};
+pub use schema::{CapType, VNODE_BYTES};
 
 /// Version of the format that this crate writes.
 pub const FORMAT_VERSION: u64 = 1;

@@ -15,16 +15,22 @@
 
 mod core;
 mod elf_image;
+mod error;
 mod image;
 mod isa;
 mod load;
 mod osnode;
+mod tables;
 mod user_image;
 mod window;
 
 pub use crate::core::{CoreParams, FirmwareEntry, build_core, core_slot_table, pen_code_page};
-pub use elf_image::{ImageError, MAX_SEGMENTS, Segment};
-pub use image::{KernelImage, KernelNote, NOTE_NAME, Requirements, verify_kernel};
+pub use elf_image::MAX_SEGMENTS;
+pub use error::{FilePart, ImageError, InFile, RelocationFault};
+pub use image::{
+    KernelImage, KernelNote, NOTE_BUILD_ID, NOTE_KERNEL, NOTE_KERNEL_NAME, NOTE_NAME, Requirements,
+    verify_kernel,
+};
 pub use isa::{EntryRights, IsaTables, elf_machine, relative_relocation};
 pub use load::{
     DeviceRange, IMAGE_AREA_BYTES, KERNEL_STACK_BYTES, KernelParams, POISON, load_kernel, poison,
