@@ -3,6 +3,8 @@
 //! SVE and SME are trapped (`registers::CPACR_FP_ONLY`), so the 128-bit
 //! registers are all there is.
 
+/// `capfmt::Kcb::features`: FP and SIMD in this layout.
+pub const FEATURE_FP_SIMD: u64 = 1 << 0;
 /// Offset of FPCR in the state.
 pub const FPCR: u64 = 0x200;
 /// Offset of FPSR in the state.

@@ -52,7 +52,7 @@ pub mod sctlr {
 
     /// While translation is off.
     pub const OFF: u64 = NO_AARCH32 | SYNC | ONES | SPAN;
-    /// While translation is on, in loader, pen and kernels. SPAN stays clear: exceptions set PAN.
+    /// While translation is on, in loader and pen; kernels take [`super::Features::sctlr`].
     pub const ON: u64 = M
         | C
         | SA
@@ -65,6 +65,7 @@ pub mod sctlr {
         | WAIT
         | WXN
         | ONES
+        | SPAN
         | UCI;
 }
 
@@ -140,6 +141,26 @@ impl Features {
         tcr
     }
 
+    /// SCTLR_EL1 for kernels on this core: where there is PAN, exceptions set it.
+    #[must_use]
+    pub const fn sctlr(&self) -> u64 {
+        if self.pan {
+            sctlr::ON & !sctlr::SPAN
+        } else {
+            sctlr::ON
+        }
+    }
+
+    /// The mask for `capfmt::Kcb::features`: what an OSnode may rely on here.
+    #[must_use]
+    pub const fn mask(&self) -> u64 {
+        if self.fp {
+            crate::fpu::FEATURE_FP_SIMD
+        } else {
+            0
+        }
+    }
+
     /// The bits of a user's SPSR that are the user's own. All others must be 0 when EL0 is entered:
     /// then it is AArch64 at EL0 with nothing masked and no step pending.
     #[must_use]
@@ -191,8 +212,73 @@ mod access {
     use super::{Features, HwId};
     use aarch64_cpu::registers::{
         CNTFRQ_EL0, CNTV_CTL_EL0, CNTV_CVAL_EL0, CNTVCT_EL0, ID_AA64MMFR0_EL1, ID_AA64MMFR1_EL1,
-        ID_AA64MMFR2_EL1, ID_AA64PFR0_EL1, ID_AA64PFR1_EL1, MPIDR_EL1, Readable, Writeable,
+        ID_AA64MMFR2_EL1, ID_AA64PFR0_EL1, ID_AA64PFR1_EL1, MPIDR_EL1, Readable, TTBR0_EL1,
+        TTBR1_EL1, Writeable,
     };
+    use core::arch::asm;
+
+    /// Sets the registers that a kernel rules: translation control, what EL0 may use, PAN. The TLB
+    /// keeps what it has.
+    ///
+    /// # Safety
+    /// At EL1 with translation on by the tables, TCR and MAIR that loader and pen use, and from
+    /// memory that is not writable (WXN).
+    pub unsafe fn init_kernel(features: &Features) {
+        let (tcr, sctlr) = (features.tcr(), features.sctlr());
+        // SAFETY: the new values agree with the old in all that concerns mapped memory.
+        unsafe {
+            asm!(
+                "msr mair_el1, {mair}",
+                "msr tcr_el1, {tcr}",
+                "msr sctlr_el1, {sctlr}",
+                "msr cpacr_el1, {cpacr}",
+                "msr cntkctl_el1, {cntkctl}",
+                "msr mdscr_el1, xzr",
+                "msr tpidrro_el0, xzr",
+                "isb",
+                mair = in(reg) crate::paging::MAIR,
+                tcr = in(reg) tcr,
+                sctlr = in(reg) sctlr,
+                cpacr = in(reg) super::CPACR_FP_ONLY,
+                cntkctl = in(reg) super::CNTKCTL_EL0_VIRTUAL_COUNTER,
+                options(nostack, preserves_flags)
+            );
+        }
+        if features.pan {
+            // SAFETY: MSR PAN, #1: kernels reach users' memory through the window only.
+            unsafe { asm!(".inst 0xd500419f", options(nostack, preserves_flags)) }
+        }
+    }
+
+    /// TTBR1_EL1: physical address of the kernel's root table.
+    #[must_use]
+    pub fn kernel_root() -> u64 {
+        TTBR1_EL1.get() & 0x0000_ffff_ffff_f000
+    }
+
+    /// Sets TTBR0_EL1 (see [`super::ttbr`]); takes effect at the next synchronisation.
+    #[inline]
+    pub fn set_user_root(ttbr: u64) {
+        TTBR0_EL1.set(ttbr);
+    }
+
+    /// Physical address of what EL1 has mapped readable at `va`.
+    #[must_use]
+    pub fn translate(va: u64) -> Option<u64> {
+        let par: u64;
+        // SAFETY: a translation by hardware affects PAR_EL1 only.
+        unsafe {
+            asm!(
+                "at s1e1r, {0}",
+                "isb",
+                "mrs {1}, par_el1",
+                in(reg) va,
+                out(reg) par,
+                options(nostack, preserves_flags)
+            );
+        }
+        (par & 1 == 0).then_some(par & 0x0000_ffff_ffff_f000 | va & 0xfff)
+    }
 
     impl Features {
         /// Those of this core.
@@ -280,6 +366,8 @@ mod tests {
     fn a_forged_spsr_keeps_only_flags() {
         let all = Features::decode([0x22, 1 << 20, 1 << 60, 1 << 48, 1 << 4]);
         assert!(all.pan && all.e0pd);
+        assert_eq!(all.sctlr() & sctlr::SPAN, 0);
+        assert_eq!(Features::default().sctlr(), sctlr::ON);
         // Mode, AArch32 (bit 4), masks (6 to 9), IL (20), SS (21), PAN (22) never pass.
         let forbidden = 0x1f | 0xf << 6 | 1 << 20 | 1 << 21 | 1 << 22;
         assert_eq!(all.user_spsr_mask() & forbidden, 0);
@@ -297,7 +385,7 @@ mod tests {
     #[test]
     fn control_bits_do_not_collide() {
         assert_eq!(sctlr::OFF & sctlr::M, 0);
-        assert_eq!(sctlr::ON & sctlr::SPAN, 0);
+        assert_eq!(sctlr::OFF & !sctlr::ON, 0);
         assert_eq!(sctlr::OFF, 0x30d0_0980);
     }
 }

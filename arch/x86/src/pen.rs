@@ -71,8 +71,15 @@ pub const SLOT_TABLE: u64 = 0x5000;
 pub const PAGE_TABLE: u64 = 0x7000;
 /// The pen's interrupt table, in the last of the pages for tables.
 pub const IDT_PAGE: u64 = 0xf000;
-/// Where the local APIC's registers are mapped, relative to the Core object, for pen and kernels.
-pub const LAPIC_PAGE: u64 = 0x1_0000;
+/// Where pen and kernels see device registers, from the Core object's address on
+/// (`genesis::CORE_DEVICES_OFFSET`): the local APIC, then the IO-APIC.
+pub const DEVICES: u64 = 0x10_0000;
+/// The local APIC's page among them.
+pub const LAPIC_PAGE: u64 = DEVICES;
+/// The IO-APIC's page among them.
+pub const IOAPIC_PAGE: u64 = DEVICES + 0x1000;
+/// In the boot processor's Core object: the word that locks the IO-APIC (hardware id plus one of the holder).
+pub const IOAPIC_LOCK: u64 = PEN_DATA + 0x180;
 
 const GDT: u64 = PEN_DATA;
 const GDTR: u64 = PEN_DATA + 0x40;
@@ -173,12 +180,11 @@ pub mod code {
 }
 
 /// Completes a Core object: `put(offset, word)` for every word of the pen's data
-/// page and interrupt table, and for their entries in [`PAGE_TABLE`].
+/// page and interrupt table, and for the latter's entry in [`PAGE_TABLE`].
 ///
-/// `core_va` is where the object is mapped for pen and kernels, `core` its
-/// physical address, `lapic` that of the local APIC's registers.
+/// `core_va` is where the object is mapped for pen and kernels, `core` its physical address.
 #[cfg(target_arch = "x86_64")]
-pub fn install(core_va: u64, core: u64, lapic: u64, put: &mut impl FnMut(u64, u64)) {
+pub fn install(core_va: u64, core: u64, put: &mut impl FnMut(u64, u64)) {
     for vector in 0..IDT_ENTRIES {
         let handler = core_va + layout::PEN_CODE + code::handler(vector);
         let ist = u8::from(vector == 2);
@@ -208,16 +214,10 @@ pub fn install(core_va: u64, core: u64, lapic: u64, put: &mut impl FnMut(u64, u6
     );
     put(ANSWERED, 0);
     let read = LeafRights::default();
-    let device = LeafRights {
-        write: true,
-        device: true,
-        ..read
-    };
     put(
         PAGE_TABLE + 8 * (IDT_PAGE >> 12),
         leaf(0, core + IDT_PAGE, read),
     );
-    put(PAGE_TABLE + 8 * (LAPIC_PAGE >> 12), leaf(0, lapic, device));
 }
 
 const _: () = assert!(GDT + 8 * descriptors::GDT_WORDS as u64 <= GDTR);
@@ -246,11 +246,10 @@ mod tests {
     fn installed_words() {
         let mut words = BTreeMap::new();
         let va = 0xffff_ffff_c000_0000;
-        install(va, 0x123_0000, 0xfee0_0000, &mut |at, w| {
+        install(va, 0x123_0000, &mut |at, w| {
             assert!(words.insert(at, w).is_none(), "{at:#x} twice");
         });
         assert_eq!(words[&(PAGE_TABLE + 15 * 8)], 0x8000_0000_0123_f021);
-        assert_eq!(words[&(PAGE_TABLE + 16 * 8)], 0x8000_0000_fee0_007b);
         let wake = IDT_PAGE + 16 * u64::from(crate::apic::VECTOR_WAKE);
         let at = va + layout::PEN_CODE + code::handler(0xf2);
         assert_eq!(words[&wake] & 0xffff, at & 0xffff);
