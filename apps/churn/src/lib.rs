@@ -15,6 +15,7 @@ extern crate alloc;
 mod caps;
 pub mod fpu;
 mod rally;
+pub mod wire;
 
 pub use caps::{CapModel, CapOp, CapView, Done, Mismatch};
 pub use rally::{Ball, Peer, Rally, RallyFault};

@@ -11,6 +11,8 @@ crate::codes! {
         Core = 1,
         /// The OSnode with this id.
         Osnode = 2,
+        /// The OSnode that made the asker's (the asker's own, if the loader made it).
+        Home = 3,
     }
 }
 

@@ -215,10 +215,17 @@ fn own_ram(service: &Shared, bytes: u64) -> Option<Capability> {
     }
 }
 
-/// Revokes a grant's capability and gives its region back to the books.
+/// Takes back whatever became of a grant, and gives its region back to the books.
+///
+/// A client that revoked its own copy revoked the service's as well. Then the region is cut
+/// out once more: the kernel refuses that while anything made of it is left anywhere.
 fn take_back(service: &Shared, grant: &Grant) -> Result<u64, ServiceError> {
     let slot = CapAddr(grant.slot);
-    retry(|| invoke::revoke(slot))?;
+    match retry(|| invoke::revoke(slot)) {
+        Ok(()) => {}
+        Err(SysError::NoCapability) => retry(|| cut(service, grant, slot))?,
+        Err(e) => return Err(e.into()),
+    }
     retry(|| invoke::delete(slot))?;
     cap::free_slot(slot);
     let books = &mut service.borrow_mut().books;
