@@ -78,6 +78,10 @@ ops! {
     ClockInfo = 84,
     /// Kernel: append r2 (a Frame without copies or mappings, written by its holder) to what the kernel knows as a sealed object: r3 = type (Kcb, Core), r4 = offset of the object in the frame. The Frame becomes that capability.
     Seal = 85,
+    /// Kernel: mark a Frame, UmpEndpoint or Notify (r2) and its copies as having copies on other OSnodes. Results r1..r4 = its words, for `CapImport` there. Refused unless the capability has every right.
+    CapExport = 86,
+    /// Kernel: make a copy of another OSnode's capability. r2..r5 = the words that `CapExport` gave, r6 = OSnode that owns it, r7 = destination slot. Refused unless the capability has every right.
+    CapImport = 87,
     /// Core: mint a CoreControl into slot r2.
     CoreMint = 96,
     /// CoreControl: take the holder word (r2 = OSnode to hand it to).
@@ -98,8 +102,4 @@ ops! {
     KcbInfo = 112,
     /// Id/Domain: made from Kernel: r2 = type (Id or Domain), r3 = destination slot.
     IdCreate = 120,
-    /// Kernel (needs `GRANT`): r2 (a Frame or UmpEndpoint) is about to be copied to another OSnode: all its copies here say so.
-    RemoteExport = 121,
-    /// Kernel (needs `GRANT`): a copy of another OSnode's object. r2 = type (Frame, UmpEndpoint, Notify) | rights << 8 | param << 32, r3 = base, r4 = size, r5 = extra, r6 = owner OSnode id, r7 = destination slot. Marked remote: retype, revoke, deletion of the last local copy answer `SharedRemote`.
-    RemoteImport = 122,
 }
