@@ -3,6 +3,8 @@
 #![no_std]
 #![no_main]
 
+mod traps;
+
 use abi::{CapAddr, Op, Syscall, slots};
 use core::arch::asm;
 use core::fmt::{self, Write};
@@ -59,6 +61,7 @@ fn now() -> u64 {
 
 extern "C" fn main() -> ! {
     let _ = writeln!(Log, "probe: hello");
+    traps::all();
     let id = invoke(Op::KernelIdentify, slots::KERNEL, &[]);
     let _ = writeln!(Log, "probe: identify {id:x?}");
     let t0 = now();
