@@ -1,11 +1,6 @@
-//! Marker instructions: how they look on each ISA, and their numbers.
+//! Marker instructions: how they look on each ISA and how they are told from code.
 
-/// Displacement that makes an x86 `nopl disp32(%rax)` a marker: upper half.
-pub const X86_MAGIC: u32 = 0x4e4b;
-/// From here to [`WAIT_END`] the vCPU only waits for another core.
-pub const WAIT_BEGIN: u16 = 0xfff0;
-/// End of waiting.
-pub const WAIT_END: u16 = 0xfff1;
+use abi::marker::X86_MAGIC;
 
 /// The number of the marker that these instruction bytes are, if they are one.
 ///
