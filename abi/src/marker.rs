@@ -11,14 +11,18 @@ pub const X86_MAGIC: u32 = 0x4e4b;
 pub const LOADER_ENTRY: u16 = 1;
 /// The shell is about to print its first prompt, or to run the first command.
 pub const PROMPT: u16 = 2;
-/// A measured loop begins; its name stands in a `##nk` record printed before.
-pub const LOOP_BEGIN: u16 = 0x10;
-/// A measured loop ends.
-pub const LOOP_END: u16 = 0x11;
-/// A message is about to be sent.
-pub const SEND: u16 = 0x20;
-/// The message's handler runs.
-pub const RECEIVE: u16 = 0x21;
+/// A measured system call is about to be made.
+pub const SYSCALL_BEGIN: u16 = 0x10;
+/// It has returned.
+pub const SYSCALL_END: u16 = 0x11;
+/// A local message is about to be sent.
+pub const LMP_SEND: u16 = 0x20;
+/// Its handler runs.
+pub const LMP_RECEIVE: u16 = 0x21;
+/// A message to another OSnode is about to be sent.
+pub const UMP_SEND: u16 = 0x30;
+/// Its handler runs.
+pub const UMP_RECEIVE: u16 = 0x31;
 /// A boot driver is about to give the stop command.
 pub const STOP: u16 = 0x40;
 /// The boot driver has seen the second acknowledgement.
