@@ -1,4 +1,16 @@
 //! Kernel logic true on every ISA.
+//!
+//! The heart is [`step`]: one kernel entry as a pure transaction on OSnode
+//! memory, `step(&mut Osnode, &mut impl Machine, Event) -> Resume`. What touches
+//! hardware comes back as [`Effect`]s for `kernel-x86` / `kernel-arm` to carry
+//! out after the commit. Not here: page-table formats and instructions (`arch`),
+//! entry and restore code (the kernels), policy of any service.
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+mod event;
+mod machine;
+
+pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, Signal};
+pub use machine::{Machine, PageRights};

@@ -1,0 +1,101 @@
+//! Invocations: operations on capabilities (r0 bits 8–15 of `Invoke`).
+
+macro_rules! ops {
+    ($($(#[doc = $doc:literal])* $name:ident = $n:literal,)*) => {
+        /// Operations. r1 is the invoked capability; arguments from r2 on, results from r1 on.
+        /// `cap` arguments are [`crate::CapAddr`]s in the caller's CSpace.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub enum Op { $($(#[doc = $doc])* $name = $n,)* }
+        impl Op {
+            /// The operation with this number.
+            #[must_use]
+            pub const fn from_u8(n: u8) -> Option<Op> {
+                match n { $($n => Some(Op::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+ops! {
+    /// Any capability: r1..r4 = its four words ([`capfmt::RawCap`]), r5 = MDB flags and owner (flags | owner << 16).
+    Identify = 0,
+    /// CNode: copy. r2 = source cap, r3 = destination address (in the *invoked* CNode as root), r4 = rights | 1 << 8 to set badge r5 (Endpoint without badge only) or Notify channel. Invoked cap is the destination's root CNode.
+    Copy = 1,
+    /// CNode (destination root): move. r2 = source cap, r3 = destination address.
+    Move = 2,
+    /// CNode (own root): delete the capability at r2. May be a long operation (the caller waits).
+    Delete = 3,
+    /// CNode (own root): revoke the capability at r2. Long operation (the caller waits).
+    Revoke = 4,
+    /// Retypable capability: r2 = offset in bytes, r3 = type | param << 8 (VNode level; CNode: log2 slots) , r4 = object size in bytes (sized types), r5 = count, r6 = destination CNode root cap, r7 = first destination address. Result r1 = count made (all or none).
+    Retype = 5,
+    /// VNode: r2 = Frame/DevFrame/UmpEndpoint/VNode cap, r3 = first index, r4 = offset in the region in bytes, r5 = count | rights << 32 | flags << 40 (1 = uncached), r6 = destination slot of the Mapping.
+    Map = 16,
+    /// Mapping: unmap (the Mapping stays, empty, until deleted: deletion unmaps too).
+    Unmap = 17,
+    /// Mapping: change the rights to r2.
+    Protect = 18,
+    /// Dispatcher: configure. r2 = CSpace root cap, r3 = root VNode cap, r4 = dispatcher Frame cap, r5 = fault Endpoint cap (0 = leave each).
+    DispConfigure = 32,
+    /// Dispatcher: start or stop. r2 = 1 run, 0 stop. Starting resumes the disabled save area (written by the holder of the frame).
+    DispRun = 33,
+    /// Dispatcher: scheduling. r2 = class, r3 = budget ns, r4 = period ns.
+    DispSchedule = 34,
+    /// Dispatcher: name r2, r3 (16 bytes).
+    DispName = 35,
+    /// Dispatcher: r1 = state, r2 = core time used ns, r3 = system calls, r4 = preemptions, r5 = id, r6 = name word 0, r7 = name word 1.
+    DispInfo = 36,
+    /// Dispatcher: open endpoint r2 with ring slots r3 (first) and r4 (count, power of two); r5 = destination slot for the Endpoint capability.
+    EndpointOpen = 37,
+    /// Dispatcher: set the receive slot of endpoint r2 to address r3.
+    EndpointReceive = 38,
+    /// Dispatcher: bind a word of the notification page; result r1 = first channel (word × 64).
+    NotifyBind = 39,
+    /// Notify: signal the channel.
+    Signal = 48,
+    /// Notification: mint a Notify for channel r2 into slot r3.
+    NotifyMint = 49,
+    /// IrqSource: mint IrqDest for source r2 into slot r3.
+    IrqMint = 64,
+    /// IrqDest: bind to own endpoint r2 (an Endpoint cap). Each interrupt is one message [source]; the source stays masked until acknowledged.
+    IrqBind = 65,
+    /// IrqDest: acknowledge (unmask).
+    IrqAck = 66,
+    /// IoPort: r2 = port, r3 = width in bytes; result r1 = value. x86 only.
+    PortIn = 72,
+    /// IoPort: r2 = port, r3 = width in bytes, r4 = value. x86 only.
+    PortOut = 73,
+    /// Kernel: r1..r3 = build id, r4, r5 = name, r6 = KCB formats (newest | oldest << 16), r7 = core id.
+    KernelIdentify = 80,
+    /// Kernel: append to the log. r2 = bytes (<= 40), r3..r7 = text.
+    KernelLog = 81,
+    /// Kernel: halt the machine with exit code r2 (0 = success). Refused unless the capability has every right.
+    KernelHalt = 82,
+    /// Kernel: OSnode facts: r1 = OSnode id, r2 = KCB address, r3 = attach epoch, r4 = rollbacks, r5 = attaches that found a long operation in progress, r6 = notification page.
+    OsnodeInfo = 83,
+    /// Kernel: counter facts of the core: r1 = counter Hz, r2 = mult, r3 = shift.
+    ClockInfo = 84,
+    /// Kernel: append r2 (a Frame without copies or mappings, written by its holder) to what the kernel knows as a sealed object: r3 = type (Kcb, Core), r4 = offset of the object in the frame. The Frame becomes that capability.
+    Seal = 85,
+    /// Core: mint a CoreControl into slot r2.
+    CoreMint = 96,
+    /// CoreControl: take the holder word (r2 = OSnode to hand it to).
+    CoreHandOver = 97,
+    /// CoreControl: command. r2 = command (capfmt::CoreCommand), r3 = Kcb cap (Start), r4 = image record. Result r1 = sequence number.
+    CoreCommand = 98,
+    /// CoreControl: signal. r2 = 0 wake, 1 stop interrupt, 2 NMI, 3 INIT, 4 SIPI (r3 = page) / PSCI CPU_ON; result r1 = firmware status.
+    CoreSignal = 99,
+    /// CoreControl: r1 = status, r2 = target sequence, r3 = home sequence, r4 = KCB, r5 = image, r6 = epitaph kind, r7 = epitaph pc.
+    CoreInfo = 100,
+    /// CoreControl: read word r2 (byte offset, 8-aligned) of the Core object; result r1.
+    CoreRead = 101,
+    /// CoreControl: write the operation record: r2 = op, r3 = phase, r4 = KCB address.
+    CorePhase = 102,
+    /// CoreControl: write image record r2 from the words at r3 (user address in the caller's message words is not used: r3 = word index 0..15, r4 = value).
+    CoreImage = 103,
+    /// Kcb: r1 = OSnode id, r2 = state word, r3 = format, r4 = isa, r5 = features, r6 = KCB address.
+    KcbInfo = 112,
+    /// Id/Domain: made from Kernel: r2 = type (Id or Domain), r3 = destination slot.
+    IdCreate = 120,
+}

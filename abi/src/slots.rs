@@ -1,0 +1,56 @@
+//! The first CNode of every process: root slot 0 holds the *task CNode* with these slots.
+
+use crate::CapAddr;
+
+const fn task(slot: u32) -> CapAddr {
+    CapAddr::new(0, slot)
+}
+/// The process's own root CNode.
+pub const ROOT_CNODE: CapAddr = task(1);
+/// Its dispatcher.
+pub const DISPATCHER: CapAddr = task(2);
+/// Its root VNode.
+pub const ROOT_VNODE: CapAddr = task(3);
+/// Its dispatcher frame.
+pub const DISP_FRAME: CapAddr = task(4);
+/// Endpoint of whoever started it (process control; badge names the process).
+pub const PARENT: CapAddr = task(5);
+/// Endpoint of the memory service (badge names the client).
+pub const MEMORY: CapAddr = task(6);
+/// Kernel capability (log only, unless given more).
+pub const KERNEL: CapAddr = task(7);
+/// Own endpoint 0 (opened by the starter with 32 ring slots), full copy.
+pub const SELF_ENDPOINT: CapAddr = task(8);
+/// Frame with the start block (arguments), mapped at `vaddr::START_BLOCK`.
+pub const START_BLOCK: CapAddr = task(9);
+/// RAM given at start (for first needs before the memory service answers), or empty.
+pub const START_RAM: CapAddr = task(10);
+/// Domain capability naming the process.
+pub const DOMAIN: CapAddr = task(11);
+/// Notification page of the OSnode, or a Notify, or empty.
+pub const NOTIFICATION: CapAddr = task(12);
+/// Archive frame (read only), or empty.
+pub const ARCHIVE: CapAddr = task(13);
+/// First slot for capabilities given by the starter (named in the start block).
+pub const GIVEN: CapAddr = task(32);
+
+/// Only in an OSnode's first process: all interrupt sources.
+pub const IRQ_SOURCES: CapAddr = task(16);
+/// First process only: all I/O ports (x86).
+pub const IO_PORTS: CapAddr = task(17);
+/// First process only: frame with the boot information.
+pub const BOOT_INFO: CapAddr = task(18);
+/// First process only: Core object of the core that the OSnode was made for (boot OSnode only).
+pub const CORE: CapAddr = task(19);
+/// First process only: frames of the boot core's two image areas (boot OSnode only): 20 and 21.
+pub const CORE_IMAGES: CapAddr = task(20);
+/// First process only: low page for the SIPI trampoline (x86 boot OSnode only).
+pub const TRAMPOLINE: CapAddr = task(22);
+/// First process only: frame shared with the home monitor (UMP), or empty.
+pub const HOME_CHANNEL: CapAddr = task(23);
+/// First process only: the PhysAddr capability over everything that is not RAM (device memory, ACPI tables).
+pub const DEVICES: CapAddr = task(24);
+/// First process only: RAM capabilities, one or more, from this slot on (count in the boot information).
+pub const RAM: CapAddr = task(64);
+/// Root slot of the CNode that the runtime allocates slots from; 256 empty slots.
+pub const FREE_CNODE: u32 = 1;

@@ -1,0 +1,66 @@
+//! Addresses, identities, and the one way in which OSnode memory is reached.
+
+/// A physical address in bytes. At most 52 bits are ever set.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(transparent)]
+pub struct PhysAddr(pub u64);
+
+impl PhysAddr {
+    /// The null link: no object stands at physical address 0.
+    pub const NULL: PhysAddr = PhysAddr(0);
+    /// Number of physical address bits that the format can hold.
+    pub const BITS: u32 = 52;
+
+    /// Whether this is the null link.
+    #[must_use]
+    pub const fn is_null(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The address `bytes` further on; wraps at 2^64 and is then refused by every [`PhysMap`].
+    #[must_use]
+    pub const fn add(self, bytes: u64) -> PhysAddr {
+        PhysAddr(self.0.wrapping_add(bytes))
+    }
+
+    /// Whether the address is a multiple of `align`, which is a power of two.
+    #[must_use]
+    pub const fn is_aligned(self, align: u64) -> bool {
+        self.0 & (align - 1) == 0
+    }
+}
+
+/// Names a hardware core: an index given at discovery, never an APIC id or MPIDR.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct CoreId(pub u32);
+
+/// Names an OSnode: 64 bits, never reused (DESIGN §1, rule 3). 0 is nobody.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct OsnodeId(pub u64);
+
+/// Physical memory, reached word by word and by value (DESIGN §3).
+///
+/// A safe trait: the implementer checks the range of every access and holds the
+/// unsafe code. An address outside what the implementer maps, or a misaligned
+/// one, is a broken invariant of the caller and panics.
+pub trait PhysMap {
+    /// Reads the 64-bit word at `at` (8-byte aligned).
+    fn load(&self, at: PhysAddr) -> u64;
+    /// Writes the 64-bit word at `at` (8-byte aligned).
+    fn store(&mut self, at: PhysAddr, value: u64);
+    /// Compare-exchanges the word at `at`, sequentially consistent.
+    ///
+    /// # Errors
+    /// The value found, when it was not `old`.
+    fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64>;
+    /// Whether `len` bytes from `at` on are memory that this map reaches.
+    fn covers(&self, at: PhysAddr, len: u64) -> bool;
+    /// Sets `len` bytes (a multiple of 8) from `at` on to zero.
+    fn zero(&mut self, at: PhysAddr, len: u64) {
+        let mut off = 0;
+        while off < len {
+            self.store(at.add(off), 0);
+            off += 8;
+        }
+    }
+}

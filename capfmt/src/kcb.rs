@@ -1,0 +1,211 @@
+//! The Kernel Control Block: the one handle on an OSnode (paper §4.4).
+
+use crate::layout::layout;
+use crate::{CoreId, Cte, PhysMap};
+
+/// Size of a KCB in bytes.
+pub const KCB_BYTES: u64 = 0x4000;
+/// Entries of the undo log.
+pub const KCB_UNDO_ENTRIES: u64 = 760;
+
+/// Kinds of long operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum LongOpKind {
+    /// None in progress.
+    None = 0,
+    /// Delete every descendant and every other copy of the target.
+    Revoke = 1,
+    /// Delete the target; it was the last copy of an object with contents.
+    Delete = 2,
+    /// Zero a region, then complete the retype of the requester.
+    Zero = 3,
+}
+
+/// Where an OSnode is: the KCB's state word, unpacked.
+///
+/// Bits 0–1: 0 detached, 1 attached; bits 2–31: core; bits 32–63: epoch, one more at each attach.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Attachment {
+    /// No kernel runs it: it may be adopted.
+    Detached {
+        /// Number of attaches so far.
+        epoch: u32,
+    },
+    /// The kernel on `core` runs it.
+    Attached {
+        /// Which core.
+        core: CoreId,
+        /// Number of attaches so far.
+        epoch: u32,
+    },
+}
+
+impl Attachment {
+    /// The state word.
+    #[must_use]
+    pub const fn pack(self) -> u64 {
+        match self {
+            Attachment::Detached { epoch } => (epoch as u64) << 32,
+            Attachment::Attached { core, epoch } => {
+                (epoch as u64) << 32 | ((core.0 as u64) & 0x3fff_ffff) << 2 | 1
+            }
+        }
+    }
+    /// Reads a state word; `None` for a tag that no kernel wrote.
+    #[must_use]
+    pub const fn unpack(w: u64) -> Option<Attachment> {
+        let epoch = (w >> 32) as u32;
+        match w & 3 {
+            0 => Some(Attachment::Detached { epoch }),
+            1 => Some(Attachment::Attached {
+                core: CoreId((w as u32) >> 2),
+                epoch,
+            }),
+            _ => None,
+        }
+    }
+}
+
+/// One interrupt binding: source number plus one (0 = free), and the DCB and endpoint it goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct IrqBinding {
+    /// Source number plus one; 0 = free.
+    pub source1: u64,
+    /// DCB address | endpoint index in the low 11 bits.
+    pub target: u64,
+}
+
+layout! {
+    /// A Kernel Control Block.
+    struct Kcb [KCB_BYTES] {
+        /// [`Kcb::MAGIC`].
+        magic / set_magic @ 0x000,
+        /// Format version ([`crate::FORMAT_VERSION`]).
+        format / set_format @ 0x008,
+        /// Instruction set ([`crate::Isa`]).
+        isa / set_isa @ 0x010,
+        /// Feature mask that a kernel must offer, FPU layout included (`abi::feature`).
+        features / set_features @ 0x018,
+        /// Identity of the OSnode.
+        osnode / set_osnode @ 0x020,
+        /// State word (see [`Attachment`]); changed by compare-exchange only.
+        state / set_state @ 0x028,
+        /// Checksum of what must not change: magic to osnode, region, notification, time page.
+        checksum / set_checksum @ 0x030,
+        /// First byte of the OSnode's own memory region.
+        mem_base / set_mem_base @ 0x038,
+        /// Bytes of the region.
+        mem_size / set_mem_size @ 0x040,
+        /// Root of the derivation tree (a CTE address), or 0.
+        mdb_root / set_mdb_root @ 0x048,
+        /// First DCB, or 0.
+        dcb_head / set_dcb_head @ 0x050,
+        /// Entries used in the peer table (entry 0 is this OSnode).
+        peer_count / set_peer_count @ 0x058,
+        /// Next number for dispatchers, domains and ids.
+        next_id / set_next_id @ 0x060,
+        /// Notification page.
+        notification / set_notification @ 0x068,
+        /// Time page.
+        time_page / set_time_page @ 0x070,
+        /// OSnode time at `counter_start`, in nanoseconds.
+        time_base_ns / set_time_base_ns @ 0x0c0,
+        /// Hardware counter at the last attach.
+        counter_start / set_counter_start @ 0x0c8,
+        /// Counter-to-nanosecond multiplier of the current core.
+        mult / set_mult @ 0x0d0,
+        /// Counter-to-nanosecond shift of the current core.
+        shift / set_shift @ 0x0d8,
+        /// System time minus counter time, in nanoseconds.
+        system_offset_ns / set_system_offset_ns @ 0x0e0,
+        /// Generation of the time page: odd while it changes.
+        time_generation / set_time_generation @ 0x0e8,
+        /// A [`LongOpKind`].
+        op_kind / set_op_kind @ 0x100,
+        /// Phase within the kind.
+        op_phase / set_op_phase @ 0x108,
+        /// CTE of the target.
+        op_target / set_op_target @ 0x110,
+        /// Position within the current object.
+        op_cursor / set_op_cursor @ 0x118,
+        /// First CTE of the delete list.
+        op_delete_head / set_op_delete_head @ 0x120,
+        /// First object of the clear list.
+        op_clear_head / set_op_clear_head @ 0x128,
+        /// DCB of the requester, or 0 if it is gone.
+        op_requester / set_op_requester @ 0x130,
+        /// First byte still to be zeroed.
+        op_zero_from / set_op_zero_from @ 0x138,
+        /// End of the region to be zeroed.
+        op_zero_end / set_op_zero_end @ 0x140,
+        /// Steps done so far.
+        op_steps / set_op_steps @ 0x148,
+        /// Attaches that found this operation in progress (since creation of the OSnode).
+        op_adopted / set_op_adopted @ 0x150,
+        /// Progress of a format conversion, in objects.
+        conversion_cursor / set_conversion_cursor @ 0x180,
+        /// Format being converted from; 0 = none.
+        conversion_from / set_conversion_from @ 0x188,
+        /// DCB that was running when the kernel was last entered, or 0.
+        current_dcb / set_current_dcb @ 0x190,
+        /// Attaches so far that rolled back an open transaction.
+        rollbacks / set_rollbacks @ 0x198,
+        /// Entries of the undo log in use; 0 = no open transaction.
+        undo_len / set_undo_len @ 0x1000,
+    ;
+        /// Interrupt bindings: 64 pairs of words (see [`IrqBinding`]).
+        irq_word / set_irq_word @ 0x200 [128],
+        /// DCB bound to each word of the notification page, or 0.
+        notify_binding / set_notify_binding @ 0x600 [64],
+        /// Peer table: OSnode ids; index 0 is this OSnode.
+        peer / set_peer @ 0x800 [256],
+        /// The undo log: pairs (address, old word).
+        undo_word / set_undo_word @ 0x1010 [2 * KCB_UNDO_ENTRIES],
+    }
+}
+
+impl Kcb {
+    /// First word of a KCB: "NKKCB" and the format family.
+    pub const MAGIC: u64 = 0x0142_434b_4b4e;
+    /// Slot of the root CNode of the OSnode's first dispatcher.
+    #[must_use]
+    pub const fn root(self) -> Cte {
+        Cte(self.0.add(0x080))
+    }
+    /// Reads the state word.
+    #[must_use]
+    pub fn attachment(self, mem: &impl PhysMap) -> Option<Attachment> {
+        Attachment::unpack(self.state(mem))
+    }
+    /// Reads interrupt binding `index` (< 64).
+    #[must_use]
+    pub fn irq(self, mem: &impl PhysMap, index: u64) -> IrqBinding {
+        IrqBinding {
+            source1: self.irq_word(mem, 2 * index),
+            target: self.irq_word(mem, 2 * index + 1),
+        }
+    }
+    /// The checksum that belongs into `checksum`: FNV-1a over the words that never change.
+    #[must_use]
+    pub fn compute_checksum(self, mem: &impl PhysMap) -> u64 {
+        let words = [
+            self.magic(mem),
+            self.format(mem),
+            self.isa(mem),
+            self.features(mem),
+            self.osnode(mem),
+            self.mem_base(mem),
+            self.mem_size(mem),
+            self.notification(mem),
+            self.time_page(mem),
+        ];
+        let mut h = 0xcbf2_9ce4_8422_2325u64;
+        for w in words {
+            for b in w.to_le_bytes() {
+                h = (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
+            }
+        }
+        h
+    }
+}

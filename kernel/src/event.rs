@@ -1,0 +1,155 @@
+//! What enters a kernel, and what leaves it.
+
+use abi::disp::TrapKind;
+use capfmt::PhysAddr;
+
+/// Why an access faulted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FaultAccess {
+    /// The access was a write.
+    pub write: bool,
+    /// The access was an instruction fetch.
+    pub execute: bool,
+}
+
+/// One cause of kernel entry. The user's registers stand in the save area by then
+/// (enabled or disabled area of the current dispatcher, as its page says).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A system call; its registers are in the save area.
+    Syscall,
+    /// The timer reached the deadline that was set.
+    Timer,
+    /// The notification interrupt: bits of the notification page may be set.
+    Notified,
+    /// The stop interrupt: a command stands on the home line.
+    StopRequested,
+    /// Interrupt source `0` fired.
+    Irq(u64),
+    /// The user faulted at this address.
+    PageFault(u64, FaultAccess),
+    /// The user trapped; detail is ISA-specific (error code, ESR).
+    Trap(TrapKind, u64),
+    /// Nothing happened; the kernel is about to idle or was just attached.
+    Idle,
+}
+
+/// Signals to a core.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Signal {
+    /// Interrupt without meaning: wakes a core in the pen.
+    Wake,
+    /// Notification interrupt.
+    Notify,
+    /// Stop interrupt.
+    Stop,
+    /// x86: NMI. Arm: the stop SGI at highest priority.
+    Nmi,
+    /// x86: INIT. Arm: refused with a firmware status.
+    Init,
+    /// x86: SIPI with this page number; Arm: PSCI CPU_ON at this physical address.
+    PowerOn(u64),
+}
+
+/// Something for the ISA's kernel to do after the commit. All are idempotent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// Invalidate the TLB for this user page on this core (all address spaces).
+    TlbPage(u64),
+    /// Invalidate the whole user part of this core's TLB.
+    TlbAll,
+    /// Signal the core with this hardware id; store the status (0 = done) at the given word, if any
+    /// (a save-area register of the caller: r1 result).
+    Signal(u64, Signal, Option<PhysAddr>),
+    /// Core object at address: set `home_seq` to the value (release), after its other home words were written.
+    PublishHome(PhysAddr, u64),
+    /// Interrupt source: route to this core and unmask.
+    IrqUnmask(u64),
+    /// Interrupt source: mask.
+    IrqMask(u64),
+    /// Read an I/O port (port, width in bytes) into the given save-area word. x86 only.
+    PortIn(u16, u8, PhysAddr),
+    /// Write an I/O port (port, width in bytes, value). x86 only.
+    PortOut(u16, u8, u32),
+    /// Halt the machine with this exit code.
+    Halt(u64),
+}
+
+/// Most effects of one step.
+pub const MAX_EFFECTS: usize = 12;
+
+/// The effects of one step, in order.
+#[derive(Clone, Copy, Debug)]
+pub struct Effects {
+    items: [Option<Effect>; MAX_EFFECTS],
+    len: usize,
+}
+
+impl Effects {
+    /// No effects.
+    pub const NONE: Effects = Effects {
+        items: [None; MAX_EFFECTS],
+        len: 0,
+    };
+
+    /// Adds one; a step must stop at a preemption point before it would exceed [`MAX_EFFECTS`].
+    /// TLB effects collapse into [`Effect::TlbAll`] when there is no room.
+    pub fn push(&mut self, e: Effect) {
+        if self.len < MAX_EFFECTS {
+            self.items[self.len] = Some(e);
+            self.len += 1;
+            return;
+        }
+        let tlb = |e: &Effect| matches!(e, Effect::TlbPage(_) | Effect::TlbAll);
+        assert!(tlb(&e), "a step has more effects than MAX_EFFECTS");
+        let last_tlb = self.items.iter_mut().flatten().rev().find(|e| tlb(e));
+        *last_tlb.expect("a step has more effects than MAX_EFFECTS") = Effect::TlbAll;
+    }
+
+    /// The effects, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Effect> + '_ {
+        self.items[..self.len].iter().copied().flatten()
+    }
+
+    /// Room left.
+    #[must_use]
+    pub const fn room(&self) -> usize {
+        MAX_EFFECTS - self.len
+    }
+}
+
+/// What runs after a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Restore this save area (physical address in a dispatcher frame) under this root VNode.
+    Run {
+        /// DCB that runs.
+        dcb: PhysAddr,
+        /// Physical address of its dispatcher page (the kernel's entry code saves there).
+        page: PhysAddr,
+        /// Physical address of the save area to restore.
+        area: PhysAddr,
+        /// Root VNode.
+        root: PhysAddr,
+    },
+    /// Nothing is runnable: sleep until an interrupt.
+    Idle,
+    /// Detached: go to the pen.
+    Pen,
+}
+
+/// Where to go on, and what to do first.
+#[derive(Clone, Copy, Debug)]
+pub struct Resume {
+    /// What runs.
+    pub next: Next,
+    /// Where the live FPU registers belong, if the context they belong to is not the next one:
+    /// save them there before the restore. `None`: keep them, or they belong to nobody any more.
+    pub save_fpu: Option<PhysAddr>,
+    /// Whether `next` needs its FPU state loaded from its area.
+    pub load_fpu: bool,
+    /// Program the timer for this counter value; `None` = no deadline, timer off.
+    pub deadline: Option<u64>,
+    /// Effects, in order, to carry out before resuming.
+    pub effects: Effects,
+}
