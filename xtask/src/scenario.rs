@@ -146,7 +146,8 @@ fn files_below(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A scenario for each `./nekton run` in a ```sh block of README.md or docs/. Every other
+/// A scenario for each `./nekton run` in a code block of README.md or docs/ that is tagged
+/// `sh` or not tagged. Every other
 /// `./nekton` line there must at least be a command that exists.
 fn from_documentation() -> Result<Vec<Scenario>> {
     let root = workspace::root();
@@ -197,19 +198,23 @@ fn documented(args: &RunArgs, number: usize) -> Scenario {
     }
 }
 
-/// Lines of the ```sh blocks of a Markdown text; a backslash at the end joins lines, comments
+/// Lines of the code blocks of a Markdown text that are tagged `sh` or not tagged; a backslash at the end joins lines, comments
 /// are dropped.
 fn shell_lines(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
-    let (mut inside, mut joining) = (false, false);
+    // In a block: whether its lines are commands.
+    let (mut fence, mut joining) = (None, false);
     for line in text.lines() {
         if let Some(tag) = line.trim_start().strip_prefix("```") {
-            inside = !inside && tag.trim() == "sh";
+            fence = match fence {
+                None => Some(matches!(tag.trim(), "" | "sh")),
+                Some(_) => None,
+            };
             joining = false;
             continue;
         }
         let line = line.trim();
-        if !inside || line.is_empty() || line.starts_with('#') {
+        if fence != Some(true) || line.is_empty() || line.starts_with('#') {
             continue;
         }
         let (body, more) = match line.strip_suffix('\\') {
@@ -269,9 +274,8 @@ mod tests {
 
     #[test]
     fn shell_blocks_give_their_commands() {
-        let text =
-            "a\n```sh\n# one\n./nekton run \\\n  --icount\nls\n```\n```text\n./nekton no\n```\n";
-        assert_eq!(shell_lines(text), ["./nekton run --icount", "ls"]);
+        let text = "a\n```sh\n# one\n./nekton run \\\n  --icount\nls\n```\n```text\n./nekton no\n```\n```\nb\n```\n";
+        assert_eq!(shell_lines(text), ["./nekton run --icount", "ls", "b"]);
     }
 
     #[test]
