@@ -1,100 +1,6 @@
 //! Capabilities: raw words and their meaning (`two-faces`).
 
-use crate::PhysAddr;
-
-/// Kinds of capability. The numbers are part of the format and never reused.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u8)]
-pub enum CapType {
-    /// An empty slot.
-    Null = 0,
-    /// Any physical range, memory or device.
-    PhysAddr = 1,
-    /// Untyped memory.
-    Ram = 2,
-    /// Memory that can be mapped.
-    Frame = 3,
-    /// Device registers that can be mapped.
-    DevFrame = 4,
-    /// A table of capability slots.
-    CNode = 5,
-    /// A dispatcher (its DCB).
-    Dispatcher = 6,
-    /// A local message endpoint of a dispatcher. `param` = endpoint index, `extra` = badge.
-    Endpoint = 7,
-    /// The shared memory of a UMP channel.
-    UmpEndpoint = 8,
-    /// A page table. `param` = level (0 = leaf table), `extra` = ISA.
-    VNode = 9,
-    /// What ties a mapped Frame, DevFrame, UmpEndpoint or VNode to VNode entries.
-    /// base/size = the mapped bytes; `extra` = VNode address | first index; `param` = entry count.
-    Mapping = 10,
-    /// A whole OSnode: base/size = its memory region, `extra` = address of its KCB.
-    Kcb = 11,
-    /// A core's control object.
-    Core = 12,
-    /// The notification page of an OSnode.
-    Notification = 13,
-    /// Kernel-wide rights (log, identify the running kernel, OSnode-wide queries).
-    Kernel = 14,
-    /// A range of interrupt sources: base = first number, size = count.
-    IrqSource = 15,
-    /// One interrupt bound to an endpoint: base = source number.
-    IrqDest = 16,
-    /// The right to set one bit: base = Notification page, `param` = channel, `extra` = OSnode id.
-    Notify = 17,
-    /// The right to command a core: base = its Core object.
-    CoreControl = 18,
-    /// x86 I/O ports: base = first port, size = count.
-    IoPort = 19,
-    /// Performance counters of the core.
-    PerfMon = 20,
-    /// Reserved for IOMMU domains.
-    IommuDomain = 21,
-    /// Names a process: `extra` = its id.
-    Domain = 22,
-    /// A unique number: `extra`.
-    Id = 23,
-}
-
-impl CapType {
-    /// The type with this number, if there is one.
-    #[must_use]
-    pub const fn from_u8(n: u8) -> Option<CapType> {
-        use CapType::*;
-        const ALL: [CapType; 24] = [
-            Null,
-            PhysAddr,
-            Ram,
-            Frame,
-            DevFrame,
-            CNode,
-            Dispatcher,
-            Endpoint,
-            UmpEndpoint,
-            VNode,
-            Mapping,
-            Kcb,
-            Core,
-            Notification,
-            Kernel,
-            IrqSource,
-            IrqDest,
-            Notify,
-            CoreControl,
-            IoPort,
-            PerfMon,
-            IommuDomain,
-            Domain,
-            Id,
-        ];
-        if (n as usize) < ALL.len() {
-            Some(ALL[n as usize])
-        } else {
-            None
-        }
-    }
-}
+use crate::{CapType, PhysAddr};
 
 /// Instruction sets, as numbered in the format.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -174,6 +80,72 @@ impl Cap {
             size,
             extra: 0,
         }
+    }
+
+    /// Slots of a CNode: `1 << log2` of them from `base` on.
+    #[must_use]
+    pub const fn cnode(base: PhysAddr, log2: u32) -> Cap {
+        let mut cap = Cap::region(CapType::CNode, base, crate::CTE_BYTES << log2);
+        cap.param = log2;
+        cap
+    }
+
+    /// A page table of `level` (0 = leaf table).
+    #[must_use]
+    pub const fn vnode(base: PhysAddr, level: u32, isa: Isa) -> Cap {
+        let mut cap = Cap::region(CapType::VNode, base, crate::VNODE_BYTES);
+        cap.param = level;
+        cap.extra = isa as u64;
+        cap
+    }
+
+    /// Endpoint `index` of the dispatcher whose DCB stands at `dcb`.
+    #[must_use]
+    pub const fn endpoint(dcb: PhysAddr, index: u32, badge: u32) -> Cap {
+        let mut cap = Cap::region(CapType::Endpoint, dcb, crate::DCB_BYTES);
+        cap.param = index;
+        cap.extra = badge as u64;
+        cap
+    }
+
+    /// The right to set bit `channel` of the notification page at `page`, which belongs to `osnode`.
+    #[must_use]
+    pub const fn notify(page: PhysAddr, channel: u32, osnode: u64) -> Cap {
+        let mut cap = Cap::region(CapType::Notify, page, crate::NOTIFICATION_BYTES);
+        cap.param = channel;
+        cap.extra = osnode;
+        cap
+    }
+
+    /// The mapping of `size` bytes from `base` on in `count` entries of the VNode at `vnode` from `index` on.
+    #[must_use]
+    pub const fn mapping(
+        base: PhysAddr,
+        size: u64,
+        vnode: PhysAddr,
+        index: u64,
+        count: u32,
+    ) -> Cap {
+        let mut cap = Cap::region(CapType::Mapping, base, size);
+        cap.param = count;
+        cap.extra = vnode.0 | index;
+        cap
+    }
+
+    /// The OSnode of the KCB at `kcb`, whose memory is `size` bytes from `base` on.
+    #[must_use]
+    pub const fn kcb(base: PhysAddr, size: u64, kcb: PhysAddr) -> Cap {
+        let mut cap = Cap::region(CapType::Kcb, base, size);
+        cap.extra = kcb.0;
+        cap
+    }
+
+    /// A capability without a range that `extra` names (`Kernel` and `PerfMon`: 0; `Domain`, `Id`).
+    #[must_use]
+    pub const fn number(kind: CapType, extra: u64) -> Cap {
+        let mut cap = Cap::region(kind, PhysAddr::NULL, 0);
+        cap.extra = extra;
+        cap
     }
 
     /// The last byte covered (`base` when the size is 0).

@@ -127,7 +127,7 @@ layout! {
 
 impl Core {
     /// First word of a Core object.
-    pub const MAGIC: u64 = 0x0145_524f_434b_4e;
+    pub const MAGIC: u64 = 0x01_4552_4f43_4b4e;
     /// `flags`: the boot processor.
     pub const FLAG_BOOT: u64 = 1;
     /// `flags`: cross-core spins must pause.

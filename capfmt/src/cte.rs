@@ -15,8 +15,10 @@ use crate::{Cap, PhysAddr, PhysMap, RawCap};
 
 /// Size of a CTE in bytes: one cache line.
 pub const CTE_BYTES: u64 = 64;
-const LINK: u64 = (1 << 46) - 1;
-const LAST: u64 = (1 << 52) - 1;
+/// A link: address / 64.
+pub(crate) const LINK: u64 = (1 << 46) - 1;
+/// A subtree end.
+pub(crate) const LAST: u64 = (1 << 52) - 1;
 
 /// Flags of the MDB part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

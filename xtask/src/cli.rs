@@ -1,7 +1,7 @@
 //! The command line: what `./nekton help` lists.
 
 use crate::plan::Isa;
-use crate::{build, deps, gdb, lint, run, sizes, suites};
+use crate::{bench, build, deps, gdb, lint, run, sizes, suites};
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -23,6 +23,8 @@ pub enum Command {
     Test(TestArgs),
     /// Build loader, kernels, programs and boot archive for both ISAs
     Build(BuildArgs),
+    /// Measure core operations and messages in guest instructions
+    Bench(BenchArgs),
     /// Formatting, clippy, our own rules, dependency direction
     Lint,
     /// Sizes of images, and files and functions that outgrow the style guide
@@ -103,6 +105,27 @@ pub struct BuildArgs {
     pub test_files: bool,
 }
 
+/// Arguments of `bench`.
+#[derive(Args)]
+pub struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    pub what: Bench,
+    /// Machine: a folder in boards/ (default: all of them)
+    #[arg(long)]
+    pub board: Option<String>,
+    /// Write the figures to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+/// What `bench` measures.
+#[derive(ValueEnum, Clone, Copy)]
+pub enum Bench {
+    /// Core operations, system call, messages, boot
+    Core,
+}
+
 /// Arguments of `gdb`.
 #[derive(Args)]
 pub struct GdbArgs {
@@ -121,6 +144,9 @@ impl Command {
             Self::Run(args) => run::command(&args),
             Self::Test(args) => suites::command(&args),
             Self::Build(args) => build::command(&args).map(|()| true),
+            Self::Bench(args) => match args.what {
+                Bench::Core => bench::command(&args),
+            },
             Self::Lint => lint::command(),
             Self::Sizes => sizes::command(),
             Self::Deps => deps::command(),

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod archive;
+mod bench;
 mod board;
 mod build;
 mod cli;
