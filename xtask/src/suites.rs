@@ -77,29 +77,29 @@ fn with_full(command: &mut Command, args: &TestArgs) {
     }
 }
 
-/// Unit and property tests: the portable packages, libraries of guest packages that say
-/// `host-test`, this tool, and the installation script.
+/// Unit and property tests: the portable packages, the libraries of all others (the pure parts
+/// of guest programs), this tool, and the installation script.
 fn host(args: &TestArgs) -> Result<bool> {
     let workspace = Workspace::load()?;
     let mut portable = toolchain::host_cargo();
     portable.args(["test", "--no-fail-fast"]);
-    let members = workspace.default_members();
-    for package in members.filter(|package| package.name != MODEL) {
-        portable.args(["--package", &package.name]);
-    }
-    let mut commands = vec![portable];
     let mut libraries = toolchain::host_cargo();
     libraries.args(["test", "--no-fail-fast", "--lib"]);
-    let mut any = false;
+    let mut any_library = false;
     for package in workspace
         .packages
         .iter()
-        .filter(|p| p.nekton().host_test && p.has_lib())
+        .filter(|package| package.name != MODEL)
     {
-        libraries.args(["--package", &package.name]);
-        any = true;
+        if workspace.is_default_member(package) {
+            portable.args(["--package", &package.name]);
+        } else if package.has_tested_lib() {
+            libraries.args(["--package", &package.name]);
+            any_library = true;
+        }
     }
-    if any {
+    let mut commands = vec![portable];
+    if any_library {
         commands.push(libraries);
     }
     let mut own = toolchain::host_cargo();
