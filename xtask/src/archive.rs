@@ -1,4 +1,4 @@
-//! The boot archive: `manifest` (one line `NAME LENGTH HASH` per file, the hash BLAKE3 in
+//! The boot archive: `manifest` (one line `HASH LENGTH NAME` per file, the hash BLAKE3 in
 //! hexadecimal), then `kernel/NAME`, `bin/NAME`, and `exec` when commands travel with it.
 
 use crate::build::Images;
@@ -52,7 +52,7 @@ pub fn manifest(files: &[File]) -> String {
     let mut text = String::new();
     for (name, data) in files {
         let hash = blake3::hash(data).to_hex();
-        writeln!(text, "{name} {} {hash}", data.len()).expect("writing to a string");
+        writeln!(text, "{hash} {} {name}", data.len()).expect("writing to a string");
     }
     text
 }
@@ -69,14 +69,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manifest_comes_first_and_tells_name_length_and_hash() {
+    fn the_manifest_comes_first_and_tells_hash_length_and_name() {
         let files = vec![("bin/a".to_owned(), b"abc".to_vec())];
         let archive = pack(&files).unwrap();
         let found = cpio::read(&archive).unwrap();
         assert_eq!(found[0].name, "manifest");
         let text = &archive[found[0].offset..found[0].offset + found[0].length];
-        // BLAKE3 of "abc" from the test vectors of the algorithm's reference implementation.
-        let expected = "bin/a 3 6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85\n";
+        // The second word is the length of "abc", the first its BLAKE3 hash.
+        let expected = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85 3 bin/a\n";
         assert_eq!(std::str::from_utf8(text).unwrap(), expected);
         assert_eq!(found[1].name, "bin/a");
     }

@@ -118,7 +118,7 @@ fn compile_group(all: &Workspace, group: &[&Program]) -> Result<BTreeMap<String,
     let step = Step::start(&format!("build {} ({what})", recipe.target));
     match process::run_step(&step, &mut command) {
         Ok(messages) => {
-            step.done();
+            step.done_unless_idle();
             artifacts(&messages, group)
         }
         Err(error) => {

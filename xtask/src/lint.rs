@@ -84,7 +84,8 @@ fn format_check() -> Result<Command> {
 fn host_clippy(workspace: &Workspace) -> Result<Command> {
     let mut command = toolchain::host_tool("clippy")?;
     command.arg("--all-targets");
-    for package in workspace.default_members() {
+    let packages = workspace.packages.iter();
+    for package in packages.filter(|package| workspace.is_default_member(package)) {
         command.args(["--package", &package.name]);
     }
     command.args(["--", "-D", "warnings"]);

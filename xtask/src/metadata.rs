@@ -43,6 +43,8 @@ pub struct Target {
     pub name: String,
     pub kind: Vec<String>,
     pub src_path: PathBuf,
+    /// `cargo test` runs its unit tests.
+    pub test: bool,
 }
 
 #[derive(Deserialize, Clone)]
@@ -52,13 +54,10 @@ struct Metadata {
 
 /// `[package.metadata.nekton]` of a package.
 #[derive(Deserialize, Clone, Default)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(deny_unknown_fields)]
 pub struct Nekton {
     /// The only ISA that this package is built for.
     pub isa: Option<String>,
-    /// Its library runs on a host: `test host` tests it although its programs do not.
-    #[serde(default)]
-    pub host_test: bool,
 }
 
 impl Workspace {
@@ -77,11 +76,9 @@ impl Workspace {
         self.packages.iter().find(|package| package.name == name)
     }
 
-    /// Packages that a plain `cargo test` builds: the portable ones.
-    pub fn default_members(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_default_members.contains(&package.id))
+    /// True if a plain `cargo test` builds `package`: it is a portable one.
+    pub fn is_default_member(&self, package: &Package) -> bool {
+        self.workspace_default_members.contains(&package.id)
     }
 
     /// Directory of `package` relative to the root, like `services/memory`.
@@ -129,11 +126,13 @@ impl Package {
             .map(|target| target.name.as_str())
     }
 
-    /// True if it has a library.
-    pub fn has_lib(&self) -> bool {
+    /// True if it has a library whose unit tests run on a host (a library that no host can
+    /// compile says `test = false`).
+    pub fn has_tested_lib(&self) -> bool {
+        let is_lib = |target: &Target| target.kind.iter().any(|kind| kind.ends_with("lib"));
         self.targets
             .iter()
-            .any(|target| target.kind.iter().any(|kind| kind == "lib"))
+            .any(|target| is_lib(target) && target.test)
     }
 
     /// Its `[package.metadata.nekton]`.

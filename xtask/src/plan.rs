@@ -26,6 +26,15 @@ impl Isa {
         }
     }
 
+    /// True if people call it `name`: in full, or as its rooms are called (`arch/x86`).
+    pub fn is_called(self, name: &str) -> bool {
+        let short = match self {
+            Self::X86 => "x86",
+            Self::Arm => "arm",
+        };
+        name == self.name() || name == short
+    }
+
     /// The other one.
     pub fn other(self) -> Self {
         match self {
@@ -149,7 +158,7 @@ pub fn isas_of(package: &Package, room: &str) -> Result<Option<(Kind, Vec<Isa>)>
     let Some(only) = package.nekton().isa else {
         return Ok(Some((kind, isas.to_vec())));
     };
-    let known = isas.iter().find(|isa| isa.name() == only);
+    let known = isas.iter().find(|isa| isa.is_called(&only));
     match known {
         Some(isa) => Ok(Some((kind, vec![*isa]))),
         None => bail!(

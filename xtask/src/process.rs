@@ -82,8 +82,14 @@ pub fn run_step(step: &Step, command: &mut Command) -> Result<String> {
     let status = child.wait().context("cannot wait for a program")?;
     let text = reader.join().expect("the reader does not panic")?;
     if !status.success() {
-        let reasons = diagnostics(&said).join("\n");
-        bail!("{} failed ({status}):\n{text}{reasons}", shown(command));
+        // Cargo's messages for us are of no use to a person; all else is (rustfmt's differences).
+        let lines = text.lines().filter(|line| !line.starts_with('{'));
+        let reasons: Vec<&str> = lines.chain(diagnostics(&said)).collect();
+        bail!(
+            "{} failed ({status}):\n{}",
+            shown(command),
+            reasons.join("\n")
+        );
     }
     if said.iter().any(|line| line.starts_with("warning")) {
         diagnostics(&said)

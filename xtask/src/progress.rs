@@ -89,6 +89,15 @@ impl Step {
         self.close(&green("ok"));
     }
 
+    /// The step went well; not worth a line if there was next to nothing to do.
+    pub fn done_unless_idle(self) {
+        if self.start.elapsed() > Duration::from_secs(1) {
+            self.done();
+        } else if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
     /// The step failed; the reason is the caller's to print.
     pub fn failed(self) {
         self.close(&red("FAILED"));

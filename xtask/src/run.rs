@@ -9,7 +9,7 @@ use crate::verdict::{self, End};
 use crate::{archive, damage, progress, terminal, workspace};
 use anyhow::{Context, Result};
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::ChildStdin;
 use std::time::{Duration, Instant};
@@ -160,7 +160,11 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
 fn type_in(keys: Option<&mut ChildStdin>, text: Option<&str>) -> Result<()> {
     if let (Some(keys), Some(text)) = (keys, text) {
         let written = keys.write_all(text.as_bytes()).and_then(|()| keys.flush());
-        written.context("cannot type into the guest's console")?;
+        match written {
+            // The guest has ended; how, its exit status tells.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.context("cannot type into the guest's console")?,
+        }
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// The package with the model checks; everything else that is portable is a host test.
@@ -76,29 +77,29 @@ fn with_full(command: &mut Command, args: &TestArgs) {
     }
 }
 
-/// Unit and property tests: the portable packages, libraries of guest packages that say
-/// `host-test`, this tool, and the installation script.
+/// Unit and property tests: the portable packages, the libraries of all others (the pure parts
+/// of guest programs), this tool, and the installation script.
 fn host(args: &TestArgs) -> Result<bool> {
     let workspace = Workspace::load()?;
     let mut portable = toolchain::host_cargo();
     portable.args(["test", "--no-fail-fast"]);
-    let members = workspace.default_members();
-    for package in members.filter(|package| package.name != MODEL) {
-        portable.args(["--package", &package.name]);
-    }
-    let mut commands = vec![portable];
     let mut libraries = toolchain::host_cargo();
     libraries.args(["test", "--no-fail-fast", "--lib"]);
-    let mut any = false;
+    let mut any_library = false;
     for package in workspace
         .packages
         .iter()
-        .filter(|p| p.nekton().host_test && p.has_lib())
+        .filter(|package| package.name != MODEL)
     {
-        libraries.args(["--package", &package.name]);
-        any = true;
+        if workspace.is_default_member(package) {
+            portable.args(["--package", &package.name]);
+        } else if package.has_tested_lib() {
+            libraries.args(["--package", &package.name]);
+            any_library = true;
+        }
     }
-    if any {
+    let mut commands = vec![portable];
+    if any_library {
         commands.push(libraries);
     }
     let mut own = toolchain::host_cargo();
@@ -131,110 +132,93 @@ fn model(args: &TestArgs) -> Result<bool> {
 /// One scenario on one board in one mode.
 struct Case<'a> {
     scenario: &'a Scenario,
-    board: &'a Board,
-    images: &'a Images,
+    board: &'a str,
     mode: Mode,
 }
 
 impl Case<'_> {
     fn name(&self) -> String {
-        format!(
-            "{}/{}/{}",
-            self.scenario.name,
-            self.board.name,
-            self.mode.name()
-        )
+        format!("{}/{}/{}", self.scenario.name, self.board, self.mode.name())
     }
 }
 
-fn qemu(args: &TestArgs) -> Result<bool> {
-    let scenarios = scenario::all()?;
-    let mut boards: BTreeMap<&str, (Board, Images)> = BTreeMap::new();
-    for name in scenarios.iter().flat_map(|scenario| &scenario.boards) {
-        if !boards.contains_key(name.as_str()) {
-            let board = Board::load(name)?;
-            let images = build::images(board.isa, true)?;
-            boards.insert(name, (board, images));
-        }
-    }
+/// Boards that are used, with what was built for them.
+type Machines<'a> = BTreeMap<&'a str, (Board, Images)>;
+
+fn cases<'a>(scenarios: &'a [Scenario], filter: Option<&str>) -> Vec<Case<'a>> {
     let mut cases = Vec::new();
-    for scenario in &scenarios {
+    for scenario in scenarios {
         for board in &scenario.boards {
-            let (board, images) = &boards[board.as_str()];
             cases.extend(scenario.modes.iter().map(|mode| Case {
                 scenario,
                 board,
-                images,
                 mode: *mode,
             }));
         }
     }
-    if let Some(filter) = &args.filter {
-        cases.retain(|case| case.name().contains(filter));
-    }
+    cases.retain(|case| filter.is_none_or(|filter| case.name().contains(filter)));
+    cases
+}
+
+fn qemu(args: &TestArgs) -> Result<bool> {
+    let scenarios = scenario::all()?;
+    let cases = cases(&scenarios, args.filter.as_deref());
     if cases.is_empty() {
         bail!(
             "no QEMU scenario matches {:?}",
             args.filter.as_deref().unwrap_or("")
         );
     }
+    let mut machines = Machines::new();
+    for case in &cases {
+        if !machines.contains_key(case.board) {
+            let board = Board::load(case.board)?;
+            let images = build::images(board.isa, true)?;
+            machines.insert(case.board, (board, images));
+        }
+    }
     // Under icount a machine is one thread, so several fit; in parallel mode each gets the host.
     let (turns, parallel): (Vec<_>, Vec<_>) = cases
         .into_iter()
         .partition(|case| case.mode == Mode::Icount);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let failed =
-        run_cases(turns.into(), workers, args.full)? + run_cases(parallel.into(), 1, args.full)?;
-    let total = failed.total;
-    println!(
-        "qemu: {} passed, {} failed",
-        total - failed.failed,
-        failed.failed
-    );
-    Ok(failed.failed == 0)
+    let total = turns.len() + parallel.len();
+    let failed = run_cases(turns.into(), workers, &machines, args.full)
+        + run_cases(parallel.into(), 1, &machines, args.full);
+    println!("qemu: {} passed, {failed} failed", total - failed);
+    Ok(failed == 0)
 }
 
-#[derive(Default, Clone, Copy)]
-struct Tally {
-    total: usize,
-    failed: usize,
-}
-
-impl std::ops::Add for Tally {
-    type Output = Self;
-    fn add(self, other: Self) -> Self {
-        Self {
-            total: self.total + other.total,
-            failed: self.failed + other.failed,
-        }
-    }
-}
-
-fn run_cases(cases: VecDeque<Case<'_>>, workers: usize, full: bool) -> Result<Tally> {
-    let total = cases.len();
+/// Runs `cases` on `workers` threads; returns how many failed.
+fn run_cases(
+    cases: VecDeque<Case<'_>>,
+    workers: usize,
+    machines: &Machines<'_>,
+    full: bool,
+) -> usize {
+    let workers = workers.min(cases.len());
     let queue = Mutex::new(cases);
-    let failed = Mutex::new(0);
+    let failed = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for _ in 0..workers.min(total) {
+        for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().expect("no worker panics").pop_front();
                     let Some(case) = next else { break };
-                    if !run_case(&case, full) {
-                        *failed.lock().expect("no worker panics") += 1;
+                    if !run_case(&case, machines, full) {
+                        failed.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             });
         }
     });
-    let failed = failed.into_inner().expect("no worker panics");
-    Ok(Tally { total, failed })
+    failed.into_inner()
 }
 
-fn run_case(case: &Case<'_>, full: bool) -> bool {
+fn run_case(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> bool {
     let name = case.name();
     let start = Instant::now();
-    let (reasons, log) = match judge(case, full) {
+    let (reasons, log) = match judge(case, machines, full) {
         Ok(result) => result,
         Err(error) => (vec![format!("{error:#}")], String::new()),
     };
@@ -244,8 +228,8 @@ fn run_case(case: &Case<'_>, full: bool) -> bool {
         return true;
     }
     println!("{} {name} ({seconds:.1} s)", progress::red("FAIL"));
-    for reason in &reasons {
-        println!("     {reason}");
+    for line in case.scenario.exec.iter().chain(&reasons) {
+        println!("     {line}");
     }
     if !log.is_empty() {
         println!("     log: {log}");
@@ -254,8 +238,9 @@ fn run_case(case: &Case<'_>, full: bool) -> bool {
 }
 
 /// Runs a case; the reasons why it failed (none: passed), and where its log is kept.
-fn judge(case: &Case<'_>, full: bool) -> Result<(Vec<String>, String)> {
+fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<String>, String)> {
     let scenario = case.scenario;
+    let (board, images) = &machines[case.board];
     let exec = match &scenario.full_exec {
         Some(line) if full => Some(line.as_str()),
         _ => scenario.exec.as_deref(),
@@ -265,9 +250,9 @@ fn judge(case: &Case<'_>, full: bool) -> Result<(Vec<String>, String)> {
         _ => scenario.timeout,
     };
     let job = Job {
-        board: case.board,
-        images: case.images,
-        cores: scenario.smp.unwrap_or(case.board.cores),
+        board,
+        images,
+        cores: scenario.smp.unwrap_or(board.cores),
         icount: case.mode == Mode::Icount,
         exec,
         input: scenario.input.as_deref(),

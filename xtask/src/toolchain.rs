@@ -126,6 +126,8 @@ impl Choice {
         command.args(["--target", recipe.target]);
         if *self != Self::HostPrecompiled {
             command.env("RUSTC_BOOTSTRAP", "1");
+            // About the library's own source, which is not ours to change.
+            command.env("CARGO_FUTURE_INCOMPAT_REPORT_FREQUENCY", "never");
             command.arg("-Zbuild-std=core,alloc");
             command.arg("-Zbuild-std-features=compiler-builtins-mem");
         }

@@ -31,22 +31,29 @@ impl End {
 }
 
 /// The commands of an `--exec` line, split as the guest's shell splits them: at `;` outside of
-/// braces.
+/// braces and quotes.
 pub fn split_commands(line: &str) -> Result<Vec<String>> {
     let mut commands = vec![String::new()];
     let mut depth = 0u32;
+    let mut quote = None;
     for c in line.chars() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => bail!("--exec: `}}` without `{{` in {line:?}"),
-            '}' => depth -= 1,
-            ';' if depth == 0 => {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => bail!("--exec: `}}` without `{{` in {line:?}"),
+            (None, '}') => depth -= 1,
+            (None, ';') if depth == 0 => {
                 commands.push(String::new());
                 continue;
             }
-            _ => {}
+            (None, _) => {}
         }
         commands.last_mut().expect("never empty").push(c);
+    }
+    if let Some(open) = quote {
+        bail!("--exec: {open} is never closed in {line:?}");
     }
     if depth > 0 {
         bail!("--exec: `{{` is never closed in {line:?}");
@@ -187,7 +194,8 @@ mod tests {
         let line = "cores; repeat 3 { core update 1; ps };  ;mem ;";
         let split = split_commands(line).unwrap();
         assert_eq!(split, ["cores", "repeat 3 { core update 1; ps }", "mem"]);
-        for bad in ["", " ; ", "a }", "repeat 2 { a"] {
+        assert_eq!(split_commands("echo 'a;{' \"}\"; b").unwrap().len(), 2);
+        for bad in ["", " ; ", "a }", "repeat 2 { a", "echo 'a"] {
             assert!(split_commands(bad).is_err(), "{bad:?}");
         }
     }
