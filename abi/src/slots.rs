@@ -54,6 +54,8 @@ pub const HOME_CHANNEL: CapAddr = task(23);
 pub const DEVICES: CapAddr = task(24);
 /// First process only: `Kcb` capability of its own OSnode (boot OSnode only: the others' are with their makers).
 pub const OWN_KCB: CapAddr = task(25);
+/// First process only: Frame without rights over memory that nobody may have (the window's tables; boot OSnode only).
+pub const RESERVED: CapAddr = task(26);
 /// First process only: RAM capabilities, one or more, from this slot on (count in the boot information).
 pub const RAM: CapAddr = task(64);
 /// Root slot of the CNode that the runtime allocates slots from; 256 empty slots.

@@ -13,7 +13,7 @@
     .section .rodata.nekton_pen, "a"
     .balign 16
     .code64
-    .globl nekton_pen_start, nekton_pen_kernel, nekton_pen_firmware
+    .globl nekton_pen_start, nekton_pen_kernel, nekton_pen_firmware, nekton_pen_loader
     .globl nekton_pen_nmi, nekton_pen_irq, nekton_pen_spurious, nekton_pen_fault
     .globl nekton_pen_end
 nekton_pen_start:
@@ -32,6 +32,16 @@ nekton_pen_kernel:
     jbe 1f
     mov [rbx + {ANSWERED}], rax
 1:  jmp 2f
+
+/* From the loader, whose root table maps the Core object: start what stands on the home line. */
+nekton_pen_loader:
+    cli
+    cld
+    lea rbx, [rip + nekton_pen_start]
+    sub rbx, {PEN_CODE}
+    mov rax, [rbx + {PEN_ROOT}]
+    mov cr3, rax
+    jmp 7f
 
 /* From firmware, by way of the trampoline: long mode, its root table, no stack. */
 nekton_pen_firmware:
