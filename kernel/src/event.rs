@@ -22,7 +22,9 @@ pub enum Event {
     Timer,
     /// The notification interrupt: bits of the notification page may be set.
     Notified,
-    /// The stop interrupt: a command stands on the home line.
+    /// The stop interrupt: a command stands on the home line. If it interrupted a
+    /// dispatcher, the entry code has saved the live FPU registers into its save
+    /// area *before* the step: afterwards the OSnode may be another core's.
     StopRequested,
     /// Interrupt source `0` fired.
     Irq(u64),
@@ -76,7 +78,7 @@ pub enum Effect {
 }
 
 /// Most effects of one step.
-pub const MAX_EFFECTS: usize = 12;
+pub const MAX_EFFECTS: usize = 4;
 
 /// The effects of one step, in order.
 #[derive(Clone, Copy, Debug)]
@@ -93,8 +95,11 @@ impl Effects {
     };
 
     /// Adds one; a step must stop at a preemption point before it would exceed [`MAX_EFFECTS`].
-    /// TLB effects collapse into [`Effect::TlbAll`] when there is no room.
+    /// TLB effects collapse into [`Effect::TlbAll`] when there is no room, and one of that is enough.
     pub fn push(&mut self, e: Effect) {
+        if e == Effect::TlbAll && self.iter().any(|old| old == Effect::TlbAll) {
+            return;
+        }
         if self.len < MAX_EFFECTS {
             self.items[self.len] = Some(e);
             self.len += 1;
@@ -132,19 +137,23 @@ pub enum Next {
         /// Root VNode.
         root: PhysAddr,
     },
-    /// Nothing is runnable: sleep until an interrupt.
+    /// Nothing is runnable: sleep until an interrupt. x86: on the kernel's own root table, since the last
+    /// user's may be reused while nobody runs.
     Idle,
     /// Detached: go to the pen.
     Pen,
 }
 
 /// Where to go on, and what to do first.
+///
+/// The step may have filled entries of page tables: Arm needs a `dsb ishst` before it resumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Resume {
     /// What runs.
     pub next: Next,
-    /// Where the live FPU registers belong, if the context they belong to is not the next one:
-    /// save them there before the restore. `None`: keep them, or they belong to nobody any more.
+    /// Save area (add [`abi::disp::AREA_FPU`]) that the live FPU registers belong to, if it is not
+    /// the one to be restored: save them there first. `None`: keep them, or they belong to nobody
+    /// any more. Live registers always belong to the area that the entry code saved into.
     pub save_fpu: Option<PhysAddr>,
     /// Whether `next` needs its FPU state loaded from its area.
     pub load_fpu: bool,

@@ -9,8 +9,30 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod attach;
+mod clear;
+mod core_line;
+mod decode;
+mod delete;
+mod dispatch;
+mod entry;
 mod event;
+mod invoke;
+mod lmp;
+mod longop;
 mod machine;
+mod notify;
+mod osnode;
+mod sched;
+mod step;
+mod syscall;
+mod time;
+mod upcall;
 
+pub use attach::{AttachError, attach};
+pub use core_line::report_status;
 pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, Signal};
 pub use machine::{Machine, PageRights};
+pub use osnode::{KernelIdentity, Osnode};
+pub use sched::{FairShare, Picked, Policy, RoundRobin, TIME_SLICE_NS, TraceRecord};
+pub use step::step;

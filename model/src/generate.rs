@@ -13,7 +13,7 @@ pub const WORLD_BYTES: u64 = 0x1000_0000;
 /// One of the capabilities from which all others are made.
 #[must_use]
 pub fn seed(rng: &mut Rng) -> Cap {
-    match rng.below(8) {
+    match rng.below(16) {
         0 => Cap::region(CapType::IrqSource, PhysAddr(0), 256),
         1 => Cap::region(CapType::IoPort, PhysAddr(0), 0x1_0000),
         2 => Cap::number(CapType::Kernel, 0),
@@ -31,7 +31,10 @@ pub fn derive(rng: &mut Rng, from: &Cap) -> Cap {
     if kinds.is_empty() || rng.one_in(4) {
         return *from;
     }
-    let kind = *rng.pick(kinds);
+    let mut kind = *rng.pick(kinds);
+    if kinds.contains(&CapType::Ram) && rng.below(4) > 0 {
+        kind = CapType::Ram;
+    }
     let part = |rng: &mut Rng, grain: u64| {
         let units = from.size / grain;
         if units == 0 {
@@ -40,7 +43,7 @@ pub fn derive(rng: &mut Rng, from: &Cap) -> Cap {
         let want = match rng.below(3) {
             0 => 1,
             1 => (1 << rng.below(12)).min(units),
-            _ => 1 + rng.below(units),
+            _ => 1 + rng.below(1 + units / 4).min(units - 1),
         };
         let off = rng.below(units - want + 1);
         (from.base.add(off * grain), want * grain)

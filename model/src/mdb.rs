@@ -3,6 +3,8 @@
 //! Slow and obvious on purpose: nothing here is computed from `capfmt::schema`,
 //! so a wrong line in that table disagrees with this one.
 
+use std::collections::HashMap;
+
 use capfmt::{Cap, CapType, Cte};
 
 /// Number space of a type, in the order of the tree.
@@ -125,6 +127,7 @@ fn position(cte: Cte, cap: &Cap) -> Position {
 #[derive(Clone, Debug, Default)]
 pub struct Reference {
     caps: Vec<(Cte, Cap)>,
+    by_slot: HashMap<Cte, Cap>,
 }
 
 impl Reference {
@@ -138,22 +141,22 @@ impl Reference {
         let p = position(cte, &cap);
         let at = self.caps.partition_point(|(c, k)| position(*c, k) < p);
         self.caps.insert(at, (cte, cap));
+        assert_eq!(self.by_slot.insert(cte, cap), None, "the slot is in use");
     }
     /// Takes one out.
     pub fn remove(&mut self, cte: Cte) -> Cap {
         let i = self.index(cte);
+        self.by_slot.remove(&cte);
         self.caps.remove(i).1
     }
     fn index(&self, cte: Cte) -> usize {
-        self.caps
-            .iter()
-            .position(|(c, _)| *c == cte)
-            .expect("in the model")
+        let p = position(cte, &self.cap(cte));
+        self.caps.partition_point(|(c, k)| position(*c, k) < p)
     }
     /// The capability in a slot.
     #[must_use]
     pub fn cap(&self, cte: Cte) -> Cap {
-        self.caps[self.index(cte)].1
+        self.by_slot[&cte]
     }
     /// The one after.
     #[must_use]

@@ -45,7 +45,14 @@ impl World {
         for _ in 0..20 {
             let cap = match self.any() {
                 Some(from) if !self.rng.one_in(12) => {
-                    let from = self.model.cap(from);
+                    // What has no address has no descendants: most are made from memory.
+                    let mut from = self.model.cap(from);
+                    for _ in 0..3 {
+                        let other = self.any().map_or(from, |c| self.model.cap(c));
+                        if model::mdb::children(from.kind).is_empty() {
+                            from = other;
+                        }
+                    }
                     generate::derive(&mut self.rng, &from)
                 }
                 _ => generate::seed(&mut self.rng),

@@ -99,7 +99,8 @@ fn compile_group(all: &Workspace, group: &[&Program]) -> Result<BTreeMap<String,
     let recipe = plan::recipe(group[0].kind, group[0].isa);
     let mut command = toolchain::for_guest(recipe)?.cargo("build", recipe);
     command.current_dir(workspace::root());
-    command.args(["--release", "--message-format=json-render-diagnostics"]);
+    command.args(["--profile", group[0].kind.profile()]);
+    command.arg("--message-format=json-render-diagnostics");
     command.args(["--target-dir", "target/guest"]);
     select(&mut command, group);
     for program in group.iter().filter(|program| program.kind == Kind::Kernel) {

@@ -61,6 +61,16 @@ pub enum Kind {
     User,
 }
 
+impl Kind {
+    /// Cargo profile that such programs are built with.
+    pub fn profile(self) -> &'static str {
+        match self {
+            Self::Boot | Self::Kernel => "kernel",
+            Self::User => "release",
+        }
+    }
+}
+
 /// How programs of one kind are compiled for one ISA.
 pub struct Recipe {
     /// Rust's name of the target.

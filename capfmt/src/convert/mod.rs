@@ -188,6 +188,18 @@ fn checksum(v: &Version, word: impl Fn(u64) -> u64) -> u64 {
     h
 }
 
+/// The field tables of a format, KCB's and DCB's, or `None` for a format that this build does not know.
+#[must_use]
+pub fn fields(format: u64) -> Option<[&'static [Field]; 2]> {
+    known(format).map(|v| [v.kcb, v.dcb])
+}
+
+/// The checksum that belongs into the KCB, by its own format, or `None` for an unknown format.
+#[must_use]
+pub fn checksum_of(mem: &impl PhysMap, kcb: Kcb) -> Option<u64> {
+    known(kcb.format(mem)).map(|v| checksum(v, |at| mem.load(kcb.0.add(at))))
+}
+
 /// The checksum that belongs into a KCB of the current format.
 pub(crate) fn current_checksum(mem: &impl PhysMap, kcb: Kcb) -> u64 {
     checksum(&NEW, |at| mem.load(kcb.0.add(at)))

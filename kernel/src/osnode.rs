@@ -1,0 +1,76 @@
+//! The token of an attached OSnode: its KCB, and scratch that may die with the kernel.
+
+use capfmt::{Dcb, Kcb, PhysAddr};
+
+use crate::Policy;
+use crate::time::Clock;
+
+/// Who the running kernel is, from its own ELF note: what `KernelIdentify` answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KernelIdentity {
+    /// Build id, up to 24 bytes.
+    pub build_id: [u64; 3],
+    /// Name of the kernel, up to 16 bytes.
+    pub name: [u64; 2],
+    /// Newest KCB format | oldest << 16.
+    pub formats: u64,
+}
+
+/// The dispatcher that runs (or ran when the kernel was entered).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Current {
+    /// Its DCB.
+    pub dcb: Dcb,
+    /// Physical address of its dispatcher frame.
+    pub page: PhysAddr,
+    /// Its root VNode.
+    pub root: PhysAddr,
+}
+
+/// The OSnode that this kernel runs: a unique token, made by [`crate::attach`] alone.
+///
+/// Everything in it but the KCB's address is scratch, rebuilt at the next attach.
+pub struct Osnode<P: Policy> {
+    pub(crate) kcb: Kcb,
+    pub(crate) identity: KernelIdentity,
+    pub(crate) policy: P,
+    pub(crate) clock: Clock,
+    /// Who has the core; `None` = nobody.
+    pub(crate) current: Option<Current>,
+    /// Counter since which `current` has not been charged.
+    pub(crate) charged_at: u64,
+    /// Counter at which `current` got the core.
+    pub(crate) picked_at: u64,
+    /// Counter at which `current` must give way to those queued.
+    pub(crate) slice_end: u64,
+    /// `slice_end` counts even if nobody is queued.
+    pub(crate) strict: bool,
+    /// First DCB of the list of those that wait with a time-out (earliest first), or 0.
+    pub(crate) wake_head: u64,
+    /// Counter at which the first of them wakes; `u64::MAX` = none.
+    pub(crate) wake_at: u64,
+    /// A long operation is in progress: capabilities may be marked as being deleted.
+    pub(crate) op_active: bool,
+    /// Something changed that decides who runs next, or what: look at everything before resuming.
+    pub(crate) attention: bool,
+    /// Interrupts and faults that found their ring full.
+    pub(crate) undelivered: u64,
+    /// The next interrupt binding to be unmasked after attach; 64 = all done.
+    pub(crate) unmask_next: u64,
+    /// `Kcb::IN_EFFECTS` is set.
+    pub(crate) in_effects: bool,
+}
+
+impl<P: Policy> Osnode<P> {
+    /// Physical address of the KCB.
+    #[must_use]
+    pub const fn kcb(&self) -> PhysAddr {
+        self.kcb.0
+    }
+
+    /// The scheduler, with what its event ring recorded.
+    #[must_use]
+    pub const fn policy(&self) -> &P {
+        &self.policy
+    }
+}
