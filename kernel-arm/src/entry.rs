@@ -60,7 +60,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     let empty = registers::translate(&raw const EMPTY_ROOT as u64).expect("own image is mapped");
     let spaces = AddressSpaces::new(empty);
     let timer = Timer::new();
-    let controller = own_controller();
+    let mut controller = own_controller();
     controller.init();
     // From here on the core can be taken back.
     context::unmask_interrupts();
