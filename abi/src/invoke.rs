@@ -78,15 +78,19 @@ ops! {
     ClockInfo = 84,
     /// Kernel: append r2 (a Frame without copies or mappings, written by its holder) to what the kernel knows as a sealed object: r3 = type (Kcb, Core), r4 = offset of the object in the frame. The Frame becomes that capability.
     Seal = 85,
+    /// Kernel: mark a Frame, UmpEndpoint or Notify (r2) and its copies as having copies on other OSnodes. Results r1..r4 = its words, for `CapImport` there. Refused unless the capability has every right.
+    CapExport = 86,
+    /// Kernel: make a copy of another OSnode's capability. r2..r5 = the words that `CapExport` gave, r6 = OSnode that owns it, r7 = destination slot. Refused unless the capability has every right.
+    CapImport = 87,
     /// Core: mint a CoreControl into slot r2.
     CoreMint = 96,
     /// CoreControl: take the holder word (r2 = OSnode to hand it to).
     CoreHandOver = 97,
-    /// CoreControl: command. r2 = command (capfmt::CoreCommand), r3 = Kcb cap (Start), r4 = image record. Result r1 = sequence number.
+    /// CoreControl: command, and signal the core (Stop: stop interrupt, else wake). r2 = command (capfmt::CoreCommand; None in any status), r3 = Kcb cap (Start), r4 = image record (Start; else the last one stays). Result r1 = sequence number.
     CoreCommand = 98,
     /// CoreControl: signal. r2 = 0 wake, 1 stop interrupt, 2 NMI, 3 INIT, 4 SIPI (r3 = page) / PSCI CPU_ON; result r1 = firmware status.
     CoreSignal = 99,
-    /// CoreControl: r1 = status, r2 = target sequence, r3 = home sequence, r4 = KCB, r5 = image, r6 = epitaph kind, r7 = epitaph pc.
+    /// CoreControl: r1 = status, r2 = target sequence, r3 = home sequence, r4 = KCB, r5 = image record of the last Start, r6 = epitaph kind, r7 = epitaph pc.
     CoreInfo = 100,
     /// CoreControl: read word r2 (byte offset, 8-aligned) of the Core object; result r1.
     CoreRead = 101,
