@@ -56,7 +56,7 @@ layout! {
         /// NUMA node.
         node / set_node @ 0x028,
         /// Bit 0: boot processor (never sent INIT); bit 1: spin loops must pause (icount);
-        /// bit 2: x2APIC; bit 3: entered at EL2.
+        /// bit 2: x2APIC; bit 3: entered at EL2; bit 4: mirror the log.
         flags / set_flags @ 0x030,
         /// OSnode whose boot driver may command this core now; 0 = none.
         holder / set_holder @ 0x038,
@@ -113,7 +113,8 @@ layout! {
         /// Log ring: bytes ever written; byte i stands at 0x1040 + i % 4032.
         log_written / set_log_written @ 0x1000,
     ;
-        /// ISA parameters: x86: [0] LAPIC base; Arm: [0] GICD, [1] GICR of this core, [2] GICC, [3] GIC version,
+        /// ISA parameters: x86: [0] LAPIC base, [1] IO-APIC base, [2] address of the word that locks
+        /// the IO-APIC; both: [7] first byte after the last RAM byte; Arm: [0] GICD, [1] GICR of this core, [2] GICC, [3] GIC version,
         /// [4] PSCI conduit (0 none, 1 SMC, 2 HVC).
         isa_param / set_isa_param @ 0x060 [8],
         /// Image record 0 and 1 (see [`ImageRecord`]), 16 words each.
@@ -128,6 +129,8 @@ layout! {
 impl Core {
     /// First word of a Core object.
     pub const MAGIC: u64 = 0x01_4552_4f43_4b4e;
+    /// Offset of `target_seq`, which is written by compare-exchange.
+    pub const TARGET_SEQ_OFFSET: u64 = 0x140;
     /// `flags`: the boot processor.
     pub const FLAG_BOOT: u64 = 1;
     /// `flags`: cross-core spins must pause.
@@ -136,6 +139,10 @@ impl Core {
     pub const FLAG_X2APIC: u64 = 4;
     /// `flags`: firmware enters at EL2.
     pub const FLAG_EL2: u64 = 8;
+    /// `flags`: kernels copy their log to the early console as well (a debugging aid).
+    pub const FLAG_MIRROR_LOG: u64 = 16;
+    /// Byte offset of `home_seq`, which the home kernel publishes with a release.
+    pub const HOME_SEQ_OFFSET: u64 = 0x100;
     /// Offset of the pen's code page.
     pub const PEN_CODE: u64 = 0x2000;
     /// Offset of the pen's writable page (stack, mailbox copies).

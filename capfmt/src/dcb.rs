@@ -37,7 +37,7 @@ layout! {
         id / set_id @ 0x018,
         /// A [`DcbState`].
         state / set_state @ 0x020,
-        /// Bit 0: a system call of it is in progress (its registers are in the save area).
+        /// Bits [`Dcb::STARTED`] and [`Dcb::FAULT_UNTOLD`].
         flags / set_flags @ 0x028,
         /// 0 = round robin, 1 = reserved budget (EDF).
         sched_class / set_sched_class @ 0x030,
@@ -63,6 +63,8 @@ layout! {
         name0 / set_name0 @ 0x180,
         /// Last eight bytes of the name.
         name1 / set_name1 @ 0x188,
+        /// Notification bits that came while it was not waiting for any event.
+        notify_pending / set_notify_pending @ 0x190,
         /// Upcalls to deliver: bit = number of the upcall (`abi`).
         upcalls / set_upcalls @ 0x198,
         /// Notification word bound to it, plus one; 0 = none.
@@ -75,6 +77,14 @@ layout! {
         preemptions / set_preemptions @ 0x1b8,
         /// Endpoint index whose reply a `call` waits for, plus one; 0 = any event.
         wait_for / set_wait_for @ 0x1c0,
+        /// Last fault that it could not take: number of the upcall.
+        fault_kind / set_fault_kind @ 0x1c8,
+        /// Last fault: address, or kind of trap.
+        fault_detail / set_fault_detail @ 0x1d0,
+        /// Last fault: program counter.
+        fault_pc / set_fault_pc @ 0x1d8,
+        /// Last fault: access (1 write, 2 execute), or the ISA's detail of a trap.
+        fault_info / set_fault_info @ 0x1e0,
     ;
         /// Endpoint records, four words each (see [`EndpointRecord`]).
         endpoint_word / set_endpoint_word @ 0x200 [4 * DCB_ENDPOINTS],
@@ -84,8 +94,10 @@ layout! {
 impl Dcb {
     /// First word of a live DCB: "NKDCB" and the format version.
     pub const MAGIC: u64 = 0x0142_4344_4b4e;
-    /// Bit of `flags`: a system call is in progress.
-    pub const IN_SYSCALL: u64 = 1;
+    /// Bit of `flags`: it was started once; a later start goes on where it was stopped.
+    pub const STARTED: u64 = 1;
+    /// Bit of `flags`: it faulted, and its fault endpoint had no room for the message yet.
+    pub const FAULT_UNTOLD: u64 = 2;
     /// Slot of the CSpace root.
     #[must_use]
     pub const fn cspace(self) -> Cte {

@@ -147,7 +147,8 @@ layout! {
         conversion_cursor / set_conversion_cursor @ 0x180,
         /// Format being converted from; 0 = none.
         conversion_from / set_conversion_from @ 0x188,
-        /// DCB that was running when the kernel was last entered, or 0.
+        /// DCB that runs, or 0; its low bits are [`Kcb::IN_SYSCALL`] and [`Kcb::IN_EFFECTS`].
+        /// One store of this word commits a system call that logs nothing.
         current_dcb / set_current_dcb @ 0x190,
         /// Attaches so far that rolled back an open transaction.
         rollbacks / set_rollbacks @ 0x198,
@@ -166,6 +167,10 @@ layout! {
 }
 
 impl Kcb {
+    /// Bit of `current_dcb`: it is in a system call, which is lost if the kernel dies now.
+    pub const IN_SYSCALL: u64 = 1;
+    /// Bit of `current_dcb`: the effects of its last system call may not have been carried out.
+    pub const IN_EFFECTS: u64 = 2;
     /// First word of a KCB: "NKKCB" and the format family.
     pub const MAGIC: u64 = 0x0142_434b_4b4e;
     /// Slot of the root CNode of the OSnode's first dispatcher.

@@ -2,13 +2,21 @@
 //!
 //! Each logged store writes the entry (address, old word), then the length, then
 //! the word itself. A kernel killed between any two of them leaves a log whose
-//! rollback restores every word. This needs stores that happen in program order,
+//! rollback restores every word. One entry can stand for a run of words that held
+//! the same value: bits 52–63 of its address word are their number less one. This needs stores that happen in program order,
 //! which every implementer of [`PhysMap`] gives (volatile accesses).
 
 use crate::{KCB_UNDO_ENTRIES, Kcb, PhysAddr, PhysMap};
 
 const LEN: u64 = 0x1000;
 const WORDS: u64 = 0x1010;
+const RUN_SHIFT: u32 = PhysAddr::BITS;
+const RUN_MAX: u64 = 1 << (64 - RUN_SHIFT);
+/// First word and number of words of an entry.
+const fn run(address: u64) -> (PhysAddr, u64) {
+    let first = address & ((1 << RUN_SHIFT) - 1);
+    (PhysAddr(first), (address >> RUN_SHIFT) + 1)
+}
 
 /// A map whose stores are logged in a KCB until they are committed.
 ///
@@ -74,6 +82,30 @@ impl<'a, M: PhysMap> Transaction<'a, M> {
     #[must_use]
     pub fn kcb(&self) -> Kcb {
         self.kcb
+    }
+
+    /// Logs `words` (1–4096) consecutive words from `at` on with one entry: from now on
+    /// stores to them through [`Transaction::inner_mut`] are taken back too.
+    ///
+    /// # Panics
+    /// UNDO-RUN: when they do not all hold the same value.
+    pub fn log_run(&mut self, at: PhysAddr, words: u64) {
+        assert!(
+            self.len < KCB_UNDO_ENTRIES && words != 0 && words <= RUN_MAX,
+            "UNDO-ROOM: a step stored more than the undo log holds"
+        );
+        let old = self.mem.load(at);
+        for i in 1..words {
+            assert!(
+                self.mem.load(at.add(8 * i)) == old,
+                "UNDO-RUN: the words of a run differ"
+            );
+        }
+        let entry = self.kcb.0.add(WORDS + 16 * self.len);
+        self.mem.store(entry, at.0 | (words - 1) << RUN_SHIFT);
+        self.mem.store(entry.add(8), old);
+        self.len += 1;
+        self.mem.store(self.kcb.0.add(LEN), self.len);
     }
 
     /// Zeroes memory that nothing refers to yet: after a crash nobody can see it, so it is not logged.
@@ -142,8 +174,8 @@ pub fn check(mem: &impl PhysMap, kcb: Kcb) -> Result<(), UndoError> {
         return Err(UndoError::Length(len));
     }
     for i in 0..len {
-        let at = PhysAddr(kcb.undo_word(mem, 2 * i));
-        if !at.is_aligned(8) || !mem.covers(at, 8) {
+        let (at, words) = run(kcb.undo_word(mem, 2 * i));
+        if !at.is_aligned(8) || !mem.covers(at, 8 * words) {
             return Err(UndoError::Address(at.0));
         }
     }
@@ -167,7 +199,10 @@ fn take_back(mem: &mut impl PhysMap, kcb: Kcb, len: u64) {
     for i in (0..len).rev() {
         let entry = kcb.0.add(WORDS + 16 * i);
         let (at, old) = (mem.load(entry), mem.load(entry.add(8)));
-        mem.store(PhysAddr(at), old);
+        let (first, words) = run(at);
+        for k in 0..words {
+            mem.store(first.add(8 * k), old);
+        }
     }
     if len != 0 {
         mem.store(kcb.0.add(LEN), 0);

@@ -7,6 +7,7 @@
 
 use capfmt::{CORE_OBJECT_BYTES, Core, CoreStatus, FORMAT_VERSION, PhysAddr, PhysMap};
 
+use crate::DeviceRange;
 use crate::isa::{EntryRights, IsaTables};
 use crate::tables::{index, set_entry};
 use crate::{CORE_INDEX, PAGE, SLOT_INDEX, WINDOW_INDEX};
@@ -53,19 +54,26 @@ pub struct CoreParams<'a> {
     pub firmware: FirmwareEntry,
     /// The window's shared level-2 table.
     pub window_table: PhysAddr,
+    /// Registers that the pen needs (local interrupt controller), mapped uncached one after the
+    /// other from `vaddr::CORE_VA` + [`CORE_DEVICES_OFFSET`] on.
+    pub devices: &'a [DeviceRange],
 }
+
+/// Distance from `vaddr::CORE_VA` to the device registers that pen and kernels see there.
+pub const CORE_DEVICES_OFFSET: u64 = 0x10_0000;
 
 /// Makes the 64 KiB at `core` (64-KiB aligned) a Core object: status Off, no command, no image.
 ///
 /// # Panics
-/// If `core` is misaligned, the pen's code exceeds its page, or the low page is not below
-/// 1 MiB: all are the caller's constants.
+/// If `core` is misaligned, the pen's code exceeds its page, the low page is not below 1 MiB,
+/// or the devices exceed 1 MiB: all are the caller's constants.
 pub fn build_core<T: IsaTables>(mem: &mut impl PhysMap, core: PhysAddr, p: &CoreParams<'_>) {
     assert!(core.is_aligned(CORE_OBJECT_BYTES), "misaligned Core object");
     assert!(p.pen_code.len() as u64 <= PAGE, "pen code exceeds a page");
     mem.zero(core, CORE_OBJECT_BYTES);
     mem.write_bytes(pen_code_page(core), p.pen_code);
     build_pen_tables::<T>(mem, core, p.window_table);
+    map_devices::<T>(mem, core, p.devices);
     build_identity::<T>(mem, core, p.firmware);
     write_header::<T>(mem, Core(core), p);
 }
@@ -102,6 +110,18 @@ fn build_pen_tables<T: IsaTables>(mem: &mut impl PhysMap, core: PhysAddr, window
         };
         let entry = T::leaf(0, core.add(off), rights);
         set_entry(mem, pen_table(core, 3), index(0, VA + off), entry);
+    }
+}
+
+fn map_devices<T: IsaTables>(mem: &mut impl PhysMap, core: PhysAddr, devices: &[DeviceRange]) {
+    let mut at = CORE_DEVICES_OFFSET;
+    for d in devices {
+        for off in (0..d.bytes).step_by(PAGE as usize) {
+            assert!(at < 0x20_0000, "too many device registers for the pen");
+            let entry = T::leaf(0, d.base.add(off), EntryRights::KERNEL_DEVICE);
+            set_entry(mem, pen_table(core, 3), index(0, abi::vaddr::CORE_VA + at), entry);
+            at += PAGE;
+        }
     }
 }
 

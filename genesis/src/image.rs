@@ -149,23 +149,30 @@ fn words<const N: usize>(bytes: &[u8]) -> Option<[u64; N]> {
     Some(w)
 }
 
-/// The next note: (type, name, desc), and what follows it.
-fn next_note(rest: &[u8]) -> Option<(u32, &[u8], &[u8], &[u8])> {
+/// One note.
+struct Note<'a> {
+    kind: u32,
+    owner: &'a [u8],
+    desc: &'a [u8],
+}
+
+/// The next note, and what follows it.
+fn next_note(rest: &[u8]) -> Option<(Note<'_>, &[u8])> {
     let name_bytes = word32(rest, 0)? as usize;
     let desc_bytes = word32(rest, 4)? as usize;
     let kind = word32(rest, 8)?;
-    let name = rest.get(NOTE_HEAD..NOTE_HEAD.checked_add(name_bytes)?)?;
+    let owner = rest.get(NOTE_HEAD..NOTE_HEAD.checked_add(name_bytes)?)?;
     let from = (NOTE_HEAD + name_bytes).checked_add(3)? & !3;
     let end = from.checked_add(desc_bytes)?;
     let desc = rest.get(from..end)?;
     let after = rest.get(end.checked_add(3)? & !3..).unwrap_or(&[]);
-    Some((kind, name, desc, after))
+    Some((Note { kind, owner, desc }, after))
 }
 
 fn parse_note(mut rest: &[u8]) -> Result<KernelNote, ImageError> {
     let mut note = KernelNote::default();
     let (mut kernel, mut build_id, mut name) = (false, false, false);
-    while let Some((kind, owner, desc, after)) = next_note(rest) {
+    while let Some((Note { kind, owner, desc }, after)) = next_note(rest) {
         rest = after;
         if owner != NOTE_NAME {
             continue;

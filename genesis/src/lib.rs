@@ -24,7 +24,7 @@ mod tables;
 mod user_image;
 mod window;
 
-pub use crate::core::{CoreParams, FirmwareEntry, build_core, core_slot_table, pen_code_page};
+pub use crate::core::{CORE_DEVICES_OFFSET, CoreParams, FirmwareEntry, build_core, core_slot_table, pen_code_page};
 pub use elf_image::MAX_SEGMENTS;
 pub use error::{FilePart, ImageError, InFile, RelocationFault};
 pub use image::{

@@ -200,7 +200,8 @@ fn check_spec(spec: &OsnodeSpec<'_>) -> Result<(), OsnodeError> {
         return Err(OsnodeError::TooManyRanges(spec.ram.len()));
     }
     let align = if spec.is_boot { PAGE } else { REGION_ALIGN };
-    let bad = |r: &&RamRange| !r.base.is_aligned(align) || r.bytes % PAGE != 0 || r.bytes == 0;
+    let bad =
+        |r: &&RamRange| !r.base.is_aligned(align) || !r.bytes.is_multiple_of(PAGE) || r.bytes == 0;
     if let Some(r) = spec.ram.iter().find(bad) {
         return Err(OsnodeError::BadRange(*r));
     }

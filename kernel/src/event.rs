@@ -22,7 +22,9 @@ pub enum Event {
     Timer,
     /// The notification interrupt: bits of the notification page may be set.
     Notified,
-    /// The stop interrupt: a command stands on the home line.
+    /// The stop interrupt: a command stands on the home line. If it interrupted a
+    /// dispatcher, the entry code has saved the live FPU registers into its save
+    /// area *before* the step: afterwards the OSnode may be another core's.
     StopRequested,
     /// Interrupt source `0` fired.
     Irq(u64),
@@ -76,7 +78,7 @@ pub enum Effect {
 }
 
 /// Most effects of one step.
-pub const MAX_EFFECTS: usize = 12;
+pub const MAX_EFFECTS: usize = 4;
 
 /// The effects of one step, in order.
 #[derive(Clone, Copy, Debug)]
@@ -143,8 +145,9 @@ pub enum Next {
 pub struct Resume {
     /// What runs.
     pub next: Next,
-    /// Where the live FPU registers belong, if the context they belong to is not the next one:
-    /// save them there before the restore. `None`: keep them, or they belong to nobody any more.
+    /// Save area (add [`abi::disp::AREA_FPU`]) that the live FPU registers belong to, if it is not
+    /// the one to be restored: save them there first. `None`: keep them, or they belong to nobody
+    /// any more. Live registers always belong to the area that the entry code saved into.
     pub save_fpu: Option<PhysAddr>,
     /// Whether `next` needs its FPU state loaded from its area.
     pub load_fpu: bool,

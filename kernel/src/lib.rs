@@ -9,8 +9,19 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod attach;
+mod core_line;
 mod event;
 mod machine;
+mod osnode;
+mod sched;
+mod step;
+mod time;
 
+pub use attach::{AttachError, attach};
+pub use core_line::report_status;
 pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, Signal};
 pub use machine::{Machine, PageRights};
+pub use osnode::{KernelIdentity, Osnode};
+pub use sched::{FairShare, Picked, Policy, RoundRobin, TIME_SLICE_NS, TraceRecord};
+pub use step::step;

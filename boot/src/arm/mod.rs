@@ -1,0 +1,1 @@
+//! Door of the arm64 Image.

@@ -1,0 +1,2 @@
+//! The x86_64 kernels.
+#![no_std]

@@ -1,0 +1,198 @@
+//! `std`: reserved budgets first (earliest deadline), round robin for the rest.
+
+use capfmt::{Dcb, PhysAddr, PhysMap};
+
+use super::{Picked, Policy, TIME_SLICE_NS};
+
+/// A first-in-first-out queue through [`Dcb::sched_link`].
+#[derive(Clone, Copy, Debug, Default)]
+struct Queue {
+    head: u64,
+    tail: u64,
+}
+
+impl Queue {
+    fn push(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
+        dcb.set_sched_link(m, 0);
+        if self.head == 0 {
+            self.head = dcb.0.0;
+        } else {
+            Dcb(PhysAddr(self.tail)).set_sched_link(m, dcb.0.0);
+        }
+        self.tail = dcb.0.0;
+    }
+
+    fn pop(&mut self, m: &mut impl PhysMap) -> Option<Dcb> {
+        if self.head == 0 {
+            return None;
+        }
+        let dcb = Dcb(PhysAddr(self.head));
+        self.head = dcb.sched_link(m);
+        Some(dcb)
+    }
+
+    fn remove(&mut self, m: &mut impl PhysMap, dcb: Dcb) -> bool {
+        let (mut at, mut prev) = (self.head, 0);
+        while at != 0 && at != dcb.0.0 {
+            (prev, at) = (at, Dcb(PhysAddr(at)).sched_link(m));
+        }
+        if at == 0 {
+            return false;
+        }
+        let next = dcb.sched_link(m);
+        if prev == 0 {
+            self.head = next;
+        } else {
+            Dcb(PhysAddr(prev)).set_sched_link(m, next);
+        }
+        if self.tail == at {
+            self.tail = prev;
+        }
+        true
+    }
+}
+
+/// Class 1 (budget left) in the order of deadlines; everyone else in turn.
+///
+/// A class-1 dispatcher whose budget is used up takes turns with the rest until
+/// its period ends, then gets its budget again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RoundRobin {
+    /// Class 1 with budget, earliest deadline first.
+    reserved: Queue,
+    turns: Queue,
+    /// End of the earliest period of a dispatcher that used its budget up; `u64::MAX` = none.
+    refill_ns: u64,
+}
+
+/// Gives `dcb` a new period if its old one is over.
+fn refill(m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) {
+    if dcb.deadline_ns(m) <= now_ns {
+        let period = dcb.period_ns(m);
+        let budget = dcb.budget_ns(m);
+        dcb.set_deadline_ns(m, now_ns.saturating_add(period));
+        dcb.set_budget_left_ns(m, budget);
+    }
+}
+
+impl RoundRobin {
+    fn insert_reserved(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
+        let deadline = dcb.deadline_ns(m);
+        let (mut at, mut prev) = (self.reserved.head, 0);
+        while at != 0 && Dcb(PhysAddr(at)).deadline_ns(m) <= deadline {
+            (prev, at) = (at, Dcb(PhysAddr(at)).sched_link(m));
+        }
+        if at == 0 {
+            return self.reserved.push(m, dcb);
+        }
+        dcb.set_sched_link(m, at);
+        if prev == 0 {
+            self.reserved.head = dcb.0.0;
+        } else {
+            Dcb(PhysAddr(prev)).set_sched_link(m, dcb.0.0);
+        }
+    }
+
+    /// Moves those whose new period has begun back to the reserved queue.
+    fn refill_all(&mut self, m: &mut impl PhysMap, now_ns: u64) {
+        if self.refill_ns > now_ns {
+            return;
+        }
+        self.refill_ns = u64::MAX;
+        let mut rest = Queue::default();
+        while let Some(dcb) = self.turns.pop(m) {
+            if dcb.sched_class(m) == 1 && dcb.deadline_ns(m) <= now_ns {
+                refill(m, dcb, now_ns);
+                self.insert_reserved(m, dcb);
+                continue;
+            }
+            if dcb.sched_class(m) == 1 {
+                self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
+            }
+            rest.push(m, dcb);
+        }
+        self.turns = rest;
+    }
+}
+
+impl Policy for RoundRobin {
+    fn new() -> Self {
+        RoundRobin {
+            refill_ns: u64::MAX,
+            ..RoundRobin::default()
+        }
+    }
+
+    #[inline]
+    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, _ran_ns: u64) {
+        if dcb.sched_class(m) == 1 {
+            refill(m, dcb, now_ns);
+            if dcb.budget_left_ns(m) != 0 {
+                return self.insert_reserved(m, dcb);
+            }
+            self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
+        }
+        self.turns.push(m, dcb);
+    }
+
+    fn dequeue(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
+        if !self.turns.remove(m, dcb) {
+            self.reserved.remove(m, dcb);
+        }
+    }
+
+    #[inline]
+    fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
+        self.refill_all(m, now_ns);
+        let dcb = match self.reserved.pop(m) {
+            Some(dcb) => dcb,
+            None => self.turns.pop(m)?,
+        };
+        Some(self.slice(m, dcb, now_ns))
+    }
+
+    #[inline]
+    fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
+        let mut picked = Picked {
+            dcb,
+            slice_ns: TIME_SLICE_NS,
+            strict: false,
+        };
+        if dcb.sched_class(m) == 1 {
+            refill(m, dcb, now_ns);
+            let left = dcb.budget_left_ns(m);
+            if left != 0 {
+                picked.slice_ns = left;
+                picked.strict = true;
+            }
+        }
+        picked
+    }
+
+    #[inline]
+    fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
+        if dcb.sched_class(m) == 1 {
+            let left = dcb.budget_left_ns(m).saturating_sub(ran_ns);
+            dcb.set_budget_left_ns(m, left);
+        }
+    }
+
+    #[inline]
+    fn is_empty(&self) -> bool {
+        self.turns.head == 0 && self.reserved.head == 0
+    }
+
+    #[inline]
+    fn next_event_ns(&self) -> u64 {
+        self.refill_ns
+    }
+
+    /// A reserved dispatcher with an earlier deadline (or any, when the current one has no budget) goes first.
+    fn preempts(&self, m: &impl PhysMap, current: Dcb) -> bool {
+        if self.reserved.head == 0 {
+            return false;
+        }
+        let reserved = current.sched_class(m) == 1 && current.budget_left_ns(m) != 0;
+        !reserved || Dcb(PhysAddr(self.reserved.head)).deadline_ns(m) < current.deadline_ns(m)
+    }
+}
