@@ -78,6 +78,10 @@ ops! {
     ClockInfo = 84,
     /// Kernel: append r2 (a Frame without copies or mappings, written by its holder) to what the kernel knows as a sealed object: r3 = type (Kcb, Core), r4 = offset of the object in the frame. The Frame becomes that capability.
     Seal = 85,
+    /// Kernel: mark a Frame, UmpEndpoint or Notify (r2) and its copies as having copies on other OSnodes. Results r1..r4 = its words, for `CapImport` there. Refused unless the capability has every right.
+    CapExport = 86,
+    /// Kernel: make a copy of another OSnode's capability. r2..r5 = the words that `CapExport` gave, r6 = OSnode that owns it, r7 = destination slot. Refused unless the capability has every right.
+    CapImport = 87,
     /// Core: mint a CoreControl into slot r2.
     CoreMint = 96,
     /// CoreControl: take the holder word (r2 = OSnode to hand it to).

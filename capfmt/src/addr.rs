@@ -42,7 +42,9 @@ pub struct OsnodeId(pub u64);
 ///
 /// A safe trait: the implementer checks the range of every access and holds the
 /// unsafe code. An address outside what the implementer maps, or a misaligned
-/// one, is a broken invariant of the caller and panics.
+/// one, is a broken invariant of the caller and panics. Stores take effect in
+/// program order, as volatile accesses do: the undo log depends on it, a kernel
+/// may be killed between any two.
 pub trait PhysMap {
     /// Reads the 64-bit word at `at` (8-byte aligned).
     fn load(&self, at: PhysAddr) -> u64;

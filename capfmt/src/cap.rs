@@ -183,7 +183,7 @@ impl RawCap {
             return None;
         }
         match end {
-            Some(end) if end <= 1 << PhysAddr::BITS => {}
+            Some(end) if end <= 1 << PhysAddr::BITS && self.0[1] >> PhysAddr::BITS == 0 => {}
             _ => return None,
         }
         Some(Cap {

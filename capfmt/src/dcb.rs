@@ -94,6 +94,8 @@ layout! {
 impl Dcb {
     /// First word of a live DCB: "NKDCB" and the format version.
     pub const MAGIC: u64 = 0x0142_4344_4b4e;
+    /// Offset of the endpoint records.
+    pub const ENDPOINTS_OFFSET: u64 = 0x200;
     /// Bit of `flags`: it was started once; a later start goes on where it was stopped.
     pub const STARTED: u64 = 1;
     /// Bit of `flags`: it faulted, and its fault endpoint had no room for the message yet.

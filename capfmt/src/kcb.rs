@@ -167,6 +167,8 @@ layout! {
 }
 
 impl Kcb {
+    /// Offset of `state`, which is changed by compare-exchange only.
+    pub const STATE_OFFSET: u64 = 0x028;
     /// Bit of `current_dcb`: it is in a system call, which is lost if the kernel dies now.
     pub const IN_SYSCALL: u64 = 1;
     /// Bit of `current_dcb`: the effects of its last system call may not have been carried out.
@@ -194,23 +196,6 @@ impl Kcb {
     /// The checksum that belongs into `checksum`: FNV-1a over the words that never change.
     #[must_use]
     pub fn compute_checksum(self, mem: &impl PhysMap) -> u64 {
-        let words = [
-            self.magic(mem),
-            self.format(mem),
-            self.isa(mem),
-            self.features(mem),
-            self.osnode(mem),
-            self.mem_base(mem),
-            self.mem_size(mem),
-            self.notification(mem),
-            self.time_page(mem),
-        ];
-        let mut h = 0xcbf2_9ce4_8422_2325u64;
-        for w in words {
-            for b in w.to_le_bytes() {
-                h = (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3);
-            }
-        }
-        h
+        crate::convert::current_checksum(mem, self)
     }
 }

@@ -18,6 +18,7 @@
 mod addr;
 mod cap;
 pub mod cnode;
+pub mod convert;
 mod core_object;
 mod cte;
 mod dcb;
@@ -30,6 +31,7 @@ pub mod undo;
 
 pub use addr::{CoreId, OsnodeId, PhysAddr, PhysMap};
 pub use cap::{Cap, Isa, RawCap, Rights};
+pub use convert::{KcbError, kcb_check};
 pub use core_object::{
     CORE_OBJECT_BYTES, Core, CoreCommand, CoreStatus, EPITAPH_TEXT_BYTES, ImageRecord,
 };
@@ -41,4 +43,6 @@ pub use notification::{NOTIFICATION_BYTES, NOTIFICATION_CHANNELS, Notification};
 pub use schema::{CapType, VNODE_BYTES};
 
 /// Version of the format that this crate writes.
-pub const FORMAT_VERSION: u64 = 1;
+pub const FORMAT_VERSION: u64 = 2;
+/// Oldest version that this crate reads and converts from and to.
+pub const OLDEST_FORMAT: u64 = 1;

@@ -2,8 +2,8 @@
 //!
 //! Each logged store writes the entry (address, old word), then the length, then
 //! the word itself. A kernel killed between any two of them leaves a log whose
-//! rollback restores every word. One entry can stand for a run of words that held
-//! the same value: bits 52–63 of its address word are their number less one. This needs stores that happen in program order,
+//! rollback restores every word. One entry can stand for a run of words: bits 52–63
+//! of its address word are their number less one, bits 0–2 a [`Step`]. This needs stores that happen in program order,
 //! which every implementer of [`PhysMap`] gives (volatile accesses).
 
 use crate::{KCB_UNDO_ENTRIES, Kcb, PhysAddr, PhysMap};
@@ -12,10 +12,29 @@ const LEN: u64 = 0x1000;
 const WORDS: u64 = 0x1010;
 const RUN_SHIFT: u32 = PhysAddr::BITS;
 const RUN_MAX: u64 = 1 << (64 - RUN_SHIFT);
-/// First word and number of words of an entry.
-const fn run(address: u64) -> (PhysAddr, u64) {
-    let first = address & ((1 << RUN_SHIFT) - 1);
-    (PhysAddr(first), (address >> RUN_SHIFT) + 1)
+
+/// How the words of a run follow each other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Step {
+    /// All are the same.
+    Same = 0,
+    /// Each is 4 KiB more: page-table entries of consecutive pages.
+    Page = 1,
+    /// Each is 2 MiB more: page-table entries of consecutive blocks.
+    Block = 2,
+}
+
+/// First word, number of words and step of an entry; `None` for a step that no kernel wrote.
+const fn run(address: u64) -> Option<(PhysAddr, u64, u64)> {
+    let step = match address & 7 {
+        0 => 0,
+        1 => 1 << 12,
+        2 => 1 << 21,
+        _ => return None,
+    };
+    let first = address & ((1 << RUN_SHIFT) - 1) & !7;
+    Some((PhysAddr(first), (address >> RUN_SHIFT) + 1, step))
 }
 
 /// A map whose stores are logged in a KCB until they are committed.
@@ -84,26 +103,18 @@ impl<'a, M: PhysMap> Transaction<'a, M> {
         self.kcb
     }
 
-    /// Logs `words` (1–4096) consecutive words from `at` on with one entry: from now on
-    /// stores to them through [`Transaction::inner_mut`] are taken back too.
-    ///
-    /// # Panics
-    /// UNDO-RUN: when they do not all hold the same value.
-    pub fn log_run(&mut self, at: PhysAddr, words: u64) {
+    /// Logs with one entry what `words` (1–4096) consecutive words from `at` on are to hold after a rollback:
+    /// `first`, then each `step` more than the one before. From now on stores to them through
+    /// [`Transaction::inner_mut`] are taken back so.
+    pub fn log_restore(&mut self, at: PhysAddr, words: u64, first: u64, step: Step) {
         assert!(
             self.len < KCB_UNDO_ENTRIES && words != 0 && words <= RUN_MAX,
             "UNDO-ROOM: a step stored more than the undo log holds"
         );
-        let old = self.mem.load(at);
-        for i in 1..words {
-            assert!(
-                self.mem.load(at.add(8 * i)) == old,
-                "UNDO-RUN: the words of a run differ"
-            );
-        }
         let entry = self.kcb.0.add(WORDS + 16 * self.len);
-        self.mem.store(entry, at.0 | (words - 1) << RUN_SHIFT);
-        self.mem.store(entry.add(8), old);
+        let run = at.0 | step as u64 | (words - 1) << RUN_SHIFT;
+        self.mem.store(entry, run);
+        self.mem.store(entry.add(8), first);
         self.len += 1;
         self.mem.store(self.kcb.0.add(LEN), self.len);
     }
@@ -111,6 +122,19 @@ impl<'a, M: PhysMap> Transaction<'a, M> {
     /// Zeroes memory that nothing refers to yet: after a crash nobody can see it, so it is not logged.
     pub fn zero_unlogged(&mut self, at: PhysAddr, len: u64) {
         self.mem.zero(at, len);
+    }
+
+    /// The word that stood at `at` when the transaction began.
+    #[must_use]
+    pub fn committed(&self, at: PhysAddr) -> u64 {
+        committed(self.mem, self.kcb, at)
+    }
+
+    /// Stores `value` unless it stands there already.
+    pub fn update(&mut self, at: PhysAddr, value: u64) {
+        if self.load(at) != value {
+            self.store(at, value);
+        }
     }
 
     /// The map below, for reading what only it knows.
@@ -174,12 +198,25 @@ pub fn check(mem: &impl PhysMap, kcb: Kcb) -> Result<(), UndoError> {
         return Err(UndoError::Length(len));
     }
     for i in 0..len {
-        let (at, words) = run(kcb.undo_word(mem, 2 * i));
-        if !at.is_aligned(8) || !mem.covers(at, 8 * words) {
-            return Err(UndoError::Address(at.0));
+        let word = kcb.undo_word(mem, 2 * i);
+        match run(word) {
+            Some((at, words, _)) if mem.covers(at, 8 * words) => {}
+            _ => return Err(UndoError::Address(word)),
         }
     }
     Ok(())
+}
+
+/// The word at `at` as it will be after a rollback of the open transaction, if there is one.
+///
+/// Takes time in proportion to the log. The log must have passed [`check`].
+#[must_use]
+pub fn committed(mem: &impl PhysMap, kcb: Kcb, at: PhysAddr) -> u64 {
+    let len = kcb.undo_len(mem);
+    let oldest = (0..len)
+        .map(|i| kcb.0.add(WORDS + 16 * i))
+        .find(|entry| mem.load(*entry) == at.0);
+    oldest.map_or_else(|| mem.load(at), |entry| mem.load(entry.add(8)))
 }
 
 /// Takes back what an open transaction stored; returns the number of stores (0 = none was open).
@@ -199,9 +236,9 @@ fn take_back(mem: &mut impl PhysMap, kcb: Kcb, len: u64) {
     for i in (0..len).rev() {
         let entry = kcb.0.add(WORDS + 16 * i);
         let (at, old) = (mem.load(entry), mem.load(entry.add(8)));
-        let (first, words) = run(at);
+        let (first, words, step) = run(at).expect("UNDO-ENTRY: no kernel wrote this entry");
         for k in 0..words {
-            mem.store(first.add(8 * k), old);
+            mem.store(first.add(8 * k), old.wrapping_add(k * step));
         }
     }
     if len != 0 {

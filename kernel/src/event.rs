@@ -95,8 +95,11 @@ impl Effects {
     };
 
     /// Adds one; a step must stop at a preemption point before it would exceed [`MAX_EFFECTS`].
-    /// TLB effects collapse into [`Effect::TlbAll`] when there is no room.
+    /// TLB effects collapse into [`Effect::TlbAll`] when there is no room, and one of that is enough.
     pub fn push(&mut self, e: Effect) {
+        if e == Effect::TlbAll && self.iter().any(|old| old == Effect::TlbAll) {
+            return;
+        }
         if self.len < MAX_EFFECTS {
             self.items[self.len] = Some(e);
             self.len += 1;
@@ -134,13 +137,16 @@ pub enum Next {
         /// Root VNode.
         root: PhysAddr,
     },
-    /// Nothing is runnable: sleep until an interrupt.
+    /// Nothing is runnable: sleep until an interrupt. x86: on the kernel's own root table, since the last
+    /// user's may be reused while nobody runs.
     Idle,
     /// Detached: go to the pen.
     Pen,
 }
 
 /// Where to go on, and what to do first.
+///
+/// The step may have filled entries of page tables: Arm needs a `dsb ishst` before it resumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Resume {
     /// What runs.

@@ -10,13 +10,24 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+mod clear;
 mod core_line;
+mod decode;
+mod delete;
+mod dispatch;
+mod entry;
 mod event;
+mod invoke;
+mod lmp;
+mod longop;
 mod machine;
+mod notify;
 mod osnode;
 mod sched;
 mod step;
+mod syscall;
 mod time;
+mod upcall;
 
 pub use attach::{AttachError, attach};
 pub use core_line::report_status;

@@ -35,7 +35,30 @@ pub struct Osnode<P: Policy> {
     pub(crate) identity: KernelIdentity,
     pub(crate) policy: P,
     pub(crate) clock: Clock,
+    /// Who has the core; `None` = nobody.
     pub(crate) current: Option<Current>,
+    /// Counter since which `current` has not been charged.
+    pub(crate) charged_at: u64,
+    /// Counter at which `current` got the core.
+    pub(crate) picked_at: u64,
+    /// Counter at which `current` must give way to those queued.
+    pub(crate) slice_end: u64,
+    /// `slice_end` counts even if nobody is queued.
+    pub(crate) strict: bool,
+    /// First DCB of the list of those that wait with a time-out (earliest first), or 0.
+    pub(crate) wake_head: u64,
+    /// Counter at which the first of them wakes; `u64::MAX` = none.
+    pub(crate) wake_at: u64,
+    /// A long operation is in progress: capabilities may be marked as being deleted.
+    pub(crate) op_active: bool,
+    /// Something changed that decides who runs next, or what: look at everything before resuming.
+    pub(crate) attention: bool,
+    /// Interrupts and faults that found their ring full.
+    pub(crate) undelivered: u64,
+    /// The next interrupt binding to be unmasked after attach; 64 = all done.
+    pub(crate) unmask_next: u64,
+    /// `Kcb::IN_EFFECTS` is set.
+    pub(crate) in_effects: bool,
 }
 
 impl<P: Policy> Osnode<P> {

@@ -1,20 +1,73 @@
 //! One kernel entry.
 
-use crate::{Effects, Event, Machine, Next, Osnode, Policy, Resume};
+use crate::entry::{Entry, Saved, live_area};
+use crate::upcall::Fault;
+use crate::{
+    Effect, Event, Machine, Osnode, Policy, Resume, attach, dispatch, invoke, notify, syscall,
+    upcall,
+};
+use abi::disp::Upcall;
 
 /// One kernel entry: what `event` means for the OSnode, and what runs next.
 ///
-/// A transaction on OSnode memory; effects are carried out by the caller after
-/// it returns, in order, before it resumes. `Event::StopRequested` with a Stop
-/// command on the home line detaches the OSnode, reports `Detached` on the
-/// target line and answers [`Next::Pen`]; a spurious one changes nothing.
+/// A sequence of transactions on OSnode memory, each of which is taken back as a
+/// whole by the next [`crate::attach`] if this kernel dies in it. Effects are
+/// carried out by the caller after `step` returns, in order, before it resumes.
+/// `Event::StopRequested` with a new Stop command on the home line detaches the
+/// OSnode, reports `Detached` on the target line and answers [`crate::Next::Pen`];
+/// the token is dead then. A spurious one changes nothing.
 pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) -> Resume {
     os.policy.trace(|| m.counter(), &event);
-    Resume {
-        next: Next::Idle,
-        save_fpu: None,
-        load_fpu: false,
-        deadline: None,
-        effects: Effects::NONE,
+    let mut e = Entry::new(os, m);
+    if let Some(current) = e.os.current {
+        e.saved = Some(Saved {
+            dcb: current.dcb,
+            page: current.page,
+            area: live_area(e.m, current.page),
+        });
     }
+    if let Event::Syscall = event {
+        e.os.in_effects = false;
+        syscall::syscall(&mut e);
+        return dispatch::resume(e);
+    }
+    if !other(&mut e, event) {
+        return dispatch::pen();
+    }
+    dispatch::resume(e)
+}
+
+/// Everything but system calls; `false`: the OSnode is detached.
+fn other<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, event: Event) -> bool {
+    if e.os.in_effects {
+        e.os.in_effects = false;
+        if let Some(current) = e.os.current {
+            let kcb = e.kcb();
+            kcb.set_current_dcb(e.m, current.dcb.0.0);
+        }
+    }
+    match event {
+        Event::Syscall | Event::Idle => e.os.attention = true,
+        Event::Timer => dispatch::on_timer(e),
+        Event::Notified => notify::notified(e),
+        Event::StopRequested => return !attach::detach(e),
+        Event::Irq(source) => {
+            e.effects.push(Effect::IrqMask(source));
+            invoke::irq::interrupt(e, source);
+        }
+        Event::PageFault(address, access) => upcall::fault(e, Fault::page(address, access)),
+        Event::Trap(kind, detail) => upcall::fault(
+            e,
+            Fault {
+                upcall: Upcall::Trap,
+                detail: kind as u64,
+                info: detail,
+            },
+        ),
+    }
+    // The policy may have something due of its own.
+    if e.os.policy.next_event_ns() != u64::MAX {
+        e.os.attention = true;
+    }
+    true
 }

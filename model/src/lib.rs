@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod arena;
+pub mod generate;
+pub mod mdb;
 mod rng;
 
 pub use arena::{Arena, Crash};

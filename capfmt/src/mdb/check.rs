@@ -2,10 +2,9 @@
 
 use super::key::{Key, NIL, own_last};
 use super::node::{left, level, right, subtree_last};
-use super::query::seek_after;
 use super::tree::{MAX_DEPTH, root};
 use crate::schema::{self, Class};
-use crate::{CTE_BYTES, Cap, Cte, Kcb, PhysMap};
+use crate::{CTE_BYTES, Cte, Kcb, PhysMap};
 
 /// What a checked tree looks like.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -59,12 +58,45 @@ pub fn check_invariants(mem: &impl PhysMap, kcb: Kcb) -> Result<Stats, Violation
     let mut stats = Stats::default();
     let mut before = None;
     subtree(mem, root(mem, kcb), 1, &mut stats, &mut before)?;
-    let mut n = super::first(mem, kcb);
-    while let Some(cte) = n {
-        no_conflict(mem, kcb, cte)?;
-        n = super::next(mem, kcb, cte);
+    let mut walk = Walk::from_first(mem, kcb);
+    while let Some(cte) = walk.next(mem) {
+        no_conflict(mem, cte, walk)?;
     }
     Ok(stats)
+}
+
+/// A place in the order of a tree whose links and levels are sound.
+#[derive(Clone, Copy)]
+struct Walk {
+    /// Nodes still to come whose left subtrees are done, the nearest last.
+    nodes: [Cte; MAX_DEPTH],
+    depth: usize,
+}
+
+impl Walk {
+    fn from_first(mem: &impl PhysMap, kcb: Kcb) -> Walk {
+        let mut walk = Walk {
+            nodes: [NIL; MAX_DEPTH],
+            depth: 0,
+        };
+        walk.enter(mem, root(mem, kcb));
+        walk
+    }
+
+    fn enter(&mut self, mem: &impl PhysMap, mut n: Cte) {
+        while !n.0.is_null() {
+            self.nodes[self.depth] = n;
+            self.depth += 1;
+            n = left(mem, n);
+        }
+    }
+
+    fn next(&mut self, mem: &impl PhysMap) -> Option<Cte> {
+        self.depth = self.depth.checked_sub(1)?;
+        let n = self.nodes[self.depth];
+        self.enter(mem, right(mem, n));
+        Some(n)
+    }
 }
 
 /// Checks one subtree in order; `before` is the position of the node before it. At most [`MAX_DEPTH`] deep.
@@ -122,23 +154,18 @@ fn levels(mem: &impl PhysMap, n: Cte, l: Cte, r: Cte) -> Result<(), Violation> {
     Ok(())
 }
 
-/// Checks `cte` against all that follow it in the order and overlap it.
-fn no_conflict(mem: &impl PhysMap, kcb: Kcb, cte: Cte) -> Result<(), Violation> {
-    let cap: Cap = cte.cap(mem);
+/// Checks `cte` against all that `after` it overlap it.
+fn no_conflict(mem: &impl PhysMap, cte: Cte, mut after: Walk) -> Result<(), Violation> {
+    let cap = cte.cap(mem);
     let class = cap.kind.info().class;
     if class == Class::Nowhere {
         return Ok(());
     }
-    let end = super::key::place(class, cap.last());
-    let mut key = Key::of(mem, cte);
-    // A copy that follows is compared with all that this one is.
-    while let Some(n) = seek_after(mem, kcb, &key, 0) {
-        key = Key::of(mem, n);
-        if key.place > end {
-            break;
-        }
+    while let Some(n) = after.next(mem) {
         let other = n.cap(mem);
-        if schema::is_copy(&cap, &other) {
+        // A copy that follows is compared with all that this one is.
+        let past = other.kind.info().class != class || other.base.0 > cap.last();
+        if past || schema::is_copy(&cap, &other) {
             break;
         }
         if !schema::may_overlap(&cap, &other) {

@@ -1,4 +1,8 @@
 //! Searches in the tree. None needs a stack.
+//!
+//! Each answer costs one or two walks down the tree. Only Mappings can make a
+//! search look at nodes that are no answer, because they alone may reach over
+//! the end of a part that was made from the same Frame.
 
 use core::cmp::Ordering;
 

@@ -12,6 +12,8 @@ pub use round_robin::RoundRobin;
 
 /// Nanoseconds that a dispatcher may run while others wait for the core.
 pub const TIME_SLICE_NS: u64 = 10_000_000;
+/// Nanoseconds that a dispatcher may at least run before one woken from outside takes its turn.
+pub(crate) const WAKE_SLICE_NS: u64 = 1_000_000;
 
 /// Who runs next, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

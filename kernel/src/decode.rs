@@ -1,0 +1,253 @@
+//! From capability addresses to slots and capabilities, with every check.
+
+use abi::SysError;
+use capfmt::cnode::{self, SlotError};
+use capfmt::undo::{Step, Transaction};
+use capfmt::{
+    CTE_BYTES, Cap, CapType, Cte, Dcb, Kcb, MdbFlags, MdbNode, PhysAddr, PhysMap, Rights, mdb,
+    schema,
+};
+
+use crate::entry::{Caller, Entry, Res, Stop, refuse};
+use crate::{Machine, Policy};
+
+impl From<SlotError> for Stop {
+    fn from(e: SlotError) -> Stop {
+        Stop::Refused(match e {
+            SlotError::RootNotCNode | SlotError::OutOfRange | SlotError::NotCNode => {
+                SysError::NoCapability
+            }
+            SlotError::InDelete => SysError::InDelete,
+        })
+    }
+}
+
+/// The flags of a slot, without unpacking the rest of its MDB part.
+#[inline]
+pub(crate) fn flags(m: &impl PhysMap, cte: Cte) -> MdbFlags {
+    MdbFlags((m.load(cte.0.add(32)) >> 52) as u16)
+}
+
+/// Any of the flags that say that other OSnodes know the object.
+const REMOTE: u16 =
+    MdbFlags::REMOTE_COPIES.0 | MdbFlags::REMOTE_ANCESTORS.0 | MdbFlags::REMOTE_DESCENDANTS.0;
+
+/// Whether other OSnodes hold copies, ancestors or descendants.
+pub(crate) fn is_remote(m: &impl PhysMap, cte: Cte) -> bool {
+    flags(m, cte).0 & REMOTE != 0
+}
+
+/// The CSpace root of a dispatcher.
+#[inline]
+pub(crate) fn cspace(m: &impl PhysMap, dcb: Dcb) -> Res<Cap> {
+    let word = m.load(dcb.cspace().0);
+    if word as u8 != CapType::CNode as u8 {
+        return refuse(SysError::NoCapability);
+    }
+    let base = PhysAddr(m.load(dcb.cspace().0.add(8)));
+    Ok(Cap::cnode(base, (word >> 32 & 31) as u32))
+}
+
+/// The slot that `addr` names in the CSpace of `dcb`; it may be empty. Only while a long operation is in
+/// progress can anything be marked as being deleted.
+#[inline]
+fn slot_in(m: &impl PhysMap, op_active: bool, dcb: Dcb, addr: u64) -> Res<Cte> {
+    let root = cspace(m, dcb)?;
+    if op_active && flags(m, dcb.cspace()).contains(MdbFlags::IN_DELETE) {
+        return refuse(SysError::InDelete);
+    }
+    let Ok(addr) = u32::try_from(addr) else {
+        return refuse(SysError::NoCapability);
+    };
+    Ok(cnode::slot(m, &root, addr)?)
+}
+
+/// The slot that `addr` names in the CSpace of `dcb`; it may be empty.
+#[inline]
+pub(crate) fn slot<M: Machine, P: Policy>(e: &Entry<'_, M, P>, dcb: Dcb, addr: u64) -> Res<Cte> {
+    slot_in(e.m, e.os.op_active, dcb, addr)
+}
+
+/// The slot at `addr`, which holds a capability that is not being deleted, and the capability's first word.
+#[inline]
+pub(crate) fn used_slot<M: Machine, P: Policy>(
+    e: &Entry<'_, M, P>,
+    dcb: Dcb,
+    addr: u64,
+) -> Res<(Cte, u64)> {
+    used_slot_in(e.m, e.os.op_active, dcb, addr)
+}
+
+/// As [`used_slot`], without an entry.
+#[inline]
+pub(crate) fn used_slot_in(
+    m: &impl PhysMap,
+    op_active: bool,
+    dcb: Dcb,
+    addr: u64,
+) -> Res<(Cte, u64)> {
+    let cte = slot_in(m, op_active, dcb, addr)?;
+    let word = m.load(cte.0);
+    if word as u8 == CapType::Null as u8 {
+        return refuse(SysError::NoCapability);
+    }
+    if op_active && flags(m, cte).contains(MdbFlags::IN_DELETE) {
+        return refuse(SysError::InDelete);
+    }
+    Ok((cte, word))
+}
+
+/// The capability at `addr` in the caller's CSpace.
+pub(crate) fn lookup<M: Machine, P: Policy>(
+    e: &Entry<'_, M, P>,
+    c: &Caller,
+    addr: u64,
+) -> Res<(Cte, Cap)> {
+    let (cte, _) = used_slot(e, c.dcb, addr)?;
+    Ok((cte, cte.cap(e.m)))
+}
+
+/// The capability at `addr`, of type `kind` and with `rights`.
+pub(crate) fn lookup_as<M: Machine, P: Policy>(
+    e: &Entry<'_, M, P>,
+    c: &Caller,
+    addr: u64,
+    kind: CapType,
+    rights: Rights,
+) -> Res<(Cte, Cap)> {
+    let (cte, cap) = lookup(e, c, addr)?;
+    ensure(&cap, kind, rights)?;
+    Ok((cte, cap))
+}
+
+/// Checks type and rights.
+pub(crate) fn ensure(cap: &Cap, kind: CapType, rights: Rights) -> Res {
+    if cap.kind != kind {
+        return refuse(SysError::WrongType);
+    }
+    if !cap.rights.contains(rights) {
+        return refuse(SysError::NoRight);
+    }
+    Ok(())
+}
+
+/// The empty slot at `addr` below the CNode `root`.
+pub(crate) fn empty_below(m: &impl PhysMap, root: &Cap, addr: u64) -> Res<Cte> {
+    let Ok(addr) = u32::try_from(addr) else {
+        return refuse(SysError::NoCapability);
+    };
+    let cte = cnode::slot(m, root, addr)?;
+    if m.load(cte.0) as u8 != CapType::Null as u8 {
+        return refuse(SysError::SlotInUse);
+    }
+    Ok(cte)
+}
+
+/// The empty slot at `addr` in the caller's CSpace.
+pub(crate) fn empty_slot<M: Machine, P: Policy>(
+    e: &Entry<'_, M, P>,
+    c: &Caller,
+    addr: u64,
+) -> Res<Cte> {
+    let cte = slot(e, c.dcb, addr)?;
+    if e.m.load(cte.0) as u8 != CapType::Null as u8 {
+        return refuse(SysError::SlotInUse);
+    }
+    Ok(cte)
+}
+
+/// Checks that nothing is in the way of making a copy or descendant of `cap`:
+/// while its object is being revoked, nothing new may appear behind the cursor.
+pub(crate) fn ensure_derivable<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cap: &Cap) -> Res {
+    if !e.os.op_active {
+        return Ok(());
+    }
+    let target = Cte(PhysAddr(e.kcb().op_target(e.m)));
+    if e.kcb().op_kind(e.m) != capfmt::LongOpKind::Revoke as u64 || target.0.is_null() {
+        return Ok(());
+    }
+    let target = target.cap(e.m);
+    if schema::is_copy(cap, &target) || schema::is_descendant(cap, &target) {
+        return Err(Stop::Busy);
+    }
+    Ok(())
+}
+
+/// Checks that no long operation works on the slot itself.
+pub(crate) fn ensure_not_target<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cte: Cte) -> Res {
+    if e.os.op_active && e.kcb().op_target(e.m) == cte.0.0 {
+        return Err(Stop::Busy);
+    }
+    Ok(())
+}
+
+/// A transaction in which some consecutive slots, known to be empty, are restored as a whole: stores to them
+/// need no log of their own.
+struct Filling<'a, 'b, M: PhysMap> {
+    t: &'a mut Transaction<'b, M>,
+    first: Cte,
+    bytes: u64,
+}
+
+impl<M: PhysMap> PhysMap for Filling<'_, '_, M> {
+    #[inline]
+    fn load(&self, at: PhysAddr) -> u64 {
+        self.t.load(at)
+    }
+    #[inline]
+    fn store(&mut self, at: PhysAddr, value: u64) {
+        if at.0.wrapping_sub(self.first.0.0) < self.bytes {
+            self.t.inner_mut().store(at, value);
+        } else {
+            self.t.store(at, value);
+        }
+    }
+    fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64> {
+        self.t.compare_exchange(at, old, new)
+    }
+    fn covers(&self, at: PhysAddr, len: u64) -> bool {
+        self.t.covers(at, len)
+    }
+}
+
+/// Puts `cap` into the empty slot `to`. Made from the copy in `from`, it knows the same about other OSnodes.
+pub(crate) fn place<M: PhysMap>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    from: Option<Cte>,
+    to: Cte,
+    cap: &Cap,
+) {
+    let mut node = MdbNode::default();
+    if let Some(from) = from {
+        let old = from.node(t);
+        node.flags = MdbFlags(old.flags.0 & REMOTE);
+        node.owner = old.owner;
+    }
+    log_empty(t, to, 1);
+    fill(t, kcb, (to, 1), to, cap, &node);
+}
+
+/// Logs that `count` consecutive slots from `first` on are empty.
+pub(crate) fn log_empty<M: PhysMap>(t: &mut Transaction<'_, M>, first: Cte, count: u64) {
+    t.log_restore(first.0, count * (CTE_BYTES / 8), 0, Step::Same);
+}
+
+/// Puts `cap` into the slot `to`, one of the `empty` ones (first, count) that [`log_empty`] logged.
+pub(crate) fn fill<M: PhysMap>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    empty: (Cte, u64),
+    to: Cte,
+    cap: &Cap,
+    node: &MdbNode,
+) {
+    let mut filling = Filling {
+        t,
+        first: empty.0,
+        bytes: empty.1 * CTE_BYTES,
+    };
+    to.set_cap(&mut filling, cap);
+    to.set_node(&mut filling, node);
+    mdb::insert(&mut filling, kcb, to);
+}

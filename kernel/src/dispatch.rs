@@ -1,0 +1,255 @@
+//! Who has the core: giving it, taking it, and what is restored at the end of an entry.
+
+use abi::disp;
+use abi::disp::Upcall;
+use capfmt::{CapType, Dcb, DcbState, PhysAddr, PhysMap};
+
+use crate::entry::{Entry, live_area};
+use crate::invoke::irq;
+use crate::osnode::Current;
+use crate::sched::WAKE_SLICE_NS;
+use crate::{Effect, Effects, Machine, Next, Policy, Resume, lmp, longop, time, upcall};
+
+/// The dispatcher frame of `dcb`, if it still has one.
+#[inline]
+pub(crate) fn frame(m: &impl PhysMap, dcb: Dcb) -> Option<PhysAddr> {
+    let cte = dcb.disp_frame();
+    (m.load(cte.0) as u8 == CapType::Frame as u8).then(|| PhysAddr(m.load(cte.0.add(8))))
+}
+
+/// What is needed to run `dcb`, if its frame and its root VNode still exist.
+#[inline]
+pub(crate) fn runnable(m: &impl PhysMap, dcb: Dcb) -> Option<Current> {
+    let page = frame(m, dcb)?;
+    let cte = dcb.vspace();
+    if m.load(cte.0) as u8 != CapType::VNode as u8 {
+        return None;
+    }
+    let root = PhysAddr(m.load(cte.0.add(8)));
+    Some(Current { dcb, page, root })
+}
+
+/// Charges the current dispatcher for the core time since the last charge; returns what it had since it
+/// was picked, in nanoseconds.
+#[inline]
+pub(crate) fn charge<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> u64 {
+    let Some(current) = e.os.current else {
+        return 0;
+    };
+    let now = e.counter();
+    let ns = e.os.clock.ticks_to_ns(now.saturating_sub(e.os.charged_at));
+    e.os.charged_at = now;
+    let used = current.dcb.used_ns(e.m);
+    current.dcb.set_used_ns(e.m, used.wrapping_add(ns));
+    e.os.policy.charge(e.m, current.dcb, ns);
+    e.os.clock.ticks_to_ns(now.saturating_sub(e.os.picked_at))
+}
+
+/// The current dispatcher has given up the core: the KCB says so already.
+pub(crate) fn leave<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    charge(e);
+    e.os.current = None;
+    e.os.attention = true;
+}
+
+/// The current dispatcher stays runnable and goes to the queue.
+pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let Some(current) = e.os.current else { return };
+    let ran = charge(e);
+    let now = e.now_ns();
+    e.os.policy.enqueue(e.m, current.dcb, now, ran);
+    e.os.current = None;
+    e.os.attention = true;
+}
+
+/// `dcb`, whose state is Runnable now, joins the queue.
+pub(crate) fn wake<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
+    time::forget_wait(e, dcb);
+    let now = e.now_ns();
+    e.os.policy.enqueue(e.m, dcb, now, 0);
+    e.os.attention = true;
+}
+
+/// As [`wake`], for an interrupt, a notification or a time-out: whoever runs gives way soon.
+pub(crate) fn wake_from_outside<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
+    wake(e, dcb);
+    if !e.os.strict {
+        let soon = e.os.picked_at + e.os.clock.ns_to_ticks(WAKE_SLICE_NS);
+        e.os.slice_end = e.os.slice_end.min(soon.max(e.counter()));
+    }
+}
+
+/// Hands the core from the current dispatcher, which the caller has dealt with, straight to `next`,
+/// on the same time slice. The KCB must name `next` already, or name it by the store made here.
+#[inline]
+pub(crate) fn switch<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, next: Current) {
+    charge(e);
+    let kcb = e.kcb();
+    kcb.set_current_dcb(e.m, next.dcb.0.0);
+    next.dcb.set_state(e.m, DcbState::Runnable as u64);
+    time::forget_wait(e, next.dcb);
+    e.os.current = Some(next);
+    if e.os.strict || next.dcb.sched_class(e.m) != 0 {
+        let now = e.now_ns();
+        let picked = e.os.policy.slice(e.m, next.dcb, now);
+        start_slice(e, picked.slice_ns, picked.strict);
+    }
+}
+
+fn start_slice<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, slice_ns: u64, strict: bool) {
+    let now = e.counter();
+    e.os.picked_at = now;
+    e.os.charged_at = now;
+    e.os.slice_end = now.saturating_add(e.os.clock.ns_to_ticks(slice_ns));
+    e.os.strict = strict;
+}
+
+/// Ends the life of the current dispatcher's turn, if its time is over.
+pub(crate) fn on_timer<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    time::wake_due(e);
+    let Some(current) = e.os.current else { return };
+    let queued = e.os.strict || !e.os.policy.is_empty();
+    if !queued || e.counter() < e.os.slice_end {
+        return;
+    }
+    preempt(e, current);
+}
+
+fn preempt<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, current: Current) {
+    let n = current.dcb.preemptions(e.m);
+    current.dcb.set_preemptions(e.m, n + 1);
+    upcall::post(e.m, current.dcb, current.page, Upcall::Run);
+    requeue(e);
+}
+
+/// Chooses who gets the free core.
+fn choose<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let now = e.now_ns();
+    while let Some(picked) = e.os.policy.pick(e.m, now) {
+        if let Some(current) = runnable(e.m, picked.dcb) {
+            e.os.current = Some(current);
+            let kcb = e.kcb();
+            kcb.set_current_dcb(e.m, picked.dcb.0.0);
+            return start_slice(e, picked.slice_ns, picked.strict);
+        }
+        picked.dcb.set_state(e.m, DcbState::Stopped as u64);
+    }
+    let kcb = e.kcb();
+    if kcb.current_dcb(e.m) != 0 {
+        kcb.set_current_dcb(e.m, 0);
+    }
+}
+
+/// Settles who runs: advances long operations, retries deliveries, preempts, picks.
+fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    e.os.attention = false;
+    if e.os.op_active {
+        longop::advance(e);
+    }
+    if e.os.undelivered != 0 {
+        lmp::retry_undelivered(e);
+    }
+    unmask_some(e);
+    if let Some(current) = e.os.current {
+        match runnable(e.m, current.dcb) {
+            None => {
+                current.dcb.set_state(e.m, DcbState::Stopped as u64);
+                leave(e);
+            }
+            Some(now) => {
+                e.os.current = Some(now);
+                if e.os.policy.preempts(e.m, current.dcb) {
+                    preempt(e, current);
+                }
+            }
+        }
+    }
+    if e.os.current.is_none() {
+        choose(e);
+    }
+}
+
+/// After attach: routes and unmasks bound interrupts, as many as the effects have room for.
+fn unmask_some<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    while e.os.unmask_next < irq::BINDINGS && e.effects.room() > 1 {
+        let binding = e.kcb().irq(e.m, e.os.unmask_next);
+        e.os.unmask_next += 1;
+        if binding.source1 != 0 {
+            e.effects.push(Effect::IrqUnmask(binding.source1 - 1));
+        }
+    }
+}
+
+/// Whether work is left that no event will bring up: the timer must.
+fn must_come_back<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
+    e.os.op_active || e.os.unmask_next < irq::BINDINGS
+}
+
+/// Ends the entry: who runs, and what must be loaded for it.
+pub(crate) fn resume<M: Machine, P: Policy>(mut e: Entry<'_, M, P>) -> Resume {
+    if e.os.attention || e.os.op_active || e.os.current.is_none() {
+        settle(&mut e);
+    }
+    let Some(current) = e.os.current else {
+        return idle(e);
+    };
+    let fresh = upcall::deliver(&mut e, current);
+    let area = live_area(e.m, current.page);
+    let same = !fresh && e.saved.is_some_and(|s| s.area == area);
+    let mut deadline = e.os.deadline();
+    if must_come_back(&e) {
+        let soon = e.counter() + e.os.clock.ns_to_ticks(longop::GAP_NS);
+        deadline = Some(deadline.map_or(soon, |d| d.min(soon)));
+    }
+    Resume {
+        next: Next::Run {
+            dcb: current.dcb.0,
+            page: current.page,
+            area,
+            root: current.root,
+        },
+        save_fpu: if same { None } else { fpu_home(&e) },
+        load_fpu: !same,
+        deadline,
+        effects: e.effects,
+    }
+}
+
+fn idle<M: Machine, P: Policy>(mut e: Entry<'_, M, P>) -> Resume {
+    let deadline = if must_come_back(&e) {
+        Some(e.counter())
+    } else {
+        e.os.deadline()
+    };
+    Resume {
+        next: Next::Idle,
+        save_fpu: fpu_home(&e),
+        load_fpu: false,
+        deadline,
+        effects: e.effects,
+    }
+}
+
+/// Where the live FPU registers go: nowhere if their dispatcher lost its frame during this entry.
+fn fpu_home<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> Option<PhysAddr> {
+    let s = e.saved?;
+    (frame(e.m, s.dcb) == Some(s.page)).then_some(s.area)
+}
+
+/// A resume that goes to the pen.
+pub(crate) fn pen() -> Resume {
+    Resume {
+        next: Next::Pen,
+        save_fpu: None,
+        load_fpu: false,
+        deadline: None,
+        effects: Effects::NONE,
+    }
+}
+
+/// Writes the words of the dispatcher page that tell where the OSnode runs.
+pub(crate) fn tell_place(m: &mut impl PhysMap, page: PhysAddr, osnode: u64, core: u64, epoch: u64) {
+    m.store(page.add(disp::OSNODE), osnode);
+    m.store(page.add(disp::CORE), core);
+    m.store(page.add(disp::EPOCH), epoch);
+}

@@ -1,0 +1,274 @@
+//! Core objects and the right to command them.
+
+use abi::SysError;
+use capfmt::{
+    Attachment, CORE_OBJECT_BYTES, Cap, CapType, Core, CoreCommand, CoreStatus, Kcb, PhysAddr,
+    Rights, kcb_check,
+};
+
+use super::{Invoked, derive};
+use crate::entry::{Caller, Entry, Res, commit, refuse};
+use crate::{Effect, Machine, Policy, Signal, decode};
+
+/// Words of an image record.
+const IMAGE_WORDS: u64 = 16;
+
+/// `CoreMint`: a CoreControl into slot r2.
+///
+/// # Rights
+/// WRITE on the Core.
+pub(crate) fn mint<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i: &Invoked) -> Res {
+    i.ensure(CapType::Core, Rights::WRITE)?;
+    let slot = decode::empty_slot(e, c, c.reg(e.m, 2))?;
+    decode::ensure_derivable(e, &i.cap)?;
+    let cap = Cap::region(CapType::CoreControl, i.cap.base, i.cap.size);
+    let kcb = e.kcb();
+    let mut t = e.begin();
+    derive(&mut t, kcb, slot, &cap);
+    commit(t, c, &[]);
+    Ok(())
+}
+
+/// The Core object of the invoked CoreControl.
+fn decode_core(i: &Invoked, rights: Rights) -> Res<Core> {
+    i.ensure(CapType::CoreControl, rights)?;
+    Ok(Core(i.cap.base))
+}
+
+/// As [`decode_core`], for what only the holder may do, and not to its own core.
+fn decode_held<M: Machine, P: Policy>(e: &Entry<'_, M, P>, i: &Invoked) -> Res<Core> {
+    let core = decode_core(i, Rights::WRITE)?;
+    if core.holder(e.m) != e.kcb().osnode(e.m) {
+        return refuse(SysError::NotHolder);
+    }
+    Ok(core)
+}
+
+fn refuse_own<M: Machine, P: Policy>(e: &Entry<'_, M, P>, core: Core) -> Res {
+    if core.0 == e.m.core_object() {
+        return refuse(SysError::OwnCore);
+    }
+    Ok(())
+}
+
+/// `CoreHandOver`: OSnode r2 commands the core from now on. A core that nobody holds may be taken.
+///
+/// # Rights
+/// WRITE.
+pub(crate) fn hand_over<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    let core = decode_core(i, Rights::WRITE)?;
+    let holder = core.holder(e.m);
+    if holder != 0 && holder != e.kcb().osnode(e.m) {
+        return refuse(SysError::NotHolder);
+    }
+    let heir = c.reg(e.m, 2);
+    let mut t = e.begin();
+    core.set_holder(&mut t, heir);
+    commit(t, c, &[]);
+    Ok(())
+}
+
+/// What the core reports.
+fn status(m: &impl capfmt::PhysMap, core: Core) -> Option<CoreStatus> {
+    const ALL: [CoreStatus; 6] = [
+        CoreStatus::Off,
+        CoreStatus::Detached,
+        CoreStatus::Penned,
+        CoreStatus::Starting,
+        CoreStatus::Running,
+        CoreStatus::Crashed,
+    ];
+    let word = core.target_status(m);
+    ALL.into_iter().find(|s| *s as u64 == word)
+}
+
+/// `CoreCommand`: writes the home line; r1 = the sequence number to wait for.
+///
+/// # Rights
+/// WRITE, and the OSnode must hold the core; READ on the Kcb.
+pub(crate) fn command<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    let core = decode_held(e, i)?;
+    refuse_own(e, core)?;
+    let state = status(e.m, core);
+    let penned = matches!(state, Some(CoreStatus::Penned | CoreStatus::Crashed));
+    let (ok, signal) = match c.reg(e.m, 2) {
+        k if k == CoreCommand::Stop as u64 => (
+            matches!(state, Some(CoreStatus::Running | CoreStatus::Starting)),
+            Signal::Stop,
+        ),
+        k if k == CoreCommand::Start as u64 => (penned, Signal::Wake),
+        k if k == CoreCommand::Off as u64 => (penned, Signal::Wake),
+        _ => return refuse(SysError::BadArgument),
+    };
+    if !ok {
+        return refuse(SysError::BadCoreState);
+    }
+    let cmd = c.reg(e.m, 2);
+    let (kcb, image) = if cmd == CoreCommand::Start as u64 {
+        decode_start(e, c, core)?
+    } else {
+        (core.target_kcb(e.m), core.target_image(e.m))
+    };
+    let seq = core.home_seq(e.m) + 1;
+    let hw = core.hw_id(e.m);
+    // The home line is this OSnode's to write as long as it holds the core. The
+    // sequence number, which makes it valid, is written last, as an effect.
+    core.set_home_cmd(e.m, cmd);
+    core.set_home_kcb(e.m, kcb);
+    core.set_home_image(e.m, image);
+    if cmd == CoreCommand::Stop as u64 {
+        core.set_last_kcb(e.m, kcb);
+    }
+    e.reply_with_effect(c, Effect::PublishHome(core.0, seq), &[seq]);
+    e.effects.push(Effect::Signal(hw, signal, None));
+    Ok(())
+}
+
+/// The KCB and image record of a Start, checked as far as this kernel can: the rest is the new kernel's.
+fn decode_start<M: Machine, P: Policy>(
+    e: &Entry<'_, M, P>,
+    c: &Caller,
+    core: Core,
+) -> Res<(u64, u64)> {
+    let address = c.reg(e.m, 3);
+    let (_, cap) = decode::lookup_as(e, c, address, CapType::Kcb, Rights::READ)?;
+    let image = c.reg(e.m, 4);
+    if image > 1 {
+        return refuse(SysError::BadArgument);
+    }
+    let record = core.image(e.m, image);
+    if record.phys.is_null() || record.entry_va == 0 || record.root_table.is_null() {
+        return refuse(SysError::BadObject);
+    }
+    let kcb = Kcb(PhysAddr(cap.extra));
+    if core.isa(e.m) != M::ISA as u64 || kcb_check(e.m, kcb, M::ISA, u64::MAX).is_err() {
+        return refuse(SysError::BadObject);
+    }
+    match kcb.attachment(e.m) {
+        Some(Attachment::Detached { .. }) => {}
+        // Left behind by a kernel of that very core, which is in the pen.
+        Some(Attachment::Attached { core: on, .. }) if u64::from(on.0) == core.core_id(e.m) => {}
+        _ => return refuse(SysError::Attached),
+    }
+    Ok((kcb.0.0, image))
+}
+
+/// `CoreSignal`: r1 = firmware status.
+///
+/// # Rights
+/// WRITE, and the OSnode must hold the core.
+pub(crate) fn signal<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    let core = decode_held(e, i)?;
+    refuse_own(e, core)?;
+    let signal = match c.reg(e.m, 2) {
+        0 => Signal::Wake,
+        1 => Signal::Stop,
+        2 => Signal::Nmi,
+        3 => Signal::Init,
+        4 => Signal::PowerOn(c.reg(e.m, 3)),
+        _ => return refuse(SysError::BadArgument),
+    };
+    // The boot processor would run firmware.
+    let boot = core.flags(e.m) & Core::FLAG_BOOT != 0;
+    if boot && matches!(signal, Signal::Init | Signal::PowerOn(_)) {
+        return refuse(SysError::BadCoreState);
+    }
+    let to = c.area.add(M::SYSCALL_REGS[1]);
+    let hw = core.hw_id(e.m);
+    e.reply_with_effect(c, Effect::Signal(hw, signal, Some(to)), &[0]);
+    Ok(())
+}
+
+/// `CoreInfo`.
+///
+/// # Rights
+/// READ.
+pub(crate) fn info<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i: &Invoked) -> Res {
+    let core = decode_core(i, Rights::READ)?;
+    // The sequence first: it was written last.
+    let seq = core.target_seq(e.m);
+    let results = [
+        core.target_status(e.m),
+        seq,
+        core.home_seq(e.m),
+        core.target_kcb(e.m),
+        core.target_image(e.m),
+        core.epitaph_kind(e.m),
+        core.epitaph_pc(e.m),
+    ];
+    e.reply(c, &results);
+    Ok(())
+}
+
+/// `CoreRead`: the word at byte offset r2 of the Core object.
+///
+/// # Rights
+/// READ.
+pub(crate) fn read<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i: &Invoked) -> Res {
+    let core = decode_core(i, Rights::READ)?;
+    let offset = c.reg(e.m, 2);
+    if offset >= CORE_OBJECT_BYTES || offset % 8 != 0 {
+        return refuse(SysError::BadArgument);
+    }
+    let word = e.m.load(core.0.add(offset));
+    e.reply(c, &[word]);
+    Ok(())
+}
+
+/// `CorePhase`: writes the operation record.
+///
+/// # Rights
+/// WRITE, and the OSnode must hold the core.
+pub(crate) fn phase<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    let core = decode_held(e, i)?;
+    let words = [2, 3, 4].map(|k| c.reg(e.m, k));
+    let mut t = e.begin();
+    core.set_op(&mut t, words[0]);
+    core.set_op_phase(&mut t, words[1]);
+    core.set_op_kcb(&mut t, words[2]);
+    commit(t, c, &[]);
+    Ok(())
+}
+
+/// `CoreImage`: writes word r3 of image record r2, unless a kernel runs from it.
+///
+/// # Rights
+/// WRITE, and the OSnode must hold the core.
+pub(crate) fn image<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    let core = decode_held(e, i)?;
+    let (record, word, value) = (c.reg(e.m, 2), c.reg(e.m, 3), c.reg(e.m, 4));
+    if record > 1 || word >= IMAGE_WORDS {
+        return refuse(SysError::BadArgument);
+    }
+    let runs = matches!(
+        status(e.m, core),
+        Some(CoreStatus::Running | CoreStatus::Starting | CoreStatus::Detached)
+    );
+    if runs && core.target_image(e.m) == record {
+        return refuse(SysError::BadCoreState);
+    }
+    let mut t = e.begin();
+    core.set_image_word(&mut t, IMAGE_WORDS * record + word, value);
+    commit(t, c, &[]);
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! Long operations: the record in the KCB, advanced a bounded step at a time by whatever kernel is there.
+//!
+//! *Revoke* takes away the descendants and copies of its target one by one. The
+//! last capability of a CNode, dispatcher or VNode stays where it is, marked, on
+//! the *clear list* (linked through the CTE's last word) until the object's
+//! contents are gone; contents of that kind join the list. A cleared object goes
+//! to the *done list*, and only when nothing is left to be cleared are the
+//! capabilities on that list removed: one of them may stand in a CNode that is
+//! on it too. Until then `Retype` waits, so their memory stays as it is.
+//! *Delete* is the same with one object on the clear list at first. *Zero* clears
+//! memory piece by piece and then completes the retype of its requester.
+//!
+//! Whoever else needs a long operation waits and repeats the call when it ends.
+
+use abi::SysError;
+use capfmt::undo::Transaction;
+use capfmt::{CapType, Cte, Dcb, DcbState, Kcb, LongOpKind, MdbFlags, PhysAddr, PhysMap, mdb};
+
+use crate::entry::{Caller, Entry, Res, Stop, live_area};
+use crate::{Effect, Machine, Policy, clear, delete, dispatch, invoke};
+
+/// Nanoseconds between two steps while dispatchers run.
+pub(crate) const GAP_NS: u64 = 200_000;
+/// Pieces of work in one entry.
+const PIECES: u32 = 24;
+/// Bytes zeroed in one piece.
+const ZERO_PIECE: u64 = 0x8000;
+
+/// Marks `cte` as being deleted and links it before `next`.
+fn mark(m: &mut impl PhysMap, cte: Cte, next: u64) {
+    let mut node = cte.node(m);
+    node.flags = MdbFlags(node.flags.0 | MdbFlags::IN_DELETE.0 | MdbFlags::LISTED.0);
+    node.sharers = PhysAddr(next);
+    cte.set_node(m, &node);
+}
+
+/// Next on the list of a marked CTE.
+fn next_of(m: &impl PhysMap, cte: Cte) -> u64 {
+    cte.node(m).sharers.0
+}
+
+fn set_next(m: &mut impl PhysMap, cte: Cte, next: u64) {
+    let mut node = cte.node(m);
+    node.sharers = PhysAddr(next);
+    cte.set_node(m, &node);
+}
+
+/// Writes the record and makes the caller wait for its end.
+fn start<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    kind: LongOpKind,
+    target: Cte,
+    rest: impl FnOnce(&mut Transaction<'_, M>, Kcb),
+) -> Res {
+    if e.os.op_active {
+        return Err(Stop::Busy);
+    }
+    let kcb = e.kcb();
+    let current = e.os.current;
+    let mut t = e.begin();
+    kcb.set_op_kind(&mut t, kind as u64);
+    kcb.set_op_phase(&mut t, 0);
+    kcb.set_op_target(&mut t, target.0.0);
+    kcb.set_op_cursor(&mut t, 0);
+    kcb.set_op_requester(&mut t, c.dcb.0.0);
+    kcb.set_op_steps(&mut t, 0);
+    rest(&mut t, kcb);
+    c.dcb.set_state(&mut t, DcbState::WaitingLongOp as u64);
+    kcb.set_current_dcb(&mut t, 0);
+    t.commit();
+    dispatch::leave(e);
+    e.requester = current;
+    e.os.op_active = true;
+    Ok(())
+}
+
+/// Starts the deletion of the last capability of an object with contents.
+pub(crate) fn start_delete<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    cte: Cte,
+) -> Res {
+    start(e, c, LongOpKind::Delete, cte, |t, kcb| {
+        mark(t, cte, 0);
+        kcb.set_op_clear_head(t, cte.0.0);
+    })
+}
+
+/// Starts a revoke.
+pub(crate) fn start_revoke<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    target: Cte,
+) -> Res {
+    start(e, c, LongOpKind::Revoke, target, |_, _| {})
+}
+
+/// Starts the zeroing of `len` bytes from `from` on, which a retype of `source` needs.
+pub(crate) fn start_zero<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    source: Cte,
+    from: PhysAddr,
+    len: u64,
+) -> Res {
+    start(e, c, LongOpKind::Zero, source, |t, kcb| {
+        kcb.set_op_zero_from(t, from.0);
+        kcb.set_op_zero_end(t, from.0 + len);
+        kcb.set_op_cursor(t, from.0);
+    })
+}
+
+/// What a piece of work found.
+enum Piece {
+    More,
+    Ended(Result<(), SysError>),
+}
+
+/// Advances the operation by a bounded step.
+pub(crate) fn advance<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let kcb = e.kcb();
+    let steps = kcb.op_steps(e.m);
+    kcb.set_op_steps(e.m, steps + 1);
+    for _ in 0..PIECES {
+        // One effect may follow from each piece.
+        if e.effects.room() == 0 {
+            return;
+        }
+        match piece(e) {
+            Piece::More => {}
+            Piece::Ended(result) => return end(e, result),
+        }
+    }
+}
+
+fn piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
+    let kcb = e.kcb();
+    if kcb.op_clear_head(e.m) != 0 {
+        clear_piece(e);
+        return Piece::More;
+    }
+    if kcb.op_delete_head(e.m) != 0 {
+        done_piece(e);
+        return Piece::More;
+    }
+    let failed = failure(e.m, kcb);
+    if let Some(error) = failed {
+        return Piece::Ended(Err(error));
+    }
+    match kcb.op_kind(e.m) {
+        k if k == LongOpKind::Revoke as u64 => revoke_piece(e),
+        k if k == LongOpKind::Zero as u64 => zero_piece(e),
+        _ => Piece::Ended(Ok(())),
+    }
+}
+
+/// Why the operation cannot be completed, once that is known: a `SysError` in `op_phase`.
+fn failure(m: &impl PhysMap, kcb: Kcb) -> Option<SysError> {
+    SysError::from_code(kcb.op_phase(m) as u16)
+}
+
+/// Takes the capability in `cte`, which is not marked, away, or puts it on the clear list, or notes why neither
+/// can be: then it stays. Logged.
+pub(crate) fn take_away<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    cte: Cte,
+) -> Option<Effect> {
+    let cap = cte.cap(t);
+    match delete::decide(t, kcb, cte, &cap) {
+        delete::Removal::Simple => {
+            if kcb.op_target(t) == cte.0.0 {
+                kcb.set_op_target(t, 0);
+            }
+            delete::remove(t, kcb, cte, &cap)
+        }
+        delete::Removal::Contents => {
+            append(t, kcb, cte);
+            None
+        }
+        delete::Removal::Refused(error) => {
+            kcb.set_op_phase(t, error as u64);
+            None
+        }
+    }
+}
+
+/// Puts `cte` second on the clear list (the first has a cursor), or first if that is empty.
+fn append<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte) {
+    let head = kcb.op_clear_head(t);
+    if head == 0 {
+        mark(t, cte, 0);
+        kcb.set_op_clear_head(t, cte.0.0);
+        kcb.set_op_cursor(t, 0);
+        return;
+    }
+    let head = Cte(PhysAddr(head));
+    let second = next_of(t, head);
+    mark(t, cte, second);
+    set_next(t, head, cte.0.0);
+}
+
+/// One piece of clearing the first object of the clear list.
+fn clear_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let kcb = e.kcb();
+    let cte = Cte(PhysAddr(kcb.op_clear_head(e.m)));
+    let cap = cte.cap(e.m);
+    let (cleared, effect) = match cap.kind {
+        CapType::CNode => clear::cnode(e, &cap),
+        CapType::Dispatcher => clear::dispatcher(e, Dcb(cap.base)),
+        CapType::VNode => clear::vnode(e, &cap),
+        _ => (true, None),
+    };
+    invoke::cnode::push(e, effect);
+    if !cleared {
+        return;
+    }
+    let mut t = e.begin();
+    let next = next_of(&t, cte);
+    let done = kcb.op_delete_head(&t);
+    kcb.set_op_clear_head(&mut t, next);
+    kcb.set_op_cursor(&mut t, 0);
+    set_next(&mut t, cte, done);
+    kcb.set_op_delete_head(&mut t, cte.0.0);
+    t.commit();
+}
+
+/// Removes the first capability of the done list; after a failure it stays, usable, as what is left.
+fn done_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let kcb = e.kcb();
+    let cte = Cte(PhysAddr(kcb.op_delete_head(e.m)));
+    let mut t = e.begin();
+    let next = next_of(&t, cte);
+    kcb.set_op_delete_head(&mut t, next);
+    let mut node = cte.node(&t);
+    node.flags = MdbFlags(node.flags.0 & !(MdbFlags::IN_DELETE.0 | MdbFlags::LISTED.0));
+    node.sharers = PhysAddr::NULL;
+    cte.set_node(&mut t, &node);
+    if failure(&t, kcb).is_none() {
+        if kcb.op_target(&t) == cte.0.0 {
+            kcb.set_op_target(&mut t, 0);
+        }
+        mdb::clear(&mut t, kcb, cte);
+    }
+    t.commit();
+    e.os.attention = true;
+}
+
+/// Takes one descendant or copy of the target away.
+fn revoke_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
+    let kcb = e.kcb();
+    let target = Cte(PhysAddr(kcb.op_target(e.m)));
+    if target.0.is_null() {
+        return Piece::Ended(Err(SysError::NoCapability));
+    }
+    let doomed =
+        mdb::first_descendant(e.m, kcb, target).or_else(|| mdb::other_copy(e.m, kcb, target));
+    let Some(doomed) = doomed else {
+        return Piece::Ended(Ok(()));
+    };
+    let mut t = e.begin();
+    let effect = take_away(&mut t, kcb, doomed);
+    t.commit();
+    invoke::cnode::push(e, effect);
+    Piece::More
+}
+
+/// Zeroes the next piece of memory, after checking that it is still nobody's.
+fn zero_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
+    let kcb = e.kcb();
+    let (first, end) = (kcb.op_zero_from(e.m), kcb.op_zero_end(e.m));
+    if kcb.op_requester(e.m) == 0 {
+        return Piece::Ended(Ok(()));
+    }
+    let source = Cte(PhysAddr(kcb.op_target(e.m)));
+    if let Err(error) = invoke::retype::ensure_free(e.m, kcb, source, first, end - first) {
+        return Piece::Ended(Err(error));
+    }
+    let at = kcb.op_cursor(e.m);
+    if at == end {
+        return Piece::Ended(Ok(()));
+    }
+    // A death after the zeroing and before the store zeroes the piece again.
+    let len = ZERO_PIECE.min(end - at);
+    e.m.zero(PhysAddr(at), len);
+    kcb.set_op_cursor(e.m, at + len);
+    Piece::More
+}
+
+/// Clears the record and answers the requester; those who waited repeat their calls.
+fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), SysError>) {
+    let kcb = e.kcb();
+    let requester = kcb.op_requester(e.m);
+    let kind = kcb.op_kind(e.m);
+    let caller = caller_of(e, requester);
+    e.os.op_active = false;
+    let zeroed = (PhysAddr(kcb.op_zero_from(e.m)), kcb.op_zero_end(e.m));
+    let mut t = Transaction::begin(e.m, kcb);
+    kcb.set_op_kind(&mut t, LongOpKind::None as u64);
+    kcb.set_op_target(&mut t, 0);
+    kcb.set_op_requester(&mut t, 0);
+    if let Some(c) = &caller {
+        if kind == LongOpKind::Zero as u64 && result.is_ok() {
+            let total = zeroed.1 - zeroed.0.0;
+            result = invoke::retype::complete(&mut t, kcb, c, zeroed.0, total);
+        }
+        if let Err(error) = result {
+            t.inner_mut()
+                .store(c.area.add(M::SYSCALL_REGS[0]), error as u64);
+        } else if kind != LongOpKind::Zero as u64 {
+            crate::entry::write_results(t.inner_mut(), c.area, &[]);
+        }
+        if c.dcb.state(&t) == DcbState::WaitingLongOp as u64 {
+            c.dcb.set_state(&mut t, DcbState::Runnable as u64);
+        }
+    }
+    t.commit();
+    release(e, requester);
+}
+
+/// The requester as a caller, if it and its frame are still there.
+fn caller_of<M: Machine, P: Policy>(e: &Entry<'_, M, P>, requester: u64) -> Option<Caller> {
+    if requester == 0 {
+        return None;
+    }
+    let dcb = Dcb(PhysAddr(requester));
+    let page = dispatch::frame(e.m, dcb)?;
+    let area = live_area(e.m, page);
+    Some(Caller { dcb, page, area })
+}
+
+/// Lets the requester and all who waited go on. What is written here, attach makes up for.
+fn release<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, requester: u64) {
+    e.os.attention = true;
+    let kcb = e.kcb();
+    let mut at = kcb.dcb_head(e.m);
+    while at != 0 {
+        let dcb = Dcb(PhysAddr(at));
+        at = dcb.next(e.m);
+        if dcb.state(e.m) == DcbState::WaitingLongOp as u64 {
+            dcb.set_state(e.m, DcbState::Runnable as u64);
+            dispatch::wake(e, dcb);
+        }
+    }
+    if requester == 0 || Dcb(PhysAddr(requester)).state(e.m) != DcbState::Runnable as u64 {
+        return;
+    }
+    // Started and ended in one entry: the requester just goes on.
+    match e.requester.take() {
+        Some(current) if current.dcb.0.0 == requester && e.os.current.is_none() => {
+            kcb.set_current_dcb(e.m, requester);
+            e.os.current = Some(current);
+        }
+        _ => dispatch::wake(e, Dcb(PhysAddr(requester))),
+    }
+}

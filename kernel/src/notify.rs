@@ -1,0 +1,102 @@
+//! The OSnode's notification page: bits that others set, handed to the dispatchers bound to their words.
+
+use abi::{WaitResult, disp::Upcall};
+use capfmt::{Dcb, DcbState, Notification, PhysAddr, PhysMap};
+
+use crate::entry::{Entry, live_area};
+use crate::{Machine, Policy, dispatch, upcall};
+
+/// Words of channels in a page.
+const WORDS: u64 = 64;
+/// Offset of the summary word.
+const SUMMARY: u64 = 0x018;
+/// Offset of the location word.
+const LOCATION: u64 = 0x010;
+/// Offset of the first word of channels.
+const CHANNELS: u64 = 0x200;
+
+/// Changes the word at `at` by `f` with a sequentially consistent exchange; returns what stood there.
+fn update(m: &mut impl PhysMap, at: PhysAddr, f: impl Fn(u64) -> u64) -> u64 {
+    let mut old = m.load(at);
+    while let Err(found) = m.compare_exchange(at, old, f(old)) {
+        old = found;
+    }
+    old
+}
+
+/// Sets the bit of `channel` in `page`; returns the hardware id of the core to be interrupted, if any.
+///
+/// Bit, summary, then a sequentially consistent look at the location: whoever
+/// attaches writes the location first and scans the bits then, so one of the two
+/// sees the other.
+pub(crate) fn signal(m: &mut impl PhysMap, page: PhysAddr, channel: u64) -> Option<u64> {
+    let channel = channel % capfmt::NOTIFICATION_CHANNELS;
+    let (word, bit) = (channel / WORDS, channel % 64);
+    update(m, page.add(CHANNELS + 8 * word), |w| w | 1 << bit);
+    update(m, page.add(SUMMARY), |w| w | 1 << word);
+    let location = update(m, page.add(LOCATION), |w| w);
+    (location & 0xffff_ffff).checked_sub(1)
+}
+
+/// Writes where the OSnode runs: `hw_id` and epoch, or nowhere.
+pub(crate) fn set_location(m: &mut impl PhysMap, page: PhysAddr, location: u64) {
+    update(m, page.add(LOCATION), |_| location);
+}
+
+/// Hands on what the summary names.
+pub(crate) fn notified<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let page = Notification(PhysAddr(e.kcb().notification(e.m)));
+    let mut summary = update(e.m, page.0.add(SUMMARY), |_| 0);
+    while summary != 0 {
+        scan_word(e, u64::from(summary.trailing_zeros()));
+        summary &= summary - 1;
+    }
+}
+
+/// Hands on all words: what attach does.
+pub(crate) fn scan_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    for word in 0..WORDS {
+        scan_word(e, word);
+    }
+}
+
+/// Hands the bits of one word to the dispatcher bound to it. Without one they stay.
+///
+/// The bits reach the DCB before they leave the page: a kernel that dies between
+/// delivers them twice, never not at all.
+pub(crate) fn scan_word<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, word: u64) {
+    let kcb = e.kcb();
+    let at = PhysAddr(kcb.notification(e.m)).add(CHANNELS + 8 * word);
+    let bits = e.m.load(at);
+    let bound = kcb.notify_binding(e.m, word);
+    if bits == 0 || bound == 0 {
+        return;
+    }
+    let dcb = Dcb(PhysAddr(bound));
+    let pending = dcb.notify_pending(e.m);
+    dcb.set_notify_pending(e.m, pending | bits);
+    update(e.m, at, |w| w & !bits);
+    tell(e, dcb);
+}
+
+/// Ends the waiting of `dcb` with its notification bits, or notes an upcall.
+fn tell<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
+    let Some(page) = dispatch::frame(e.m, dcb) else {
+        return;
+    };
+    if dcb.state(e.m) != DcbState::Waiting as u64 {
+        upcall::post(e.m, dcb, page, Upcall::Message);
+        return;
+    }
+    if dcb.wait_for(e.m) != 0 {
+        return;
+    }
+    let area = live_area(e.m, page);
+    let bits = dcb.notify_pending(e.m);
+    let mut t = e.begin();
+    crate::entry::write_results(t.inner_mut(), area, &[WaitResult::NOTIFICATION, bits]);
+    dcb.set_notify_pending(&mut t, 0);
+    dcb.set_state(&mut t, DcbState::Runnable as u64);
+    t.commit();
+    dispatch::wake_from_outside(e, dcb);
+}
