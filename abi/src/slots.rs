@@ -54,6 +54,8 @@ pub const HOME_CHANNEL: CapAddr = task(23);
 pub const DEVICES: CapAddr = task(24);
 /// First process only: `Kcb` capability of its own OSnode (boot OSnode only: the others' are with their makers).
 pub const OWN_KCB: CapAddr = task(25);
+/// First process only: Frame without rights over memory that nobody may have (the window's tables; boot OSnode only).
+pub const RESERVED: CapAddr = task(26);
 /// First process only: RAM capabilities, one or more, from this slot on (count in the boot information).
 pub const RAM: CapAddr = task(64);
 /// Root slot of the CNode that the runtime allocates slots from; 256 empty slots.
@@ -69,3 +71,15 @@ pub const VNODE_LEVEL1: CapAddr = CapAddr::new(PAGE_CNODE, 1);
 pub const VNODE_LEVEL0: CapAddr = CapAddr::new(PAGE_CNODE, 2);
 /// In the page CNode: first slot that is empty at the start, for mappings made by the runtime.
 pub const PAGE_FREE: u32 = 96;
+/// First process of a non-boot OSnode: Frame of the channel on which its home monitor asks (on
+/// [`HOME_CHANNEL`] it asks itself).
+pub const HOME_REQUESTS: CapAddr = task(32);
+/// First process of a non-boot OSnode: Notify of the home monitor for [`HOME_CHANNEL`].
+pub const HOME_NOTIFY: CapAddr = task(33);
+/// First process of a non-boot OSnode: Notify of the home monitor for [`HOME_REQUESTS`].
+pub const HOME_REQUESTS_NOTIFY: CapAddr = task(34);
+/// First process of a non-boot OSnode: four capabilities for each core of the boot information's
+/// core list: CoreControl, Frame of image area 0, of image area 1, Kcb of the OSnode that runs there.
+pub const CORE_RECORDS: CapAddr = task(36);
+/// Capabilities of one core record.
+pub const CORE_RECORD_SLOTS: u32 = 4;

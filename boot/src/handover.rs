@@ -1,8 +1,8 @@
 //! From firmware to the first kernel, the same steps on every board.
 
-use crate::archive::{Archive, ArchiveError};
 use crate::{CommandLine, MemoryList, Range};
 use abi::slots;
+use archive::{Archive, ArchiveError};
 use arrayvec::ArrayVec;
 use capfmt::{
     CORE_OBJECT_BYTES, Cap, CapType, Core, FORMAT_VERSION, ImageRecord, MdbFlags, PhysAddr,
@@ -287,6 +287,7 @@ fn given_list(h: &Handover, place: &CorePlace) -> ArrayVec<Given, 8> {
     list.push(given(image0, CapType::Frame, area(0), all));
     list.push(given(image1, CapType::Frame, area(1), all));
     list.push(given(slots::DEVICES, CapType::PhysAddr, h.devices, all));
+    list.push(given(slots::RESERVED, CapType::Frame, h.tables, Rights(0)));
     if h.trampoline.bytes() > 0 {
         list.push(given(slots::TRAMPOLINE, CapType::Frame, h.trampoline, all));
     }

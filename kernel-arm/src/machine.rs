@@ -2,13 +2,10 @@
 
 use crate::paging;
 use crate::window::Window;
+use arch_arm::context;
 use capfmt::{Isa, PhysAddr, PhysMap};
 use core::cell::Cell;
 use kernel::{Machine, PageRights};
-
-const fn gpr(n: u64) -> u64 {
-    abi::disp::AREA_GPR + 8 * n
-}
 
 /// This core: the window, the counter, the encoders.
 #[derive(Debug)]
@@ -69,18 +66,9 @@ impl PhysMap for ArmMachine {
 
 impl Machine for ArmMachine {
     const ISA: Isa = Isa::Arm;
-    const SYSCALL_REGS: [u64; 8] = [
-        gpr(0),
-        gpr(1),
-        gpr(2),
-        gpr(3),
-        gpr(4),
-        gpr(5),
-        gpr(6),
-        gpr(7),
-    ];
-    const ARGUMENT_REGS: [u64; 4] = [gpr(0), gpr(1), gpr(2), gpr(3)];
-    const SYSCALL_BYTES: u64 = 4;
+    const SYSCALL_REGS: [u64; 8] = context::SYSCALL_REGS;
+    const ARGUMENT_REGS: [u64; 4] = context::ARGUMENT_REGS;
+    const SYSCALL_BYTES: u64 = context::SYSCALL_BYTES;
     const USER_FLAGS: u64 = arch_arm::registers::SPSR_USER;
     const ROOT_LEVEL: u32 = arch_arm::paging::ROOT_LEVEL;
     const USER_ROOT_ENTRIES: u64 = arch_arm::paging::ENTRIES;
@@ -109,3 +97,5 @@ impl Machine for ArmMachine {
         arch_arm::fpu::FRESH
     }
 }
+
+const _: () = assert!(abi::disp::AREA_GPR == 0);

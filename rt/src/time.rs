@@ -8,6 +8,7 @@ use core::task::Poll;
 use abi::vaddr::{TIME_PAGE, time_page};
 
 use crate::exec::driver;
+use crate::single::Single;
 use crate::task::{Either, select};
 use crate::{env, isa};
 
@@ -135,6 +136,45 @@ pub async fn system_timeout<F: Future>(at_ns: u64, f: F) -> Option<F::Output> {
         Either::Left(out) => Some(out),
         Either::Right(()) => None,
     }
+}
+
+/// How the process's last sleep in the kernel ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sleep {
+    /// OSnode time at which it was to end by itself (`u64::MAX` = never).
+    pub until_ns: u64,
+    /// OSnode time at which it ended.
+    pub ended_ns: u64,
+    /// The kernel ended it because the time was over.
+    pub by_time: bool,
+    /// Sleeps so far that the kernel ended for their time too early.
+    pub early: u64,
+}
+
+static SLEEP: Single<Sleep> = Single::new(Sleep {
+    until_ns: 0,
+    ended_ns: 0,
+    by_time: false,
+    early: 0,
+});
+
+/// How the process's last sleep in the kernel ended.
+#[must_use]
+pub fn last_sleep() -> Sleep {
+    SLEEP.with(|s| *s)
+}
+
+/// A sleep ended.
+pub(crate) fn note_sleep(until_ns: u64, by_time: bool) {
+    let ended_ns = now_ns();
+    SLEEP.with(|s| {
+        *s = Sleep {
+            until_ns,
+            ended_ns,
+            by_time,
+            early: s.early + u64::from(by_time && ended_ns < until_ns),
+        };
+    });
 }
 
 /// A spin's pause, where the machine needs one: under instruction counting it lets the other

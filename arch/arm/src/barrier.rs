@@ -59,6 +59,28 @@ mod instructions {
         forget_instructions(start, len);
     }
 
+    /// Forgets instructions fetched by this core, whatever their address.
+    pub fn forget_own_instructions() {
+        // SAFETY: invalidating fetched instructions changes no contents.
+        unsafe { asm!("ic iallu", "dsb nsh", "isb", options(nostack, preserves_flags)) }
+    }
+
+    /// Drops cache lines over memory that was written with caches off, so that memory is what counts.
+    ///
+    /// # Safety
+    /// `len` bytes from `start` on (virtual, or physical while translation is off) must hold no data
+    /// that only a cache has, line ends included.
+    pub unsafe fn discard_lines(start: u64, len: u64) {
+        let line = data_line();
+        let mut at = start & !(line - 1);
+        while at < start.saturating_add(len) {
+            // SAFETY: the caller's promise.
+            unsafe { asm!("dc ivac, {0}", in(reg) at, options(nostack, preserves_flags)) }
+            at += line;
+        }
+        dsb_sy();
+    }
+
     /// Forgets instructions fetched from `len` bytes at `start`, on every core.
     fn forget_instructions(start: u64, len: u64) {
         let ctr: u64;

@@ -2,8 +2,8 @@
 //!
 //! Page-table entries ([`paging`]), system registers and their values
 //! ([`registers`]), exception syndromes ([`exception`]), the generic interrupt
-//! controller, versions 2 and 3 ([`gic`]), firmware calls ([`psci`]), FPU
-//! state ([`fpu`]), barriers and cache maintenance ([`barrier`]), the PL011 as
+//! controller, versions 2 and 3 ([`gic`]), firmware calls ([`psci`]), save areas
+//! ([`context`]), FPU state ([`fpu`]), barriers and cache maintenance ([`barrier`]), the PL011 as
 //! an early console ([`uart`]), and the machine code of the pen ([`pen`]).
 //!
 //! Everything that can be computed is a plain function that a host can test;
@@ -17,6 +17,7 @@
 #![no_std]
 
 pub mod barrier;
+pub mod context;
 pub mod exception;
 pub mod fpu;
 pub mod gic;

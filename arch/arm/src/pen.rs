@@ -45,6 +45,20 @@ pub const fn device_uart(gic_version: u64) -> u64 {
     DEVICE_CORE_PART + core_part_bytes(gic_version)
 }
 
+/// The register frames that pen and kernels expect behind each other at [`DEVICES`], as the Core
+/// object's `isa_param` names them: (physical address, bytes); an absent one has 0 bytes.
+#[must_use]
+pub const fn devices(isa_param: &[u64; 8]) -> [(u64, u64); 3] {
+    let version = isa_param[PARAM_GIC_VERSION as usize];
+    let part = if version == 2 { PARAM_GICC } else { PARAM_GICR };
+    let uart = isa_param[PARAM_UART as usize];
+    [
+        (isa_param[PARAM_GICD as usize], gic::DISTRIBUTOR_BYTES),
+        (isa_param[part as usize], core_part_bytes(version)),
+        (uart, if uart == 0 { 0 } else { 0x1000 }),
+    ]
+}
+
 macro_rules! fields {
     ($($(#[doc = $doc:literal])* $name:ident = $value:literal,)*) => {
         /// Words of the Core object that the pen uses: (name in `capfmt::Core::FIELDS`, offset).
@@ -180,3 +194,27 @@ mod code {
 }
 #[cfg(target_arch = "aarch64")]
 pub use code::code;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_stand_where_the_pen_looks() {
+        let v3 = devices(&[0x800_0000, 0x80a_0000, 0, 3, 2, 0x900_0000, 0, 0]);
+        let want = [(0x800_0000, 0x1_0000), (0x80a_0000, 0x2_0000), (0x900_0000, 0x1000)];
+        assert_eq!(v3, want);
+        assert_eq!(device_uart(3), v3[0].1 + v3[1].1);
+        let v2 = devices(&[0x800_0000, 0, 0x801_0000, 2, 1, 0, 0, 0]);
+        assert_eq!(v2[1], (0x801_0000, 0x2000));
+        assert_eq!((v2[2].1, device_uart(2)), (0, 0x1_2000));
+    }
+
+    #[test]
+    fn fields_are_words_in_the_header_page() {
+        for (i, (name, offset)) in FIELDS.iter().enumerate() {
+            assert!(offset % 8 == 0 && *offset < 0x1000, "{name}");
+            assert!(FIELDS[..i].iter().all(|(n, o)| n != name && o != offset));
+        }
+    }
+}

@@ -2,7 +2,7 @@
 //!
 //! Page-table entries ([`paging`]), control and model-specific registers and
 //! CPUID ([`registers`]), descriptors ([`descriptors`]), the local APIC and the
-//! IO-APIC ([`apic`]), FPU state ([`fpu`]), barriers ([`barrier`]), the 16550 as
+//! IO-APIC ([`apic`]), save areas ([`context`]), FPU state ([`fpu`]), barriers ([`barrier`]), the 16550 as
 //! an early console ([`uart`]), the machine code of the pen ([`pen`]) and of the
 //! SIPI trampoline ([`trampoline`]).
 //!
@@ -18,6 +18,7 @@
 
 pub mod apic;
 pub mod barrier;
+pub mod context;
 pub mod descriptors;
 pub mod fpu;
 pub mod paging;

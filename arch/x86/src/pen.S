@@ -13,12 +13,14 @@
     .section .rodata.nekton_pen, "a"
     .balign 16
     .code64
-    .globl nekton_pen_start, nekton_pen_kernel, nekton_pen_firmware
+    .globl nekton_pen_start, nekton_pen_kernel, nekton_pen_firmware, nekton_pen_loader
     .globl nekton_pen_nmi, nekton_pen_irq, nekton_pen_spurious, nekton_pen_fault
     .globl nekton_pen_end
 nekton_pen_start:
 
-/* From a kernel. rdi = status to report: only when the kernel's memory is no longer used. */
+/* From a kernel. rdi = status to report, only when the kernel's memory is no longer
+ * used; rsi = sequence number of the command that it answers.
+ */
 nekton_pen_kernel:
     cli
     cld
@@ -26,12 +28,18 @@ nekton_pen_kernel:
     sub rbx, {PEN_CODE}
     mov rax, [rbx + {PEN_ROOT}]
     mov cr3, rax
-    /* Answered: what the kernel answered, or what started it and died before it could. */
-    mov rax, [rbx + {TARGET_SEQ}]
-    cmp rax, [rbx + {ANSWERED}]
-    jbe 1f
-    mov [rbx + {ANSWERED}], rax
-1:  jmp 2f
+    mov [rbx + {ANSWERED}], rsi
+    jmp 2f
+
+/* From the loader, whose root table maps the Core object: start what stands on the home line. */
+nekton_pen_loader:
+    cli
+    cld
+    lea rbx, [rip + nekton_pen_start]
+    sub rbx, {PEN_CODE}
+    mov rax, [rbx + {PEN_ROOT}]
+    mov cr3, rax
+    jmp 7f
 
 /* From firmware, by way of the trampoline: long mode, its root table, no stack. */
 nekton_pen_firmware:
@@ -45,6 +53,7 @@ nekton_pen_firmware:
     mov rax, [rbx + {HOME_SEQ}]
     mov [rbx + {ANSWERED}], rax
     mov edi, {STATUS_PENNED}
+    mov rsi, [rbx + {TARGET_SEQ}]
 
 2:  lea rsp, [rbx + {STACK}]
     lgdt [rbx + {GDTR}]
@@ -88,6 +97,7 @@ nekton_pen_firmware:
     xor eax, eax
     call lapic_write
     mov [rbx + {TARGET_STATUS}], rdi
+    mov [rbx + {TARGET_SEQ}], rsi   /* stores stay in order */
 
 5:  cli
     mov rax, [rbx + {HOME_SEQ}]

@@ -140,6 +140,7 @@ pub mod code {
         static nekton_pen_start: u8;
         static nekton_pen_kernel: u8;
         static nekton_pen_firmware: u8;
+        static nekton_pen_loader: u8;
         static nekton_pen_nmi: u8;
         static nekton_pen_irq: u8;
         static nekton_pen_spurious: u8;
@@ -167,6 +168,11 @@ pub mod code {
     #[must_use]
     pub fn firmware_entry() -> u64 {
         distance(&raw const nekton_pen_firmware)
+    }
+    /// Offset in the code at which the loader enters, to start what stands on the home line.
+    #[must_use]
+    pub fn start_entry() -> u64 {
+        distance(&raw const nekton_pen_loader)
     }
     /// Offset in the code of the handler of `vector`.
     pub(super) fn handler(vector: u64) -> u64 {
@@ -235,7 +241,11 @@ mod tests {
         assert!((100..4096).contains(&code.len()), "{}", code.len());
         assert_eq!(code::kernel_entry(), 0);
         // Both doors begin with cli; cld.
-        for door in [code::kernel_entry(), code::firmware_entry()] {
+        for door in [
+            code::kernel_entry(),
+            code::firmware_entry(),
+            code::start_entry(),
+        ] {
             assert_eq!(code[door as usize..][..2], [0xfa, 0xfc]);
         }
         // NMI: iretq.

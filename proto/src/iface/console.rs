@@ -16,7 +16,8 @@ crate::messages! {
         },
         /// Writes the blob. Answer as for `Write`.
         WriteBlob = 2 {},
-        /// Reads one line, with editing and history by the service. Answer: `Line` (blob) or `Refused(End)`.
+        /// Reads one line, with editing and history by the service; the blob is the prompt.
+        /// Answer: `Line` (blob) or `Refused(End)`.
         ReadLine = 3 {},
         /// Reads one key without echo. Answer: `Key`.
         ReadKey = 4 {},

@@ -58,6 +58,16 @@ crate::messages! {
             /// Position.
             index: u32,
         },
+        /// The OSnode at this index. Answer: `Osnode` or `Refused(End)`.
+        Osnode = 4 {
+            /// Position.
+            index: u32,
+        },
+        /// The last lines of the log of a core's kernels. Answer: `Log`.
+        Log = 5 {
+            /// Core.
+            core: u32,
+        },
     }
 }
 
@@ -91,6 +101,17 @@ crate::messages! {
             /// Attach epoch of the OSnode.
             epoch: u64,
         },
+        /// One OSnode.
+        Osnode = 0x8004 {
+            /// Its id.
+            osnode: u64,
+            /// Core that it runs on, or was stopped on.
+            core: u32,
+            /// Whether a kernel runs it.
+            attached: bool,
+        },
+        /// The blob is the text.
+        Log = 0x8005 {},
         /// Refused; blob: for people.
         Refused = 0x80ff {
             /// Why.

@@ -31,7 +31,19 @@ crate::messages! {
             account: u32,
         },
         /// Donates the RAM capability that comes along. Answer: `Freed`.
-        Donate = 6 {},
+        Donate = 6 {
+            /// NUMA node of the region.
+            node: u8,
+        },
+        /// As `Allocate`, but any whole number of pages, aligned as asked, on one NUMA node.
+        AllocateOn = 7 {
+            /// Bytes wanted.
+            bytes: u64,
+            /// Alignment (a power of two).
+            align: u64,
+            /// NUMA node.
+            node: u8,
+        },
     }
 }
 

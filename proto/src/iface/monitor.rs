@@ -1,163 +1,90 @@
-//! Monitor ↔ monitor, over UMP. Tags tie answers to requests; blobs as everywhere.
+//! Monitor ↔ monitor, over UMP. Every OSnode's monitor has two channels to its home monitor, one
+//! for the requests of each side; what is meant for a third OSnode is passed on by the home monitor.
+//!
+//! *Regions* are packed: base | pages (fewer than 4096); *bells* are packed: notification page of
+//! the OSnode | channel in it ([`NO_BELL`] = only polls).
 
-use crate::iface::spawn::ProcessState;
-use crate::{Name, Pid, ServiceError};
+use crate::ServiceError;
+
+/// The bell of somebody who only polls.
+pub const NO_BELL: u64 = u64::MAX;
+
+/// Packs a region; `None` unless it is made of whole pages, fewer than 4096.
+#[must_use]
+pub fn pack_region(base: u64, bytes: u64) -> Option<u64> {
+    let pages = bytes / 4096;
+    let fits = base % 4096 == 0 && bytes % 4096 == 0 && (1..4096).contains(&pages);
+    fits.then_some(base | pages)
+}
+
+/// Base and bytes of a packed region.
+#[must_use]
+pub fn unpack_region(region: u64) -> (u64, u64) {
+    (region & !0xfff, (region & 0xfff) * 4096)
+}
+
+/// Packs a bell; `channel` = `u64::MAX` for [`NO_BELL`].
+#[must_use]
+pub fn pack_bell(notification: u64, channel: u64) -> u64 {
+    if channel < 4096 && notification % 4096 == 0 {
+        notification | channel
+    } else {
+        NO_BELL
+    }
+}
+
+/// Notification page and channel of a bell; `None` for [`NO_BELL`].
+#[must_use]
+pub fn unpack_bell(bell: u64) -> Option<(u64, u64)> {
+    (bell != NO_BELL).then_some((bell & !0xfff, bell & 0xfff))
+}
 
 crate::messages! {
     /// Requests.
     pub enum MonitorRequest: 6 {
-        /// First message of a monitor: who it is. Answer: `Welcome`.
+        /// First message of a monitor to its home: who it is. Answer: `Done`.
         Hello = 1 {
             /// OSnode id.
             osnode: u64,
-            /// Core it runs on.
-            core: u32,
-            /// Notification page of the OSnode (physical address).
-            notification: u64,
+            /// Its bell for the channel on which it asks.
+            asking_bell: u64,
+            /// Its bell for the channel on which it is asked.
+            asked_bell: u64,
         },
-        /// Start a program here. Blob as in `SpawnRequest::Spawn`. Answer: `Spawned`.
-        Spawn = 2 {
-            /// Bytes of memory (0 = the usual).
-            memory: u64,
+        /// A UMP channel to a service; blob: its name. Answer: `Bound`.
+        BindUmp = 2 {
+            /// OSnode of the service.
+            osnode: u64,
+            /// OSnode of the client, which owns the channel's Frame.
+            client: u64,
+            /// The channel's Frame.
+            region: u64,
+            /// The client's bell.
+            bell: u64,
         },
-        /// The first process of this OSnode after `number`. Answer: `Process` or `Refused(End)`.
-        Next = 3 {
-            /// Number of the process before.
-            number: u64,
-        },
-        /// Check a process (blob: its name when `number` is 0). Answer: `Checked`.
-        Check = 4 {
-            /// Number in the OSnode.
-            number: u64,
-        },
-        /// Send a process a command. Answer: `Checked`.
-        Tell = 5 {
-            /// Number in the OSnode.
-            number: u64,
-        },
-        /// End a process. Answer: `Ended`.
-        Kill = 6 {
-            /// Number in the OSnode.
-            number: u64,
-        },
-        /// Wait for the end of a process. Answer: `Ended`.
-        Wait = 7 {
-            /// Number in the OSnode.
-            number: u64,
-        },
-        /// A UMP channel to a service here. Answer: `Bound`.
-        BindUmp = 8 {
-            /// Service.
-            name: Name,
-            /// Physical address of the channel's Frame.
-            frame: u64,
-            /// Its bytes.
-            bytes: u64,
-            /// Client's notification channel, or `u64::MAX`.
-            channel: u64,
-        },
-        /// A binding is given up by its client. Answer: `Done`. The frame may be reused after it.
-        CloseUmp = 9 {
-            /// `bind` of `Bound`.
-            bind: u64,
-        },
-        /// Memory of this OSnode. Answer: `Memory`.
-        Memory = 10 {},
-        /// A core operation to be executed here; the blob is the kernel's name. Answer: `CoreDone`.
-        CoreOp = 11 {
-            /// Number of the operation (`cores::CoreOp`).
-            op: u64,
-            /// Core.
-            core: u32,
-            /// Flags of the request.
-            flags: u64,
-        },
-        /// Take over the control of a core: the words of its Core object. Answer: `Done`.
-        TakeCore = 12 {
-            /// Core.
-            core: u32,
-            /// Physical address of the Core object.
-            object: u64,
-            /// Physical address of its image areas.
-            images: u64,
-            /// KCB (memory region) that the operation is about, or 0.
-            kcb: u64,
+        /// A binding is given up by its client. Answer: `Done`. The Frame may be reused after it.
+        CloseUmp = 3 {
+            /// OSnode of the service.
+            osnode: u64,
+            /// OSnode of the client.
+            client: u64,
+            /// The channel's Frame.
+            region: u64,
         },
         /// Are you there? Answer: `Done`.
-        Ping = 13 {},
-        /// A core's state or OSnode changed: ask again. No answer.
-        CoresChanged = 14 {},
+        Ping = 4 {},
     }
 }
 
 crate::messages! {
     /// Replies.
     pub enum MonitorReply: 6 {
-        /// Answer to `Hello`.
-        Welcome = 0x8001 {
-            /// OSnode id of the answerer.
-            osnode: u64,
-            /// Its core.
-            core: u32,
-            /// Its notification page.
-            notification: u64,
-        },
         /// Done.
-        Done = 0x8002 {},
-        /// A program runs.
-        Spawned = 0x8003 {
-            /// Which.
-            pid: Pid,
-            /// Where.
-            core: u32,
-        },
-        /// One process; blob: name and arguments.
-        Process = 0x8004 {
-            /// Which.
-            pid: Pid,
-            /// State.
-            state: ProcessState,
-            /// Bytes it holds.
-            memory: u64,
-            /// Core time used.
-            used_ns: u64,
-        },
-        /// Result of a check; blob: text.
-        Checked = 0x8005 {
-            /// Clean.
-            ok: bool,
-        },
-        /// End of a process; blob: last report.
-        Ended = 0x8006 {
-            /// How.
-            state: ProcessState,
-            /// Status.
-            status: i32,
-        },
+        Done = 0x8001 {},
         /// UMP channel accepted.
-        Bound = 0x8007 {
-            /// Number of the binding.
-            bind: u64,
-            /// Service's notification channel, or `u64::MAX`.
-            channel: u64,
-        },
-        /// Memory figures.
-        Memory = 0x8008 {
-            /// Bytes managed.
-            total: u64,
-            /// Bytes free.
-            free: u64,
-            /// Largest free block.
-            largest: u64,
-            /// Blocks given out.
-            blocks: u64,
-        },
-        /// A core operation succeeded.
-        CoreDone = 0x8009 {
-            /// OSnode concerned.
-            osnode: u64,
-            /// How long it took (system time).
-            took_ns: u64,
+        Bound = 0x8002 {
+            /// The service's bell.
+            bell: u64,
         },
         /// Refused; blob: which object, what to do.
         Refused = 0x80ff {

@@ -11,6 +11,8 @@ crate::codes! {
         Core = 1,
         /// The OSnode with this id.
         Osnode = 2,
+        /// The OSnode that made the asker's (the asker's own, if the loader made it).
+        Home = 3,
     }
 }
 
@@ -76,6 +78,11 @@ crate::messages! {
             /// Which.
             pid: Pid,
         },
+        /// Memory of an OSnode. Answer: `Memory`.
+        Memory = 8 {
+            /// Its id.
+            osnode: u64,
+        },
     }
 }
 
@@ -113,6 +120,17 @@ crate::messages! {
             state: ProcessState,
             /// Exit status (0 = success), when it exited by itself.
             status: i32,
+        },
+        /// Memory figures.
+        Memory = 0x8006 {
+            /// Bytes managed.
+            total: u64,
+            /// Bytes free.
+            free: u64,
+            /// Largest free block.
+            largest: u64,
+            /// Blocks given out.
+            blocks: u64,
         },
         /// Refused. Blob: which object, what to do.
         Refused = 0x80ff {

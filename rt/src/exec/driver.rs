@@ -303,7 +303,10 @@ fn sleep() {
         }
     }
     if !something {
-        take_event(lmp::wait(until, None));
+        let event = lmp::wait(until, None);
+        let by_time = matches!(event, Err(SysError::TimedOut));
+        time::note_sleep(until, by_time);
+        take_event(event);
     }
     if prepared > 0 {
         channels

@@ -1,7 +1,12 @@
 //! The boot archive: newc cpio whose entry `manifest` lists every other entry.
 //!
 //! A manifest line is `HASH LENGTH NAME`: BLAKE3 in 64 hex digits, decimal
-//! bytes, path. Directories and the trailer are not listed.
+//! bytes, path. Directories and the trailer are not listed. Read by the loader
+//! (before anything else runs) and by the services that hold the archive.
+//! Not here: how an archive is made (the host tool).
+
+#![no_std]
+#![forbid(unsafe_code)]
 
 use core::fmt;
 
@@ -243,5 +248,4 @@ impl<'a> Iterator for Entries<'a> {
 }
 
 #[cfg(test)]
-#[path = "archive_tests.rs"]
 mod tests;
