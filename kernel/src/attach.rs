@@ -2,10 +2,11 @@
 
 use abi::disp::{self, Upcall};
 use abi::{SysError, vaddr};
+use capfmt::convert::{self, ConvertError};
 use capfmt::undo::{self, UndoError};
 use capfmt::{
     Attachment, Core, CoreCommand, CoreId, CoreStatus, Dcb, DcbState, FORMAT_VERSION, Kcb,
-    LongOpKind, Notification, PhysAddr, PhysMap,
+    KcbError, LongOpKind, Notification, PhysAddr, PhysMap, kcb_check,
 };
 
 use crate::entry::{Entry, live_area};
@@ -13,21 +14,11 @@ use crate::osnode::KernelIdentity;
 use crate::time::Clock;
 use crate::{Machine, Osnode, Policy, dispatch, invoke, lmp, notify, report_status, time, upcall};
 
-/// Why a KCB was not adopted. Nothing was changed.
+/// Why a KCB was not adopted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AttachError {
-    /// The address is not a KCB-sized piece of memory that this kernel reaches.
-    BadAddress(PhysAddr),
-    /// No KCB stands there; this is its first word.
-    BadMagic(u64),
-    /// A format that this kernel cannot read.
-    BadFormat(u64),
-    /// The OSnode is for another instruction set.
-    WrongIsa(u64),
-    /// Features that the OSnode needs and this kernel or core lacks.
-    MissingFeatures(u64),
-    /// The words that must not change have changed.
-    BadChecksum,
+    /// It is none that this kernel, on this core, can run.
+    Kcb(KcbError),
     /// The state word is none that a kernel writes.
     BadState(u64),
     /// Another kernel runs it, or won the race for it.
@@ -37,24 +28,27 @@ pub enum AttachError {
         /// In this epoch.
         epoch: u32,
     },
+    /// Its undo log cannot be rolled back.
+    Undo(UndoError),
+    /// It cannot be brought into the current format.
+    Convert(ConvertError),
     /// The notification or time page is not memory, or not one of this OSnode.
     BadPage(PhysAddr),
-    /// The undo log is none that a kernel wrote.
-    BadUndo(UndoError),
-    /// The Core object's clock words cannot be used (mult 0, or shift above 63).
+    /// The Core object's or KCB's clock words cannot be used (mult 0, or shift above 63).
     BadClock,
 }
 
 /// Checks the KCB at `kcb` and wins its state word, so that this kernel runs the OSnode.
 ///
-/// Rolls back what a kernel that died left half done, tells the caller of its
-/// lost system call (`KernelRestarted`), and rebuilds everything that is scratch.
-/// A KCB that is still marked as attached to *this* core may be adopted: its
-/// kernel is gone, since this one runs here. To be followed by
-/// `step(…, Event::Idle)`, which says what runs first.
+/// Rolls back what a kernel that died left half done, converts an older format,
+/// tells the caller of its lost system call (`KernelRestarted`), and rebuilds
+/// everything that is scratch. A KCB that is still marked as attached to *this*
+/// core may be adopted: its kernel is gone, since this one runs here. To be
+/// followed by `step(…, Event::Idle)`, which says what runs first.
 ///
 /// # Errors
-/// Why it was refused; the KCB is as it was.
+/// Why it was refused; no dispatcher and no capability of the OSnode has changed, and it is detached unless
+/// another kernel runs it.
 pub fn attach<M: Machine, P: Policy>(
     m: &mut M,
     kcb: PhysAddr,
@@ -62,9 +56,15 @@ pub fn attach<M: Machine, P: Policy>(
 ) -> Result<Osnode<P>, AttachError> {
     let kcb = Kcb(kcb);
     let core = Core(m.core_object());
-    let found = check(m, kcb, core.core_id(m))?;
-    let clock = clock(m, kcb, core)?;
-    let epoch = win(m, kcb, found, CoreId(core.core_id(m) as u32))?;
+    kcb_check(m, kcb, M::ISA, m.features()).map_err(AttachError::Kcb)?;
+    let epoch = win(m, kcb, CoreId(core.core_id(m) as u32))?;
+    let clock = match prepare(m, kcb, core) {
+        Ok(clock) => clock,
+        Err(error) => {
+            release(m, kcb);
+            return Err(error);
+        }
+    };
     let os = Osnode {
         kcb,
         identity,
@@ -86,26 +86,48 @@ pub fn attach<M: Machine, P: Policy>(
     Ok(adopt(m, os, core, epoch))
 }
 
-/// Checks all that can be checked without writing; returns the state word's meaning.
-fn check<M: Machine>(m: &M, kcb: Kcb, own_core: u64) -> Result<Attachment, AttachError> {
-    if !kcb.0.is_aligned(4096) || !m.covers(kcb.0, Kcb::BYTES) {
-        return Err(AttachError::BadAddress(kcb.0));
+/// Wins the state word; returns the new epoch.
+fn win<M: Machine>(m: &mut M, kcb: Kcb, own: CoreId) -> Result<u32, AttachError> {
+    let word = kcb.state(m);
+    let epoch = match Attachment::unpack(word) {
+        None => return Err(AttachError::BadState(word)),
+        Some(Attachment::Attached { core, epoch }) if core != own => {
+            return Err(AttachError::Attached { core, epoch });
+        }
+        Some(Attachment::Detached { epoch } | Attachment::Attached { epoch, .. }) => {
+            epoch.wrapping_add(1)
+        }
+    };
+    let mine = Attachment::Attached { core: own, epoch }.pack();
+    let at = kcb.0.add(Kcb::STATE_OFFSET);
+    match m.compare_exchange(at, word, mine) {
+        Ok(()) => Ok(epoch),
+        Err(word) => Err(match Attachment::unpack(word) {
+            Some(Attachment::Attached { core, epoch }) => AttachError::Attached { core, epoch },
+            _ => AttachError::BadState(word),
+        }),
     }
-    if kcb.magic(m) != Kcb::MAGIC {
-        return Err(AttachError::BadMagic(kcb.magic(m)));
-    }
-    if kcb.format(m) != FORMAT_VERSION {
-        return Err(AttachError::BadFormat(kcb.format(m)));
-    }
-    if kcb.isa(m) != M::ISA as u64 {
-        return Err(AttachError::WrongIsa(kcb.isa(m)));
-    }
-    let missing = kcb.features(m) & !m.features();
-    if missing != 0 {
-        return Err(AttachError::MissingFeatures(missing));
-    }
-    if kcb.checksum(m) != kcb.compute_checksum(m) {
-        return Err(AttachError::BadChecksum);
+}
+
+/// Gives the state word up.
+fn release<M: Machine>(m: &mut M, kcb: Kcb) {
+    let word = kcb.state(m);
+    let Some(Attachment::Attached { epoch, .. }) = Attachment::unpack(word) else {
+        panic!("ONE-KERNEL-PER-KCB: the state word of the running OSnode is not its kernel's");
+    };
+    let free = Attachment::Detached { epoch }.pack();
+    m.compare_exchange(kcb.0.add(Kcb::STATE_OFFSET), word, free)
+        .expect("ONE-KERNEL-PER-KCB: another kernel changed the state word");
+}
+
+/// Takes back what was left half done, brings the format up to date, and checks what depends on it.
+fn prepare<M: Machine>(m: &mut M, kcb: Kcb, core: Core) -> Result<Clock, AttachError> {
+    let taken_back = undo::rollback(m, kcb).map_err(AttachError::Undo)?;
+    convert::resume(m, kcb).map_err(AttachError::Convert)?;
+    convert::convert(m, kcb, FORMAT_VERSION).map_err(AttachError::Convert)?;
+    if taken_back != 0 {
+        let n = kcb.rollbacks(m);
+        kcb.set_rollbacks(m, n + 1);
     }
     for page in [kcb.notification(m), kcb.time_page(m)].map(PhysAddr) {
         if !page.is_aligned(4096) || !m.covers(page, 4096) {
@@ -116,14 +138,7 @@ fn check<M: Machine>(m: &M, kcb: Kcb, own_core: u64) -> Result<Attachment, Attac
     if page.magic(m) != Notification::MAGIC || page.osnode(m) != kcb.osnode(m) {
         return Err(AttachError::BadPage(page.0));
     }
-    undo::check(m, kcb).map_err(AttachError::BadUndo)?;
-    match kcb.attachment(m) {
-        None => Err(AttachError::BadState(kcb.state(m))),
-        Some(Attachment::Attached { core, epoch }) if u64::from(core.0) != own_core => {
-            Err(AttachError::Attached { core, epoch })
-        }
-        Some(found) => Ok(found),
-    }
+    clock(m, kcb, core)
 }
 
 /// OSnode time from now on: it goes on where it stopped (§4.7).
@@ -144,35 +159,10 @@ fn clock<M: Machine>(m: &M, kcb: Kcb, core: Core) -> Result<Clock, AttachError> 
     Clock::new(now, base, core.mult(m), core.shift(m)).ok_or(AttachError::BadClock)
 }
 
-/// Wins the state word; returns the new epoch.
-fn win<M: Machine>(
-    m: &mut M,
-    kcb: Kcb,
-    found: Attachment,
-    core: CoreId,
-) -> Result<u32, AttachError> {
-    let (Attachment::Detached { epoch } | Attachment::Attached { epoch, .. }) = found;
-    let epoch = epoch.wrapping_add(1);
-    let mine = Attachment::Attached { core, epoch };
-    let at = kcb.0.add(Kcb::STATE_OFFSET);
-    match m.compare_exchange(at, found.pack(), mine.pack()) {
-        Ok(()) => Ok(epoch),
-        Err(word) => Err(match Attachment::unpack(word) {
-            Some(Attachment::Attached { core, epoch }) => AttachError::Attached { core, epoch },
-            _ => AttachError::BadState(word),
-        }),
-    }
-}
-
 /// Everything after the state word is won. Each part may be done again by the next kernel, should this one
 /// die in it.
 fn adopt<M: Machine, P: Policy>(m: &mut M, mut os: Osnode<P>, core: Core, epoch: u32) -> Osnode<P> {
     let kcb = os.kcb;
-    if kcb.undo_len(m) != 0 {
-        let n = kcb.rollbacks(m);
-        kcb.set_rollbacks(m, n + 1);
-        undo::rollback(m, kcb).expect("the log was checked");
-    }
     if os.op_active {
         let n = kcb.op_adopted(m);
         kcb.set_op_adopted(m, n + 1);
@@ -313,14 +303,7 @@ pub(crate) fn detach<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> bool {
     kcb.set_counter_start(e.m, 0);
     let page = PhysAddr(kcb.notification(e.m));
     notify::set_location(e.m, page, 0);
-    let word = kcb.state(e.m);
-    let Some(Attachment::Attached { epoch, .. }) = Attachment::unpack(word) else {
-        panic!("ONE-KERNEL-PER-KCB: the state word of the running OSnode is not its kernel's");
-    };
-    let free = Attachment::Detached { epoch }.pack();
-    let at = kcb.0.add(Kcb::STATE_OFFSET);
-    e.m.compare_exchange(at, word, free)
-        .expect("ONE-KERNEL-PER-KCB: another kernel changed the state word");
+    release(e.m, kcb);
     report_status(e.m, CoreStatus::Detached, kcb.0, seq);
     true
 }

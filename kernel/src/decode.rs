@@ -2,7 +2,11 @@
 
 use abi::SysError;
 use capfmt::cnode::{self, SlotError};
-use capfmt::{Cap, CapType, Cte, Dcb, Kcb, MdbFlags, PhysAddr, PhysMap, Rights, mdb, schema};
+use capfmt::undo::{Step, Transaction};
+use capfmt::{
+    CTE_BYTES, Cap, CapType, Cte, Dcb, Kcb, MdbFlags, MdbNode, PhysAddr, PhysMap, Rights, mdb,
+    schema,
+};
 
 use crate::entry::{Caller, Entry, Res, Stop, refuse};
 use crate::{Machine, Policy};
@@ -177,15 +181,73 @@ pub(crate) fn ensure_not_target<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cte:
     Ok(())
 }
 
-/// Puts `cap`, a copy or descendant of what stands in `from`, into the empty slot `to`.
-/// A copy knows the same about other OSnodes as its original.
-pub(crate) fn place(m: &mut impl PhysMap, kcb: Kcb, from: Option<Cte>, to: Cte, cap: &Cap) {
-    mdb::place(m, kcb, to, cap);
-    let Some(from) = from else { return };
-    let (old, mut new) = (from.node(m), to.node(m));
-    if old.flags.0 & REMOTE != 0 || old.owner != 0 {
-        new.flags = MdbFlags(old.flags.0 & REMOTE);
-        new.owner = old.owner;
-        to.set_node(m, &new);
+/// A transaction in which some consecutive slots, known to be empty, are restored as a whole: stores to them
+/// need no log of their own.
+struct Filling<'a, 'b, M: PhysMap> {
+    t: &'a mut Transaction<'b, M>,
+    first: Cte,
+    bytes: u64,
+}
+
+impl<M: PhysMap> PhysMap for Filling<'_, '_, M> {
+    #[inline]
+    fn load(&self, at: PhysAddr) -> u64 {
+        self.t.load(at)
     }
+    #[inline]
+    fn store(&mut self, at: PhysAddr, value: u64) {
+        if at.0.wrapping_sub(self.first.0.0) < self.bytes {
+            self.t.inner_mut().store(at, value);
+        } else {
+            self.t.store(at, value);
+        }
+    }
+    fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64> {
+        self.t.compare_exchange(at, old, new)
+    }
+    fn covers(&self, at: PhysAddr, len: u64) -> bool {
+        self.t.covers(at, len)
+    }
+}
+
+/// Puts `cap` into the empty slot `to`. Made from the copy in `from`, it knows the same about other OSnodes.
+pub(crate) fn place<M: PhysMap>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    from: Option<Cte>,
+    to: Cte,
+    cap: &Cap,
+) {
+    let mut node = MdbNode::default();
+    if let Some(from) = from {
+        let old = from.node(t);
+        node.flags = MdbFlags(old.flags.0 & REMOTE);
+        node.owner = old.owner;
+    }
+    log_empty(t, to, 1);
+    fill(t, kcb, (to, 1), to, cap, &node);
+}
+
+/// Logs that `count` consecutive slots from `first` on are empty.
+pub(crate) fn log_empty<M: PhysMap>(t: &mut Transaction<'_, M>, first: Cte, count: u64) {
+    t.log_restore(first.0, count * (CTE_BYTES / 8), 0, Step::Same);
+}
+
+/// Puts `cap` into the slot `to`, one of the `empty` ones (first, count) that [`log_empty`] logged.
+pub(crate) fn fill<M: PhysMap>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    empty: (Cte, u64),
+    to: Cte,
+    cap: &Cap,
+    node: &MdbNode,
+) {
+    let mut filling = Filling {
+        t,
+        first: empty.0,
+        bytes: empty.1 * CTE_BYTES,
+    };
+    to.set_cap(&mut filling, cap);
+    to.set_node(&mut filling, node);
+    mdb::insert(&mut filling, kcb, to);
 }

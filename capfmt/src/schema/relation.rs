@@ -167,7 +167,7 @@ pub fn is_descendant(d: &Cap, a: &Cap) -> bool {
 }
 
 /// Whether the two may stand in one MDB: disjoint, copies, related by descent, or both
-/// mere references; a Mapping conflicts with nothing.
+/// mere references; a Mapping conflicts with nothing, and a Kcb not with what its OSnode exports.
 #[must_use]
 pub fn may_overlap(a: &Cap, b: &Cap) -> bool {
     let (ka, kb) = (a.kind as usize, b.kind as usize);
@@ -178,10 +178,17 @@ pub fn may_overlap(a: &Cap, b: &Cap) -> bool {
     disjoint
         || a.kind == CapType::Mapping
         || b.kind == CapType::Mapping
+        || exported_from(a, b)
+        || exported_from(b, a)
         || REFERENCES >> ka & REFERENCES >> kb & 1 != 0
         || is_copy(a, b)
         || is_descendant(a, b)
         || is_descendant(b, a)
+}
+
+/// Whether `c` is what an OSnode whose Kcb is `k` may have let others have of its region.
+fn exported_from(k: &Cap, c: &Cap) -> bool {
+    k.kind == CapType::Kcb && (c.kind.info().crosses || c.kind == CapType::Notify)
 }
 
 /// Whether base, size and param are what the schema allows for the type.

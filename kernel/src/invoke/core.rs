@@ -3,7 +3,7 @@
 use abi::SysError;
 use capfmt::{
     Attachment, CORE_OBJECT_BYTES, Cap, CapType, Core, CoreCommand, CoreStatus, Kcb, PhysAddr,
-    Rights,
+    Rights, kcb_check,
 };
 
 use super::{Invoked, derive};
@@ -149,10 +149,7 @@ fn decode_start<M: Machine, P: Policy>(
         return refuse(SysError::BadObject);
     }
     let kcb = Kcb(PhysAddr(cap.extra));
-    let sound = kcb.magic(e.m) == Kcb::MAGIC
-        && kcb.isa(e.m) == core.isa(e.m)
-        && kcb.checksum(e.m) == kcb.compute_checksum(e.m);
-    if !sound {
+    if core.isa(e.m) != M::ISA as u64 || kcb_check(e.m, kcb, M::ISA, u64::MAX).is_err() {
         return refuse(SysError::BadObject);
     }
     match kcb.attachment(e.m) {

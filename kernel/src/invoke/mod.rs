@@ -3,7 +3,7 @@
 
 use abi::{Op, SysError};
 use capfmt::undo::Transaction;
-use capfmt::{Cap, CapType, Cte, Isa, Kcb, PhysMap, Rights, mdb};
+use capfmt::{Cap, CapType, Cte, Isa, Kcb, Rights, mdb};
 
 use crate::entry::{Caller, Entry, Res, refuse};
 use crate::{Machine, Policy, decode};
@@ -112,6 +112,6 @@ pub(crate) fn move_cap<M: Machine>(
 }
 
 /// Makes a capability derived from the one in `from`, in a slot known to be empty.
-pub(crate) fn derive(m: &mut impl PhysMap, kcb: Kcb, slot: Cte, cap: &Cap) {
-    decode::place(m, kcb, None, slot, cap);
+pub(crate) fn derive<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, slot: Cte, cap: &Cap) {
+    decode::place(t, kcb, None, slot, cap);
 }

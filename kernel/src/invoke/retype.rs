@@ -9,8 +9,9 @@ use super::Invoked;
 use crate::entry::{Caller, Entry, Res, Stop, refuse};
 use crate::{Machine, Policy, decode, longop};
 
-/// Most objects of one retype: what the undo log surely takes.
-pub(crate) const MAX_COUNT: u64 = 64;
+/// Most objects of one retype. Dispatchers, or slots of several CNodes, may be too many for the undo log before
+/// that: then none is made, and the answer is `TableFull`.
+pub(crate) const MAX_COUNT: u64 = 256;
 /// Log entries that one more insertion may need.
 const ROOM: u64 = 200;
 /// Bytes zeroed at once; more is a long operation.
@@ -18,7 +19,6 @@ const ZERO_AT_ONCE: u64 = 0x8000;
 
 /// A retype with everything checked but the overlap.
 struct Plan {
-    source: Cte,
     made: RetypePlan,
     kind: CapType,
     root: Cap,
@@ -150,7 +150,6 @@ fn decode_plan<M: Machine>(
     let root = root.cap(m);
     decode::ensure(&root, CapType::CNode, Rights::WRITE)?;
     let plan = Plan {
-        source: i.cte,
         made,
         kind,
         root,
@@ -186,15 +185,27 @@ pub(crate) fn ensure_free(
 
 /// Makes the objects and their capabilities.
 fn make<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, plan: &Plan) -> Res {
-    debug_assert!(decode::flags(t, plan.source) == MdbFlags::default());
-    for k in 0..plan.made.count {
+    let count = plan.made.count;
+    let (first, last) = (plan.slot(t, 0)?, plan.slot(t, count - 1)?);
+    // Slots of one CNode are one entry of the undo log.
+    let together = last.0.0.wrapping_sub(first.0.0) == (count - 1) * CTE_BYTES;
+    if together {
+        decode::log_empty(t, first, count);
+    }
+    for k in 0..count {
         if t.room() < ROOM {
             return refuse(SysError::TableFull);
         }
         let cap = plan.made.object(k);
-        let slot = plan.slot(t, k)?;
         init(t, kcb, plan.kind, &cap);
-        super::derive(t, kcb, slot, &cap);
+        if together {
+            let slot = Cte(first.0.add(k * CTE_BYTES));
+            let node = MdbNode::default();
+            decode::fill(t, kcb, (first, count), slot, &cap, &node);
+        } else {
+            let slot = plan.slot(t, k)?;
+            super::derive(t, kcb, slot, &cap);
+        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use abi::SysError;
 use capfmt::undo::Transaction;
 use capfmt::{
     Attachment, CORE_OBJECT_BYTES, Cap, CapType, Core, CoreStatus, Cte, FORMAT_VERSION, KCB_BYTES,
-    Kcb, MdbFlags, PhysMap, RawCap, Rights, mdb, schema,
+    Kcb, MdbFlags, PhysMap, RawCap, Rights, kcb_check, mdb, schema,
 };
 
 use super::{Invoked, derive};
@@ -50,15 +50,13 @@ fn sealed_kcb<M: Machine>(m: &M, frame: &Cap, offset: u64) -> Res<Cap> {
         return refuse(SysError::BadArgument);
     }
     let within = |at: u64| at >= frame.base.0 && at <= frame.last();
-    let sound = kcb.magic(m) == Kcb::MAGIC
+    let sound = kcb_check(m, kcb, M::ISA, u64::MAX).is_ok()
         && kcb.format(m) == FORMAT_VERSION
-        && kcb.isa(m) == M::ISA as u64
         && kcb.mem_base(m) == frame.base.0
         && kcb.mem_size(m) == frame.size
         && within(kcb.notification(m))
         && within(kcb.time_page(m))
         && kcb.osnode(m) != 0
-        && kcb.checksum(m) == kcb.compute_checksum(m)
         && matches!(kcb.attachment(m), Some(Attachment::Detached { .. }));
     if !sound {
         return refuse(SysError::BadObject);

@@ -1,0 +1,6 @@
+//! What the tests of the kernel's logic stand on.
+#![allow(dead_code, reason = "each test program uses its part")]
+
+pub mod machine;
+pub mod process;
+pub mod world;
