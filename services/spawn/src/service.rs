@@ -16,7 +16,7 @@ use proto::{Name, PeerError};
 use rt::chan::{Answer, Attach, Client, Request, Server};
 use rt::spawn::Process;
 use rt::{CapAddr, Capability, env, invoke, task, time};
-use spawn::Table;
+use spawn::{Entry, Table};
 
 /// How long a process may take to end by itself when it is asked to (ns of system time).
 pub const STOP_NS: u64 = 1_000_000_000;
@@ -29,8 +29,6 @@ pub struct Live {
     account: u32,
     /// Connection to its endpoint 0, once somebody asked it something.
     control: Option<Client>,
-    /// Somebody waits for its end.
-    waiting: Vec<Request>,
 }
 
 /// The service's state; never borrowed across an `await`.
@@ -41,6 +39,8 @@ pub struct State {
     pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
     /// Spawn services of other OSnodes.
     pub peers: BTreeMap<u64, Client>,
+    /// Who waits for the end of which process.
+    waiting: Vec<(u64, Request)>,
 }
 
 /// The service.
@@ -74,6 +74,7 @@ impl Service {
                 live: BTreeMap::new(),
                 kept: BTreeMap::new(),
                 peers: BTreeMap::new(),
+                waiting: Vec::new(),
             })),
             server,
             memory: Client::bind(slots::MEMORY).await.map_err(text)?,
@@ -91,7 +92,6 @@ impl Service {
             process,
             account,
             control: None,
-            waiting: Vec::new(),
         };
         s.live.insert(number, live);
     }
@@ -105,16 +105,15 @@ impl Service {
         }
     }
 
-    /// Answers `request` when the process has ended.
+    /// Answers `request` when the process has ended and its memory is back.
     pub fn wait(&self, number: u64, request: Request) {
         let mut s = self.state.borrow_mut();
-        match s.live.get_mut(&number) {
-            Some(l) => l.waiting.push(request),
-            None => {
-                drop(s);
-                self.answer_end(number, &request);
-            }
+        if s.table.get(number).is_some_and(Entry::is_live) {
+            s.waiting.push((number, request));
+            return;
         }
+        drop(s);
+        self.answer_end(number, &request);
     }
 
     fn answer_end(&self, number: u64, request: &Request) {
@@ -147,12 +146,13 @@ impl Service {
             }
         }
         self.close_account(live.account).await;
-        {
+        let told: Vec<(u64, Request)> = {
             let mut s = self.state.borrow_mut();
             s.table.ended(number, state, status, report);
             s.table.set_used(number, used);
-        }
-        for request in live.waiting {
+            s.waiting.extract_if(.., |(n, _)| *n == number).collect()
+        };
+        for (_, request) in told {
             self.answer_end(number, &request);
         }
     }
