@@ -16,6 +16,8 @@ pub mod archive;
 pub mod cmdline;
 pub mod handover;
 pub mod memory;
+#[path = "arm/tree.rs"]
+pub mod tree;
 
 pub use archive::{Archive, ArchiveError};
 pub use cmdline::CommandLine;

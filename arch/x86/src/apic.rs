@@ -8,6 +8,8 @@ pub const VECTOR_STOP: u8 = 0xf1;
 pub const VECTOR_WAKE: u8 = 0xf2;
 /// Vector: the timer reached zero.
 pub const VECTOR_TIMER: u8 = 0xf3;
+/// Vector: an NMI that came when the kernel could not take it, repeated by the kernel to itself.
+pub const VECTOR_FORCE: u8 = 0xf4;
 /// Vector: spurious; takes no end of interrupt.
 pub const VECTOR_SPURIOUS: u8 = 0xff;
 /// Vector of interrupt source 0; source n has this plus n.

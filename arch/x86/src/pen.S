@@ -18,7 +18,9 @@
     .globl nekton_pen_end
 nekton_pen_start:
 
-/* From a kernel. rdi = status to report: only when the kernel's memory is no longer used. */
+/* From a kernel. rdi = status to report, only when the kernel's memory is no longer
+ * used; rsi = sequence number of the command that it answers.
+ */
 nekton_pen_kernel:
     cli
     cld
@@ -26,12 +28,8 @@ nekton_pen_kernel:
     sub rbx, {PEN_CODE}
     mov rax, [rbx + {PEN_ROOT}]
     mov cr3, rax
-    /* Answered: what the kernel answered, or what started it and died before it could. */
-    mov rax, [rbx + {TARGET_SEQ}]
-    cmp rax, [rbx + {ANSWERED}]
-    jbe 1f
-    mov [rbx + {ANSWERED}], rax
-1:  jmp 2f
+    mov [rbx + {ANSWERED}], rsi
+    jmp 2f
 
 /* From the loader, whose root table maps the Core object: start what stands on the home line. */
 nekton_pen_loader:
@@ -55,6 +53,7 @@ nekton_pen_firmware:
     mov rax, [rbx + {HOME_SEQ}]
     mov [rbx + {ANSWERED}], rax
     mov edi, {STATUS_PENNED}
+    mov rsi, [rbx + {TARGET_SEQ}]
 
 2:  lea rsp, [rbx + {STACK}]
     lgdt [rbx + {GDTR}]
@@ -98,6 +97,7 @@ nekton_pen_firmware:
     xor eax, eax
     call lapic_write
     mov [rbx + {TARGET_STATUS}], rdi
+    mov [rbx + {TARGET_SEQ}], rsi   /* stores stay in order */
 
 5:  cli
     mov rax, [rbx + {HOME_SEQ}]
