@@ -1,8 +1,8 @@
 //! From firmware to the first kernel, the same steps on every board.
 
-use crate::archive::{Archive, ArchiveError};
 use crate::{CommandLine, MemoryList, Range};
 use abi::slots;
+use archive::{Archive, ArchiveError};
 use arrayvec::ArrayVec;
 use capfmt::{
     CORE_OBJECT_BYTES, Cap, CapType, Core, FORMAT_VERSION, ImageRecord, MdbFlags, PhysAddr,

@@ -2,24 +2,22 @@
 //!
 //! Firmware enters the binary of this package (`main.rs`, `x86/`, `arm/`); it
 //! describes the machine as a [`Handover`] and a [`Board`], and
-//! [`handover::start`] does the rest: archive, memory, the first `Core` object,
+//! [`handover::start`] does the rest: memory, the first `Core` object,
 //! the first kernel, the first OSnode. Nothing of the loader stays.
 //!
-//! Not here: the instructions of any ISA (`x86/`, `arm/`), how a kernel or an
+//! Not here: how an archive is read (`archive`), the instructions of any ISA (`x86/`, `arm/`), how a kernel or an
 //! OSnode is laid out (`genesis`).
 //!
-//! Key types: [`Archive`], [`CommandLine`], [`MemoryList`], [`Handover`], [`Board`].
+//! Key types: [`CommandLine`], [`MemoryList`], [`Handover`], [`Board`].
 
 #![no_std]
 
-pub mod archive;
 pub mod cmdline;
 pub mod handover;
 pub mod memory;
 #[path = "arm/tree.rs"]
 pub mod tree;
 
-pub use archive::{Archive, ArchiveError};
 pub use cmdline::CommandLine;
 pub use handover::{Board, BootCore, Handover};
 pub use memory::{MemoryList, Range};

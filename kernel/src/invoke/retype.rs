@@ -3,7 +3,10 @@
 use abi::SysError;
 use capfmt::schema::{Class, RetypeError, RetypePlan, RetypeRequest, retype_check};
 use capfmt::undo::Transaction;
-use capfmt::{Cap, CapType, Cte, Dcb, Kcb, MdbFlags, Notification, PhysAddr, PhysMap, Rights, mdb};
+use capfmt::{
+    CTE_BYTES, Cap, CapType, Cte, Dcb, Kcb, MdbFlags, MdbNode, Notification, PhysAddr, PhysMap,
+    Rights, mdb,
+};
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, Stop, refuse};

@@ -61,12 +61,12 @@ pub fn counter() -> u64 {
     c
 }
 
-/// `movz xzr, #N, lsl #48`: writes the zero register.
+/// `movz xzr, #N` (see `abi::marker`): writes the zero register.
 #[inline(always)]
 pub fn marker<const N: u16>() {
     // SAFETY: a write to the zero register has no effect.
     unsafe {
-        asm!("movz xzr, #{n}, lsl #48", n = const N, options(nostack, preserves_flags));
+        asm!("movz xzr, #{n}", n = const N, options(nostack, preserves_flags));
     }
 }
 
