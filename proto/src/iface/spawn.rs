@@ -78,6 +78,11 @@ crate::messages! {
             /// Which.
             pid: Pid,
         },
+        /// The first process of the asked OSnode itself after `number`. Answer: `Process` or `Refused(End)`.
+        NextHere = 9 {
+            /// Number of the process before.
+            number: u64,
+        },
         /// Memory of an OSnode. Answer: `Memory`.
         Memory = 8 {
             /// Its id.
