@@ -34,8 +34,9 @@ struct Pool {
 impl Pool {
     fn new() -> Pool {
         let own = invoke::identify(slots::START_RAM).expect("START_RAM").cap;
-        let range = slots::RAM;
-        let cap = invoke::identify(range).expect("RAM").cap;
+        let all = (0..).map(|i| CapAddr(slots::RAM.0 + i));
+        let all = all.map_while(|r| Some((r, invoke::identify(r).ok()?.cap)));
+        let (range, cap) = all.max_by_key(|(_, cap)| cap.size).expect("RAM");
         let mut end = cap.base.0 + cap.size;
         if own.base.0 >= cap.base.0 && own.base.0 < end {
             end = own.base.0;
@@ -74,6 +75,8 @@ impl Pool {
 #[derive(Default)]
 struct Books {
     notices: BTreeMap<u32, Vec<(ProcessNotice, String)>>,
+    /// RAM given to them.
+    given: BTreeMap<u32, Vec<Capability>>,
 }
 
 struct World {
@@ -121,11 +124,11 @@ async fn serve(server: Server, pool: Rc<RefCell<Pool>>, books: Rc<RefCell<Books>
             of.push((notice, request.text()));
             continue;
         }
-        answer_memory(&request, &pool);
+        answer_memory(&request, &pool, &books);
     }
 }
 
-fn answer_memory(request: &Request, pool: &RefCell<Pool>) {
+fn answer_memory(request: &Request, pool: &RefCell<Pool>, books: &RefCell<Books>) {
     let reply = match request.decode::<MemoryRequest>() {
         Ok(MemoryRequest::Allocate { bytes }) => {
             let ram = pool.borrow_mut().take(bytes.next_power_of_two());
@@ -134,7 +137,8 @@ fn answer_memory(request: &Request, pool: &RefCell<Pool>) {
                     let with = Attach::cap(ram.addr());
                     let reply = MemoryReply::Allocated { base: 0, bytes };
                     request.answer(&reply, with).expect("answer");
-                    // The client's copy stays: this process only counts it as given.
+                    let mut books = books.borrow_mut();
+                    books.given.entry(request.introducer()).or_default().push(ram);
                     return;
                 }
                 None => MemoryReply::Refused { error: ServiceError::OutOfMemory },
@@ -151,8 +155,15 @@ impl World {
         let id = self.last;
         let parent = self.server.introduction(id).ok()?;
         let fault = self.server.fault_introduction(id).ok()?;
-        let bytes = memory_needed(self.image, 0).ok()?;
-        let ram = self.pool.borrow_mut().take(bytes)?;
+        let needed = memory_needed(self.image, 0);
+        if let Err(e) = &needed {
+            rt::println!("       {e}");
+        }
+        let bytes = needed.ok()?;
+        let Some(ram) = self.pool.borrow_mut().take(bytes) else {
+            rt::println!("       no block of {bytes:#x} bytes");
+            return None;
+        };
         let program = Program {
             image: self.image,
             args,
@@ -200,7 +211,14 @@ impl World {
         None
     }
 
-    fn destroy(&self, process: Process) -> bool {
+    fn destroy(&self, id: u32, process: Process) -> bool {
+        for ram in self.books.borrow_mut().given.remove(&id).unwrap_or_default() {
+            if let Err(e) = invoke::revoke(ram.addr()) {
+                rt::println!("       revoke: {}", e.message());
+                return false;
+            }
+            self.pool.borrow_mut().give_back(ram);
+        }
         match process.destroy() {
             Ok(ram) => {
                 self.pool.borrow_mut().give_back(ram);
@@ -217,7 +235,7 @@ impl World {
         let (id, process) = self.start(&["first", role], &[]).await?;
         let end = self.end_of(id).await;
         rt::println!("       {role}: {end:?}");
-        self.destroy(process).then_some(())?;
+        self.destroy(id, process).then_some(())?;
         end
     }
 }
@@ -269,7 +287,7 @@ async fn echo(w: &mut World) -> bool {
         .await;
     ok &= check("stop", matches!(stopped, Ok(a) if a.message == ProcessNotice::Stopping {}));
     ok &= w.end_of(id).await.is_some();
-    ok & w.destroy(process)
+    ok & w.destroy(id, process)
 }
 
 async fn verdict(client: &Client) -> bool {
