@@ -4,7 +4,6 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use abi::slots;
 use capfmt::{CORE_OBJECT_BYTES, CapType, Core, ImageRecord, PhysAddr};
 use genesis::{CoreParams, IMAGE_AREA_BYTES};
 use proto::iface::memory::{MemoryReply, MemoryRequest};
@@ -238,8 +237,7 @@ pub async fn make_core<P: Platform>(driver: &Driver<P>, core: u32) -> Result<(),
     let object = invoke::identify(frame.addr()).map_err(|e| sentence("a core's object", e))?;
     let object = object.cap.base;
     write_object::<P>(driver, &d, frame.addr(), object)?;
-    let kernel = slots::KERNEL;
-    invoke::seal(kernel, frame.addr(), CapType::Core, 0)
+    invoke::seal(driver.kernel, frame.addr(), CapType::Core, 0)
         .map_err(|e| sentence("sealing a core's object", e))?;
     let control = cap::in_slot(|slot| invoke::core_mint(frame.addr(), slot));
     let control = control.map_err(|e| sentence("a core's control", e))?;

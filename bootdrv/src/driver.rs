@@ -48,6 +48,8 @@ pub struct Driver<P> {
     pub boot: Boot,
     pub cmdline: String,
     pub window_table: u64,
+    /// Kernel capability with every right, or null.
+    pub kernel: CapAddr,
     /// Low pages for firmware (x86), or 0.
     pub low_page: u64,
     /// Features of the cores.
@@ -99,6 +101,7 @@ impl<P: Platform> Driver<P> {
             boot,
             cmdline: String::from_utf8_lossy(&cmdline).into_owned(),
             window_table: word(bootinfo::word::WINDOW_TABLE),
+            kernel: env::given("kernel").unwrap_or(CapAddr::NULL),
             low_page: 0,
             core_features: 0,
             switching: Cell::new(0),
@@ -125,20 +128,20 @@ impl<P: Platform> Driver<P> {
         }
         // What other OSnodes get copies of is marked here.
         if h.cores.len() == 1 && h.kcbs.contains_key(&env::osnode()) {
-            export_shared();
+            export_shared(self.kernel);
         }
         Ok(())
     }
 }
 
-fn export_shared() {
+fn export_shared(kernel: CapAddr) {
     let shared = [
         Some(slots::ARCHIVE),
         env::given("image0.0"),
         env::given("image1.0"),
     ];
     for cap in shared.into_iter().flatten() {
-        if let Err(e) = invoke::cap_export(slots::KERNEL, cap) {
+        if let Err(e) = invoke::cap_export(kernel, cap) {
             rt::println!("boot driver: sharing a frame: {}", e.message());
         }
     }

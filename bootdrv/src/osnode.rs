@@ -139,7 +139,7 @@ async fn make_with_channel<P: Platform>(
             return Err(e);
         }
     };
-    let sealed = invoke::seal(slots::KERNEL, frame.addr(), CapType::Kcb, kcb - base.0);
+    let sealed = invoke::seal(driver.kernel, frame.addr(), CapType::Kcb, kcb - base.0);
     if let Err(e) = sealed {
         free(frame);
         return Err(sentence("sealing the OSnode", e));
