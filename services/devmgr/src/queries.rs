@@ -73,10 +73,9 @@ pub async fn kernel(manager: &Manager, request: &Request, index: u32) {
         }
         None => return refuse(request, ServiceError::End, ""),
     };
-    let asked = manager
-        .spawn
-        .request(&SpawnRequest::Kernel { osnode }, Attach::NONE);
-    let asked: Result<Answer<SpawnReply>, _> = asked.await;
+    let wanted = SpawnRequest::Kernel { osnode };
+    let asked = manager.spawn.request(&wanted, Attach::NONE).await;
+    let asked: Result<Answer<SpawnReply>, _> = asked;
     match asked {
         Ok(a) => {
             let text = String::from_utf8_lossy(&a.blob);
@@ -118,8 +117,9 @@ pub async fn log(manager: &Manager, request: &Request, core: u32) {
     let Some(driver) = own_driver(manager) else {
         return refuse(request, ServiceError::NoAnswer, "there is no boot driver");
     };
-    let asked = driver.request(&DriverRequest::Log { core }, Attach::NONE);
-    let asked: Result<Answer<DriverReply>, _> = asked.await;
+    let wanted = DriverRequest::Log { core };
+    let asked = driver.request(&wanted, Attach::NONE).await;
+    let asked: Result<Answer<DriverReply>, _> = asked;
     match asked {
         Ok(a) => {
             let text = String::from_utf8_lossy(&a.blob);

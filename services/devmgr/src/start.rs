@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use abi::slots;
 use capfmt::CapType;
 use devmgr::Interrupts;
 use proto::Name;
@@ -114,11 +115,10 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
     let core = env::given("core0").ok_or("the boot core was not given")?;
     let control = cap::in_slot(|slot| invoke::core_mint(core, slot));
     let control = control.map_err(|e| sentence("the boot core's control", e))?;
-    let mut given = Vec::from([("control.0", control.addr())]);
+    let mut given = Vec::from([("control.0", control.addr()), ("archive", slots::ARCHIVE)]);
     let passed_on = [
         "names",
         "kernel",
-        "archive",
         "boot-info",
         "image0.0",
         "image1.0",
