@@ -67,12 +67,23 @@ impl StopKernel {
         (part, command(CoreCommand::Stop, kcb, image))
     }
 
+    /// Waits for a kernel that has detached already.
+    pub fn join(kcb: u64, image: u64, now: u64, timing: Timing) -> (StopKernel, Action) {
+        let (part, _) = StopKernel::begin(kcb, image, timing);
+        let part = StopKernel {
+            step: Step::Poll,
+            poll: Poll::new(now, timing.stop_ns, &timing),
+            ..part
+        };
+        (part, Action::ReadLines)
+    }
+
     pub fn next(&mut self, now: u64, input: Input) -> Part<Stopped> {
         match (self.step, input) {
             (Step::Command, Input::Commanded(_)) => {
                 self.step = Step::Poll;
                 self.poll = Poll::new(now, self.timing.stop_ns, &self.timing);
-                Part::Do(Action::Signal(Signal::Stop))
+                Part::Do(Action::ReadLines)
             }
             (_, Input::Lines(l)) => match l.status {
                 CoreStatus::Penned => Part::End(Stopped::Penned),
@@ -136,7 +147,7 @@ impl StartKernel {
                 self.step = Step::Poll;
                 self.seq = seq;
                 self.poll = Poll::new(now, self.timing.start_ns, &self.timing);
-                Part::Do(Action::Signal(Signal::Wake))
+                Part::Do(Action::ReadLines)
             }
             (_, Input::Lines(l)) => {
                 let answers = l.target_seq == self.seq;

@@ -71,7 +71,7 @@ impl Force {
             (Step::Command, Input::Commanded(seq)) => {
                 self.seq = seq;
                 self.poll_for(now, self.timing.probe_ns);
-                Part::Do(Action::Signal(Signal::Wake))
+                Part::Do(Action::ReadLines)
             }
             (Step::Init, Input::Signalled(0)) => {
                 self.step = Step::AfterInit;

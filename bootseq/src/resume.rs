@@ -30,7 +30,7 @@ impl Sequence {
             Phase::Releasing => self.take_up_releasing(),
             Phase::Back => self.take_up_back(now, new_commanded),
             Phase::Switching if new_commanded => self.take_up_start(now),
-            Phase::Switching => self.take_up_stop(),
+            Phase::Switching => self.take_up_stop(now),
         }
     }
 
@@ -73,7 +73,7 @@ impl Sequence {
     }
 
     /// The new kernel was not commanded to start yet.
-    fn take_up_stop(&mut self) -> Action {
+    fn take_up_stop(&mut self, now: u64) -> Action {
         let (op, status) = (self.request.op, self.lines.status);
         match (op, status) {
             // The core was at most powered on: it stays in the pen.
@@ -84,7 +84,7 @@ impl Sequence {
             (_, CoreStatus::Off | CoreStatus::Penned) => self.stopped(Stopped::Penned),
             (_, CoreStatus::Crashed) => self.stopped(Stopped::Crashed),
             // Stopping again is the same as stopping.
-            _ => self.stop(),
+            _ => self.stop(now),
         }
     }
 

@@ -296,7 +296,7 @@ impl Sequence {
             }
             (Op::Start, status) => self.start_new(status),
             (Op::Recover, CoreStatus::Crashed) => self.replace_crashed(),
-            _ => self.stop(),
+            _ => self.stop(now),
         }
     }
 
@@ -306,8 +306,12 @@ impl Sequence {
         self.save_epitaph(Then::StartNew(CoreStatus::Crashed))
     }
 
-    pub(crate) fn stop(&mut self) -> Action {
-        let (part, action) = StopKernel::begin(self.kcb, self.old_area, self.timing);
+    pub(crate) fn stop(&mut self, now: u64) -> Action {
+        let (kcb, area, timing) = (self.kcb, self.old_area, self.timing);
+        let (part, action) = match self.lines.status {
+            CoreStatus::Detached => StopKernel::join(kcb, area, now, timing),
+            _ => StopKernel::begin(kcb, area, timing),
+        };
         self.stage = Stage::Stop(part);
         action
     }

@@ -185,7 +185,8 @@ pub enum Action {
     },
     /// All is prepared: the switch follows, in which no service is called. [`Input::Done`].
     Prepared,
-    /// Write the home line. [`Input::Commanded`].
+    /// Write the home line and signal the core: `Stop` by the stop interrupt, else by a
+    /// wake-up. [`Input::Commanded`].
     Command {
         /// The command; `None` takes back one that was not taken, and is answered by the pen alone.
         command: CoreCommand,

@@ -28,7 +28,6 @@ fn stop_waits_for_the_pen_and_poisons() {
             "record Stop Switching area 1 kcb 8000",
             "prepared",
             "command Stop kcb 8000 image 0",
-            "signal Stop",
             "read",
             "poison 0",
             "clear record",
@@ -37,10 +36,9 @@ fn stop_waits_for_the_pen_and_poisons() {
     }
 }
 
-const STOP_TIMED_OUT: [&str; 13] = [
+const STOP_TIMED_OUT: &[&str] = &[
     "prepared",
     "command Stop kcb 8000 image 0",
-    "signal Stop",
     "read",
     "wait 10",
     "read",
@@ -50,7 +48,6 @@ const STOP_TIMED_OUT: [&str; 13] = [
     "read",
     "command None kcb 8000 image 0",
     "read",
-    "",
 ];
 
 #[test]
@@ -66,7 +63,7 @@ fn a_kernel_that_does_not_stop_is_left_running() {
         "read",
         "record Stop Switching area 1 kcb 8000",
     ];
-    c.assert_trace(&[&begin, &STOP_TIMED_OUT[..12], &["clear record"]].concat());
+    c.assert_trace(&[&begin[..], STOP_TIMED_OUT, &["clear record"]].concat());
     assert_eq!(c.place, Place::Kernel(0));
     // The command was taken back: a late look finds nothing to obey.
     assert_eq!(c.home_cmd, capfmt::CoreCommand::None);
@@ -83,7 +80,6 @@ fn a_kernel_that_panics_instead_is_reported() {
         "record Stop Switching area 1 kcb 8000",
         "prepared",
         "command Stop kcb 8000 image 0",
-        "signal Stop",
         "read",
         "save epitaph",
         "clear record",
@@ -132,7 +128,6 @@ fn a_crashed_core_gets_a_new_kernel() {
             "prepared",
             "save epitaph",
             "command Start kcb 8000 image 1",
-            "signal Wake",
             "read",
             "record Recover Releasing area 1 kcb 8000",
             "poison 0",
@@ -166,16 +161,9 @@ fn a_hung_core_is_asked_then_forced() {
         "load 1 for 8000",
         "record Recover Switching area 1 kcb 8000",
     ];
-    let ask = [
-        "command None kcb 8000 image 0",
-        "signal Wake",
-        "read",
-        "wait 10",
-        "read",
-    ];
+    let ask = ["command None kcb 8000 image 0", "read", "wait 10", "read"];
     let start = [
         "command Start kcb 8000 image 1",
-        "signal Wake",
         "read",
         "record Recover Releasing area 1 kcb 8000",
         "poison 0",
@@ -185,7 +173,7 @@ fn a_hung_core_is_asked_then_forced() {
         let mut c = Core::running(power, Kernel::Stubborn);
         assert_eq!(c.operate(Op::Recover, ANY), recovered(true));
         let nmi = ["signal Nmi", "read", "save epitaph"];
-        c.assert_trace(&[&begin, &STOP_TIMED_OUT[..12], &ask, &nmi, &start].concat());
+        c.assert_trace(&[&begin[..], STOP_TIMED_OUT, &ask, &nmi, &start].concat());
     }
     let mut c = Core::running(Power::Sipi, Kernel::StubbornDeaf);
     assert_eq!(c.operate(Op::Recover, ANY), recovered(true));
@@ -200,16 +188,15 @@ fn a_hung_core_is_asked_then_forced() {
         "wait 200",
         "signal PowerOn",
         "command None kcb 8000 image 0",
-        "signal Wake",
         "read",
     ];
-    c.assert_trace(&[&begin, &STOP_TIMED_OUT[..12], &ask, &init, &start].concat());
+    c.assert_trace(&[&begin[..], STOP_TIMED_OUT, &ask, &init, &start].concat());
 
     let mut c = Core::running(Power::Psci, Kernel::StubbornDeaf);
     let outcome = c.operate(Op::Recover, ANY);
     assert_eq!(outcome, failed(Reason::StopTimedOut, After::Lost, false));
     let lost = ["signal Nmi", "read", "wait 10", "read", "clear record"];
-    c.assert_trace(&[&begin, &STOP_TIMED_OUT[..12], &ask, &lost].concat());
+    c.assert_trace(&[&begin[..], STOP_TIMED_OUT, &ask, &lost].concat());
     assert_eq!(c.areas[0], Area::Ran(Kernel::StubbornDeaf));
 }
 
@@ -262,4 +249,29 @@ fn what_cannot_be_recovered_is_refused_untouched() {
     assert_eq!(outcome, Err(Failure::Refused(Refusal::Kernel)));
     c.assert_trace(&["read record", "read", "load 1 for 8000"]);
     assert_eq!(c.lines, before);
+}
+
+#[test]
+fn a_kernel_that_has_detached_already_is_waited_for() {
+    let mut c = Core::running(Power::Sipi, Kernel::Good);
+    c.lines.status = CoreStatus::Detached;
+    // It never comes to the pen: no second Stop is commanded, it is forced.
+    c.areas[0] = Area::Ran(Kernel::Stubborn);
+    assert_eq!(c.operate(Op::Recover, ANY), recovered(true));
+    assert!(!c.trace.iter().any(|t| t.starts_with("command Stop")));
+    assert!(c.trace.iter().any(|t| t == "signal Nmi"));
+}
+
+#[test]
+fn a_lost_interrupt_is_sent_again() {
+    let mut c = Core::running(Power::Psci, Kernel::Good);
+    c.deaf_to_commands = true;
+    let outcome = c.operate(Op::Stop, ANY);
+    assert_eq!(outcome, Ok(Success::Stopped { kcb: KCB }));
+    let tail = ["signal Stop", "read", "poison 0", "clear record"];
+    assert_eq!(c.trace[c.trace.len() - 4..], tail);
+    let outcome = c.operate(Op::Start, KcbSource::Kept(KCB));
+    assert_eq!(outcome, recovered(false));
+    let tail = ["signal Wake", "read", "clear record"];
+    assert_eq!(c.trace[c.trace.len() - 3..], tail);
 }

@@ -6,31 +6,28 @@ use bootseq::{After, Failure, KcbSource, Op, Outcome, Power, Reason, Refusal, Su
 use common::{Area, Core, KCB, Kernel, Place};
 
 const ANY: KcbSource = KcbSource::Kept(0);
-const PREPARE: [&str; 5] = [
+const PREPARE: &[&str] = &[
     "read record",
     "read",
     "load 1 for 8000",
     "record Update Switching area 1 kcb 8000",
     "prepared",
 ];
-const SWITCH: [&str; 6] = [
+const SWITCH: &[&str] = &[
     "command Stop kcb 8000 image 0",
-    "signal Stop",
     "read",
     "command Start kcb 8000 image 1",
-    "signal Wake",
     "read",
 ];
-const BACK: [&str; 7] = [
+const BACK: &[&str] = &[
     "record Update Back area 1 kcb 8000",
     "restore 0",
     "command Start kcb 8000 image 0",
-    "signal Wake",
     "read",
     "poison 1",
     "clear record",
 ];
-const START_TIMED_OUT: [&str; 11] = [
+const START_TIMED_OUT: &[&str] = &[
     "wait 10",
     "read",
     "signal Wake",
@@ -38,7 +35,6 @@ const START_TIMED_OUT: [&str; 11] = [
     "wait 10",
     "read",
     "command None kcb 8000 image 1",
-    "signal Wake",
     "read",
     "wait 10",
     "read",
@@ -64,7 +60,7 @@ fn update_prepares_then_switches() {
             "poison 0",
             "clear record",
         ];
-        c.assert_trace(&[&PREPARE[..], &SWITCH, &release].concat());
+        c.assert_trace(&[PREPARE, SWITCH, &release].concat());
         assert_eq!(c.place, Place::Kernel(1));
         assert_eq!(c.areas, [Area::Poisoned, Area::Ran(Kernel::Good)]);
         // And again, into the other area.
@@ -110,7 +106,7 @@ fn a_kernel_that_panics_in_its_start_is_taken_back() {
         c.file = Some(kernel);
         let outcome = c.operate(Op::Update, ANY);
         assert_eq!(outcome, failed(Reason::Panicked, After::FormerKernel, true));
-        c.assert_trace(&[&PREPARE[..], &SWITCH, &["save epitaph"], &BACK].concat());
+        c.assert_trace(&[PREPARE, SWITCH, &["save epitaph"], BACK].concat());
         assert_eq!((c.place, c.lines.kcb), (Place::Kernel(0), KCB));
         assert_eq!(c.areas, [Area::Ran(Kernel::Good), Area::Poisoned]);
     }
@@ -124,7 +120,7 @@ fn a_kernel_that_hangs_in_its_start_is_taken_back() {
         let outcome = c.operate(Op::Update, ANY);
         assert_eq!(outcome, failed(Reason::Hung, After::FormerKernel, true));
         let force = ["signal Nmi", "read", "save epitaph"];
-        c.assert_trace(&[&PREPARE[..], &SWITCH, &START_TIMED_OUT, &force, &BACK].concat());
+        c.assert_trace(&[PREPARE, SWITCH, START_TIMED_OUT, &force, BACK].concat());
         assert_eq!(c.place, Place::Kernel(0));
     }
 }
@@ -146,10 +142,9 @@ fn a_deaf_kernel_is_taken_back_by_init_or_costs_the_core() {
         "wait 200",
         "signal PowerOn",
         "command None kcb 8000 image 1",
-        "signal Wake",
         "read",
     ];
-    c.assert_trace(&[&PREPARE[..], &SWITCH, &START_TIMED_OUT, &force, &BACK].concat());
+    c.assert_trace(&[PREPARE, SWITCH, START_TIMED_OUT, &force, BACK].concat());
     assert_eq!(c.place, Place::Kernel(0));
 
     let mut boot = Core::running(Power::Sipi, Kernel::Good);
@@ -159,7 +154,7 @@ fn a_deaf_kernel_is_taken_back_by_init_or_costs_the_core() {
         let outcome = c.operate(Op::Update, ANY);
         assert_eq!(outcome, failed(Reason::Hung, After::Lost, false));
         let lost = ["signal Nmi", "read", "wait 10", "read", "clear record"];
-        c.assert_trace(&[&PREPARE[..], &SWITCH, &START_TIMED_OUT, &lost].concat());
+        c.assert_trace(&[PREPARE, SWITCH, START_TIMED_OUT, &lost].concat());
     }
 }
 
@@ -173,7 +168,6 @@ fn a_kernel_that_does_not_stop_stays() {
     );
     let stop = [
         "command Stop kcb 8000 image 0",
-        "signal Stop",
         "read",
         "wait 10",
         "read",
@@ -186,7 +180,7 @@ fn a_kernel_that_does_not_stop_stays() {
         "poison 1",
         "clear record",
     ];
-    c.assert_trace(&[&PREPARE[..], &stop].concat());
+    c.assert_trace(&[PREPARE, &stop].concat());
     assert_eq!(c.place, Place::Kernel(0));
 }
 
@@ -198,17 +192,15 @@ fn a_kernel_that_panics_when_stopped_is_replaced_all_the_same() {
     assert_eq!(outcome, Ok(Success::Running { kcb: KCB, crashed }));
     let rest = [
         "command Stop kcb 8000 image 0",
-        "signal Stop",
         "read",
         "save epitaph",
         "command Start kcb 8000 image 1",
-        "signal Wake",
         "read",
         "record Update Releasing area 1 kcb 8000",
         "poison 0",
         "clear record",
     ];
-    c.assert_trace(&[&PREPARE[..], &rest].concat());
+    c.assert_trace(&[PREPARE, &rest[..]].concat());
     // Both bad: the one that panicked is not tried again.
     let mut c = Core::running(Power::Psci, Kernel::PanicsInStop);
     c.file = Some(Kernel::Panics);

@@ -19,7 +19,7 @@ use crate::{CORE_INDEX, PAGE, SLOT_INDEX, WINDOW_INDEX};
 /// Bytes of an image area: tables, image, stack.
 pub const IMAGE_AREA_BYTES: u64 = 0x10_0000;
 /// Bytes of the kernel stack; the pages below and above are never mapped.
-pub const KERNEL_STACK_BYTES: u64 = 0x8000;
+pub const KERNEL_STACK_BYTES: u64 = 0x1_0000;
 /// What a released image area is overwritten with, byte by byte.
 pub const POISON: u8 = 0x6b;
 

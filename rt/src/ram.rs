@@ -14,7 +14,7 @@ const PIECES: usize = 8;
 const REFILL: u64 = 256 << 10;
 
 /// RAM that an OSnode's first process takes for itself.
-const FIRST_PROCESS: u64 = 2 << 20;
+const FIRST_PROCESS: u64 = 4 << 20;
 
 /// A RAM capability, used from the front.
 #[derive(Clone, Copy)]

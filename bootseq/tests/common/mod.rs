@@ -85,6 +85,8 @@ pub struct Core {
     pub psci: Vec<i64>,
     /// What firmware is asked to do has no effect on the core.
     pub dead: bool,
+    /// The interrupts that come with commands get lost.
+    pub deaf_to_commands: bool,
     pub time: u64,
     pub trace: Vec<String>,
 }
@@ -117,6 +119,7 @@ impl Core {
             file: Some(Kernel::Good),
             psci: vec![0],
             dead: false,
+            deaf_to_commands: false,
             time: 1000,
             trace: Vec::new(),
         }
@@ -290,7 +293,14 @@ impl Core {
                 self.home_kcb = kcb;
                 self.lines.image = image;
                 self.lines.home_seq += 1;
-                Input::Commanded(self.lines.home_seq)
+                let seq = self.lines.home_seq;
+                if !self.deaf_to_commands {
+                    self.signal(match command {
+                        CoreCommand::Stop => Signal::Stop,
+                        _ => Signal::Wake,
+                    });
+                }
+                Input::Commanded(seq)
             }
             Action::Signal(s) => Input::Signalled(self.signal(s)),
             Action::Wait { until_ns } => {
