@@ -12,7 +12,7 @@ use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::process::ProcessNotice;
 use proto::{Name, Pid};
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::spawn::{Process, Program, SpawnError};
+use rt::spawn::{Process, Program, SpawnError, memory_needed};
 use rt::{Capability, SysError, cap, env, invoke, mem};
 
 use crate::services;
@@ -94,13 +94,13 @@ fn program_file(archive: Archive<'static>, name: &str) -> Result<&'static [u8], 
 }
 
 fn spawn_error(name: &str, e: &SpawnError) -> String {
-    format!("{name} cannot be started: {e:?}")
+    format!("{name} cannot be started: {e}")
 }
 
 async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result<Leftover, String> {
     let image = program_file(archive, "mem")?;
-    let needed = Process::memory_needed(image).map_err(|e| spawn_error("mem", &e))?;
-    let bytes = needed.max(MEMORY_SERVICE_BYTES).next_power_of_two();
+    let bytes = memory_needed(image, MEMORY_SERVICE_BYTES);
+    let bytes = bytes.map_err(|e| spawn_error("mem", &e))?;
     let ranges = ranges(world);
     let places = ranges.iter().enumerate();
     let mut places = places.filter_map(|(i, r)| Some((i, fit(r.piece, bytes)?)));
@@ -122,7 +122,6 @@ async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result
         world,
         "mem",
         image,
-        bytes,
         &given,
         introducer::MEMORY,
         CapAddr::NULL,
@@ -142,28 +141,26 @@ fn build(
     world: &World,
     name: &str,
     image: &[u8],
-    bytes: u64,
     given: &[(Name, CapAddr)],
     badge: u32,
     memory_service: CapAddr,
     ram: Capability,
 ) -> Result<Process, String> {
     let parent = introduction(world, badge)?;
-    // Processes log and ask who runs; nothing more.
-    let log = cap::mint(slots::KERNEL, Rights(0), None);
-    let log = log.map_err(|e| sentence("a capability for the log", e))?;
+    let fault = world.server.fault_introduction(badge);
+    let fault = fault.map_err(|e| sentence("an endpoint of the monitor", e))?;
     let program = Program {
         image,
         args: &[name],
         given,
-        memory: bytes,
         pid: Pid {
             osnode: world.osnode,
             number: 0,
         },
         parent: parent.addr(),
+        fault: fault.addr(),
         memory_service,
-        kernel: log.addr(),
+        kernel: slots::KERNEL,
         archive: if name == "spawn" {
             slots::ARCHIVE
         } else {
@@ -172,7 +169,7 @@ fn build(
         notification: CapAddr::NULL,
         flags: env::flags(),
     };
-    Process::build(&program, ram).map_err(|e| spawn_error(name, &e))
+    Process::build(&program, ram).map_err(|e| spawn_error(name, &e.error))
 }
 
 fn start(world: &World, name: &str, process: Process) -> Result<(), String> {
@@ -219,8 +216,7 @@ fn make_spawn_service(
     memory: &Capability,
 ) -> Result<(), String> {
     let image = program_file(archive, "spawn")?;
-    let needed = Process::memory_needed(image).map_err(|e| spawn_error("spawn", &e))?;
-    let bytes = needed.next_power_of_two();
+    let bytes = memory_needed(image, 0).map_err(|e| spawn_error("spawn", &e))?;
     let ram = mem::alloc_ram(bytes).map_err(|e| format!("no memory for spawn: {e}"))?;
     let names = introduction(world, introducer::SYSTEM)?;
     let programs = introduction(world, introducer::PROGRAMS)?;
@@ -232,7 +228,6 @@ fn make_spawn_service(
         world,
         "spawn",
         image,
-        bytes,
         &given,
         introducer::SPAWN,
         memory.addr(),

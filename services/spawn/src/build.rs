@@ -6,9 +6,8 @@ use alloc::vec::Vec;
 
 use abi::slots;
 use archive::ArchiveError;
-use proto::start::FLAG_ICOUNT;
 use proto::{Name, Pid, ServiceError};
-use rt::spawn::{Process, Program, SpawnError};
+use rt::spawn::{Failed, Process, Program, SpawnError, memory_needed};
 use rt::{CapAddr, Capability, env, mem};
 
 use crate::service::Service;
@@ -80,40 +79,22 @@ fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Failure>
 }
 
 fn block_bytes(image: &[u8], asked: u64, name: &str) -> Result<u64, Failure> {
-    let needed = Process::memory_needed(image).map_err(|e| failure(name, &e))?;
-    let bytes = needed.max(asked).checked_next_power_of_two();
-    match bytes {
-        Some(b) if b <= MAX_MEMORY => Ok(b),
-        _ => {
-            let text = format!("{name}: {asked} bytes are more than a process may have");
-            Err((ServiceError::BadArgument, text))
-        }
+    let needed = memory_needed(image, asked).map_err(|e| failure(name, &e))?;
+    if needed > MAX_MEMORY {
+        let text = format!("{name}: {needed} bytes are more than a process may have");
+        return Err((ServiceError::BadArgument, text));
     }
+    Ok(needed)
 }
 
 fn failure(name: &str, e: &SpawnError) -> Failure {
-    match e {
-        SpawnError::BadProgram(why) => (
-            ServiceError::BadProgram,
-            format!("{name} cannot be run: {why}"),
-        ),
-        SpawnError::TooBig { needed } => (
-            ServiceError::OutOfMemory,
-            format!("{name} needs {needed} bytes of memory"),
-        ),
-        SpawnError::Start(_) => (
-            ServiceError::BadArgument,
-            format!("{name}: too many arguments or capabilities"),
-        ),
-        SpawnError::Memory(e) => (
-            ServiceError::OutOfMemory,
-            format!("no memory for {name}: {e}"),
-        ),
-        SpawnError::Sys(what, e) => (
-            ServiceError::Sys(*e),
-            format!("{name}: {what}: {}", e.message()),
-        ),
-    }
+    let error = match e {
+        SpawnError::BadProgram(_) => ServiceError::BadProgram,
+        SpawnError::TooBig { .. } => ServiceError::OutOfMemory,
+        SpawnError::Start(_) => ServiceError::BadArgument,
+        SpawnError::Sys(_, e) => ServiceError::Sys(*e),
+    };
+    (error, format!("{name}: {e}"))
 }
 
 fn build(
@@ -127,18 +108,19 @@ fn build(
 ) -> Result<Process, Failure> {
     let name = &words[0];
     let sys = |e: rt::SysError| (ServiceError::Sys(e), format!("{name}: {}", e.message()));
-    let parent = u32::try_from(number).map_err(|_| {
+    let badge = u32::try_from(number).map_err(|_| {
         let text = String::from("all process numbers are used up");
         (ServiceError::TableFull, text)
     })?;
-    let parent = service.server.introduction(parent).map_err(sys)?;
+    let parent = service.server.introduction(badge).map_err(sys)?;
+    let fault = service.server.fault_introduction(badge).map_err(sys)?;
     let find = |key: &str| {
         let found = kept.iter().find(|(n, _)| n.as_str() == key);
         found.map(|(_, c)| c.addr())
     };
     let mut given: Vec<(Name, CapAddr)> = kept
         .iter()
-        .filter(|(n, _)| n.as_str() != "archive" && n.as_str() != "kernel")
+        .filter(|(n, _)| n.as_str() != "archive")
         .map(|(n, c)| (*n, c.addr()))
         .collect();
     if find("names").is_none() {
@@ -149,21 +131,26 @@ fn build(
         image,
         args: &args,
         given: &given,
-        memory: bytes,
         pid: Pid {
             osnode: env::osnode(),
             number,
         },
         parent: parent.addr(),
+        fault: fault.addr(),
         memory_service,
-        kernel: find("kernel").unwrap_or(slots::KERNEL),
+        kernel: slots::KERNEL,
         archive: find("archive").unwrap_or(CapAddr::NULL),
         notification: CapAddr::NULL,
-        flags: if env::is_icount() { FLAG_ICOUNT } else { 0 },
+        flags: env::flags(),
     };
     let ram = mem::alloc_ram(bytes).map_err(|e| {
         let text = format!("no memory for {name} ({bytes} bytes): {e}");
         (ServiceError::OutOfMemory, text)
     })?;
-    Process::build(&program, ram).map_err(|e| failure(name, &e))
+    Process::build(&program, ram).map_err(|Failed { error, ram }| {
+        if let Err(e) = mem::free_ram(ram) {
+            rt::println!("spawn: {bytes} bytes are lost: {e}");
+        }
+        failure(name, &error)
+    })
 }

@@ -4,12 +4,13 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use abi::slots;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
 use proto::{Pid, ServiceError, Wire};
 use rt::chan::{Answer, Attach, Request};
-use rt::{env, task};
+use rt::{env, invoke, task};
 use spawn::{NameError, join_words, split_words};
 
 use crate::build::{self, Failure};
@@ -75,7 +76,7 @@ async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u6
         | SpawnRequest::Kill { pid }
         | SpawnRequest::Wait { pid }
         | SpawnRequest::Tell { pid } => pid.osnode,
-        SpawnRequest::Memory { osnode } => osnode,
+        SpawnRequest::Memory { osnode } | SpawnRequest::Kernel { osnode } => osnode,
         SpawnRequest::Next { .. } | SpawnRequest::NextHere { .. } | SpawnRequest::Give { .. } => {
             return None;
         }
@@ -123,6 +124,7 @@ async fn here(service: &Service, message: SpawnRequest, request: Request) {
             Err(unknown(pid))
         }
         SpawnRequest::Memory { .. } => memory(service).await,
+        SpawnRequest::Kernel { .. } => kernel(),
         SpawnRequest::Give { .. } => Err((ServiceError::BadOperation, String::new())),
     };
     match result {
@@ -276,6 +278,21 @@ async fn kill(service: &Service, pid: Pid) -> Result<u64, Failure> {
         .end(number, ProcessState::Killed, 0, String::new())
         .await;
     Ok(number)
+}
+
+/// The kernel that runs this OSnode, asked here and now.
+fn kernel() -> Result<Reply, Failure> {
+    let asked = invoke::kernel_identify(slots::KERNEL);
+    let id = asked.map_err(|e| (ServiceError::Sys(e), String::from(e.message())))?;
+    let bytes: Vec<u8> = id.build_id.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
+    let hex: String = bytes[..end].iter().map(|b| format!("{b:02x}")).collect();
+    let reply = SpawnReply::Kernel {
+        name: id.name,
+        core: id.core as u32,
+        epoch: env::epoch(),
+    };
+    Ok((reply, hex.into_bytes()))
 }
 
 async fn memory(service: &Service) -> Result<Reply, Failure> {

@@ -140,9 +140,11 @@ impl Service {
                     rt::println!("spawn: the memory of process {number} is lost: {e}");
                 }
             }
-            Err(e) => {
+            Err((e, process)) => {
                 let text = e.message();
                 rt::println!("spawn: process {number} cannot be taken apart: {text}");
+                // It is stopped by that, and its memory stays with it.
+                drop(process);
             }
         }
         self.close_account(live.account).await;
