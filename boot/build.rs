@@ -17,5 +17,18 @@ fn main() {
         // Firmware loads it at its link address: no relocations.
         println!("cargo:rustc-link-arg-bin=boot=--no-pie");
         println!("cargo:rustc-link-arg-bin=boot=-zmax-page-size=4096");
+    } else {
+        // Firmware loads it anywhere: it relocates itself.
+        for arg in [
+            "-pie",
+            "--no-dynamic-linker",
+            "-zmax-page-size=4096",
+            "-znorelro",
+            "-ztext",
+            "--build-id=none",
+            "--hash-style=sysv",
+        ] {
+            println!("cargo:rustc-link-arg-bin=boot={arg}");
+        }
     }
 }

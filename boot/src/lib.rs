@@ -15,6 +15,8 @@
 pub mod cmdline;
 pub mod handover;
 pub mod memory;
+#[path = "arm/tree.rs"]
+pub mod tree;
 
 pub use cmdline::CommandLine;
 pub use handover::{Board, BootCore, Handover};

@@ -274,7 +274,9 @@ impl<M: SharedWords> Ring<M> {
         Ok(None)
     }
 
-    fn peer_closed(&self) -> bool {
+    /// Whether the peer closed its side (messages of it may still be there).
+    #[must_use]
+    pub fn peer_closed(&self) -> bool {
         self.mem.load_acquire(self.peer_control(CTRL_CLOSED)) != 0
     }
 

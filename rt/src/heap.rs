@@ -30,9 +30,6 @@ struct Heap {
     tables: [CapAddr; TABLES],
 }
 
-// SAFETY: the pointers in it lead to the heap, which only its owner touches.
-unsafe impl Send for Heap {}
-
 static HEAP: Single<Heap> = Single::new(Heap {
     talc: Talc::new(Manual),
     end: None,
@@ -78,7 +75,9 @@ fn grow(layout: Layout) -> Result<(), SysError> {
     // Room for the block wherever it is aligned, and for talc's own words.
     let need = (layout.size() + layout.align()) as u64 + PAGE;
     let usual = (at - vaddr::HEAP).clamp(GROW_MIN, GROW_MAX);
-    let need = need.checked_next_multiple_of(PAGE).ok_or(SysError::BadArgument)?;
+    let need = need
+        .checked_next_multiple_of(PAGE)
+        .ok_or(SysError::BadArgument)?;
     let left = vaddr::HEAP + HEAP_BYTES - at;
     if need > left {
         return Err(SysError::TableFull);

@@ -7,6 +7,10 @@
 //! Not here: what crosses processes (`proto`), what crosses the kernel boundary (`abi`).
 
 #![no_std]
+// On a host only the parts without system calls are used, by tests.
+#![cfg_attr(not(nekton_user), allow(dead_code))]
+#![cfg_attr(nekton_user, feature(lang_items, thread_local, never_type))]
+#![cfg_attr(nekton_user, expect(internal_features, reason = "`main` without std"))]
 
 extern crate alloc;
 #[cfg(not(nekton_user))]
@@ -17,15 +21,22 @@ pub mod chan;
 pub mod control;
 pub mod env;
 pub mod event;
+mod exec;
+mod fault;
+mod heap;
 pub mod invoke;
 pub mod io;
 mod isa;
+mod link;
 pub mod lmp;
 pub mod mem;
 mod plan;
 pub mod process;
+mod ram;
+mod rings;
 mod single;
 pub mod spawn;
+mod start;
 pub mod task;
 pub mod time;
 pub mod tls;

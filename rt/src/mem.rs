@@ -1,6 +1,7 @@
 //! Memory: RAM from the memory service (or a source of one's own), and Frames made of it.
 
 use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::{CapAddr, SysError};
 use capfmt::CapType;
@@ -13,7 +14,7 @@ use crate::single::Single;
 use crate::{link, ram};
 
 /// Least that a pool fed by [`set_source`] keeps for the heap, and what it asks for at a time.
-const LOW_WATER: u64 = 1 << 20;
+const LOW_WATER: u64 = 2 << 20;
 
 /// Figures of the OSnode's memory service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,33 +32,35 @@ pub struct Stats {
 /// Gives a RAM capability of at least so many bytes (a power of two).
 pub type Source = Box<dyn FnMut(u64) -> Option<Capability>>;
 
-/// A closure may not be `Sync`; the process has one dispatcher.
-struct Local(Option<Source>);
-// SAFETY: reached through `Single` only, on the one dispatcher of the process.
-unsafe impl Send for Local {}
-
-static SOURCE: Single<Local> = Single::new(Local(None));
+static SOURCE: Single<Option<Source>> = Single::new(None);
+/// Whether [`set_source`] was called (the source itself is taken out while it runs).
+static OWN: AtomicBool = AtomicBool::new(false);
 
 /// Serves this process's own memory from `source` instead of a memory service: for the memory
 /// service and an OSnode's first process. The source is called by [`alloc_ram`] and, when the
 /// heap's reserve runs low, between two tasks: never from inside an allocation.
 pub fn set_source(source: Source) {
-    let old = SOURCE.with(|s| s.0.replace(source));
+    OWN.store(true, Ordering::Relaxed);
+    let old = SOURCE.with(|s| s.replace(source));
     drop(old);
 }
 
 fn from_source(bytes: u64) -> Option<Option<Capability>> {
     // Taken out while it runs: it may allocate, and ask for memory figures.
-    let mut source = SOURCE.with(|s| s.0.take())?;
+    if !OWN.load(Ordering::Relaxed) {
+        return None;
+    }
+    let Some(mut source) = SOURCE.with(Option::take) else {
+        return Some(None);
+    };
     let ram = source(bytes);
-    SOURCE.with(|s| s.0.get_or_insert(source));
+    SOURCE.with(|s| s.is_none().then(|| *s = Some(source)));
     Some(ram)
 }
 
 /// Between two tasks: fills the heap's reserve when it runs low.
 pub(crate) fn replenish() {
-    let own = SOURCE.with(|s| s.0.is_some());
-    if own
+    if OWN.load(Ordering::Relaxed)
         && ram::left() < LOW_WATER
         && let Some(Some(piece)) = from_source(LOW_WATER)
     {

@@ -11,8 +11,12 @@ pub struct Single<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `with` lets one borrower in at a time, whichever thread it is on (T: Send suffices then).
-unsafe impl<T: Send> Sync for Single<T> {}
+// SAFETY: `with` lets one borrower in at a time. Values that are not `Send` stay on the one
+// dispatcher (one thread) that a process has; host tests keep to `Single`s of their own.
+unsafe impl<T> Sync for Single<T> {}
+
+// SAFETY: as above.
+unsafe impl<T> Send for Single<T> {}
 
 impl<T> Single<T> {
     /// A global with this value.

@@ -98,6 +98,9 @@ pub const PARAM_CONDUIT: u64 = 4;
 /// Index in `isa_param`: PL011 for mirrored log output, physical, or 0 (then it is not mapped).
 pub const PARAM_UART: u64 = 5;
 
+/// Index in `isa_param`: first byte after the last RAM byte.
+pub const PARAM_RAM_END: u64 = 7;
+
 /// Numbers of statuses and commands (`capfmt::CoreStatus`, `CoreCommand`): off, penned, crashed; start, off.
 pub const NUMBERS: [u64; 5] = [STATUS_OFF, STATUS_PENNED, STATUS_CRASHED, CMD_START, CMD_OFF];
 const STATUS_OFF: u64 = 0;

@@ -309,7 +309,10 @@ fn sleep() {
         take_event(event);
     }
     if prepared > 0 {
-        channels.iter().filter(|c| c.can_sleep()).for_each(|c| c.awake());
+        channels
+            .iter()
+            .filter(|c| c.can_sleep())
+            .for_each(|c| c.awake());
     }
 }
 
@@ -382,7 +385,11 @@ fn repair_receive_slots() {
             return 0;
         }
         let bare = |i: &usize| d.sinks[*i].is_some() && d.receive[*i] == CapAddr::NULL;
-        (0..d.sinks.len()).filter(bare).fold(0u64, |m, i| m | 1 << i)
+        (0..d.sinks.len())
+            .filter(bare)
+            .fold(0u64, |m, i| m | 1 << i)
     });
-    (0..64).filter(|i| missing >> i & 1 != 0).for_each(set_receive_slot);
+    (0..64)
+        .filter(|i| missing >> i & 1 != 0)
+        .for_each(set_receive_slot);
 }

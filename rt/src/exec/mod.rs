@@ -107,7 +107,10 @@ fn run_one(cell: &Cell) -> bool {
         return true;
     };
     let w = Waker::from(waker);
-    let done = future.as_mut().poll(&mut Context::from_waker(&w)).is_ready();
+    let done = future
+        .as_mut()
+        .poll(&mut Context::from_waker(&w))
+        .is_ready();
     // What the future owned is dropped while nothing is borrowed.
     let finished = with(cell, |e| {
         if done {
@@ -239,7 +242,11 @@ mod tests {
         let done = order.clone();
         let all = poll_fn(move |cx| {
             cx.waker().wake_by_ref();
-            if done.borrow().len() == 3 { Poll::Ready(()) } else { Poll::Pending }
+            if done.borrow().len() == 3 {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         });
         block_on(&CELL, all, &mut no_sleep);
         assert_eq!(*order.borrow(), vec![1, 2, 3]);
