@@ -44,6 +44,6 @@ pub mod word {
     pub const WINDOW_TABLE: u64 = 128;
     /// First of the RAM records: pairs (base, bytes | node << 56), `RAM_COUNT` of them.
     pub const RAM_RECORDS: u64 = 0x200;
-    /// First of the CoreControl records of a non-boot OSnode: count, then core ids (slots from GIVEN on).
+    /// Cores whose control a non-boot OSnode is given: count, then core ids (capabilities: `slots::CORE_RECORDS`).
     pub const CORES: u64 = 0x400;
 }

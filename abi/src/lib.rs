@@ -12,6 +12,7 @@ pub mod bootinfo;
 pub mod disp;
 mod error;
 mod invoke;
+pub mod marker;
 pub mod slots;
 mod syscall;
 pub mod vaddr;

@@ -31,6 +31,8 @@ pub const DOMAIN: CapAddr = task(11);
 pub const NOTIFICATION: CapAddr = task(12);
 /// Archive frame (read only), or empty.
 pub const ARCHIVE: CapAddr = task(13);
+/// Read-only frame of the OSnode's time page (mapped at `vaddr::TIME_PAGE`; copied to each new process).
+pub const TIME_PAGE: CapAddr = task(14);
 /// First slot for capabilities given by the starter (named in the start block).
 pub const GIVEN: CapAddr = task(32);
 
@@ -50,7 +52,34 @@ pub const TRAMPOLINE: CapAddr = task(22);
 pub const HOME_CHANNEL: CapAddr = task(23);
 /// First process only: the PhysAddr capability over everything that is not RAM (device memory, ACPI tables).
 pub const DEVICES: CapAddr = task(24);
+/// First process only: `Kcb` capability of its own OSnode (boot OSnode only: the others' are with their makers).
+pub const OWN_KCB: CapAddr = task(25);
+/// First process only: Frame without rights over memory that nobody may have (the window's tables; boot OSnode only).
+pub const RESERVED: CapAddr = task(26);
 /// First process only: RAM capabilities, one or more, from this slot on (count in the boot information).
 pub const RAM: CapAddr = task(64);
 /// Root slot of the CNode that the runtime allocates slots from; 256 empty slots.
 pub const FREE_CNODE: u32 = 1;
+/// Root slot of the CNode with the page tables, frames and mappings that a process starts with.
+pub const PAGE_CNODE: u32 = 2;
+/// In the page CNode: VNode of level 2 under root entry 0 (user addresses below 512 GiB).
+pub const VNODE_LEVEL2: CapAddr = CapAddr::new(PAGE_CNODE, 0);
+/// In the page CNode: VNode of level 1 for 0x4000_0000–0x7fff_ffff (first addresses, image, heap).
+pub const VNODE_LEVEL1: CapAddr = CapAddr::new(PAGE_CNODE, 1);
+/// In the page CNode: VNode of level 0 for 0x4000_0000–0x401f_ffff; those of the image's 2-MiB pieces
+/// follow it in ascending order, then frames and Mappings in no order that may be relied on.
+pub const VNODE_LEVEL0: CapAddr = CapAddr::new(PAGE_CNODE, 2);
+/// In the page CNode: first slot that is empty at the start, for mappings made by the runtime.
+pub const PAGE_FREE: u32 = 96;
+/// First process of a non-boot OSnode: Frame of the channel on which its home monitor asks (on
+/// [`HOME_CHANNEL`] it asks itself).
+pub const HOME_REQUESTS: CapAddr = task(32);
+/// First process of a non-boot OSnode: Notify of the home monitor for [`HOME_CHANNEL`].
+pub const HOME_NOTIFY: CapAddr = task(33);
+/// First process of a non-boot OSnode: Notify of the home monitor for [`HOME_REQUESTS`].
+pub const HOME_REQUESTS_NOTIFY: CapAddr = task(34);
+/// First process of a non-boot OSnode: four capabilities for each core of the boot information's
+/// core list: CoreControl, Frame of image area 0, of image area 1, Kcb of the OSnode that runs there.
+pub const CORE_RECORDS: CapAddr = task(36);
+/// Capabilities of one core record.
+pub const CORE_RECORD_SLOTS: u32 = 4;

@@ -59,10 +59,32 @@ pub trait PhysMap {
     fn covers(&self, at: PhysAddr, len: u64) -> bool;
     /// Sets `len` bytes (a multiple of 8) from `at` on to zero.
     fn zero(&mut self, at: PhysAddr, len: u64) {
+        self.fill(at, len, 0);
+    }
+    /// Sets every word of `len` bytes (a multiple of 8) from `at` on to `word`.
+    fn fill(&mut self, at: PhysAddr, len: u64, word: u64) {
         let mut off = 0;
         while off < len {
-            self.store(at.add(off), 0);
+            self.store(at.add(off), word);
             off += 8;
+        }
+    }
+    /// Copies `bytes` to `at`, of any alignment; the words at the ends keep their other bytes.
+    fn write_bytes(&mut self, at: PhysAddr, bytes: &[u8]) {
+        let (mut at, mut rest) = (at, bytes);
+        while !rest.is_empty() {
+            let skew = (at.0 & 7) as usize;
+            let n = rest.len().min(8 - skew);
+            let word_at = PhysAddr(at.0 & !7);
+            let mut word = if n == 8 {
+                [0; 8]
+            } else {
+                self.load(word_at).to_le_bytes()
+            };
+            word[skew..skew + n].copy_from_slice(&rest[..n]);
+            self.store(word_at, u64::from_le_bytes(word));
+            at = at.add(n as u64);
+            rest = &rest[n..];
         }
     }
 }

@@ -56,7 +56,7 @@ layout! {
         /// NUMA node.
         node / set_node @ 0x028,
         /// Bit 0: boot processor (never sent INIT); bit 1: spin loops must pause (icount);
-        /// bit 2: x2APIC; bit 3: entered at EL2.
+        /// bit 2: x2APIC; bit 3: entered at EL2; bit 4: mirror the log.
         flags / set_flags @ 0x030,
         /// OSnode whose boot driver may command this core now; 0 = none.
         holder / set_holder @ 0x038,
@@ -113,8 +113,9 @@ layout! {
         /// Log ring: bytes ever written; byte i stands at 0x1040 + i % 4032.
         log_written / set_log_written @ 0x1000,
     ;
-        /// ISA parameters by index: x86: 0 LAPIC base; Arm: 0 GICD, 1 GICR of this core, 2 GICC, 3 GIC version,
-        /// 4 PSCI conduit (0 none, 1 SMC, 2 HVC).
+        /// ISA parameters by index: x86: 0 LAPIC base, 1 IO-APIC base, 2 address of the word that locks
+        /// the IO-APIC; Arm: 0 GICD, 1 GICR of this core, 2 GICC, 3 GIC version, 4 PSCI conduit (0 none,
+        /// 1 SMC, 2 HVC), 5 PL011 of the loader's console; both: 7 first byte after the last RAM byte.
         isa_param / set_isa_param @ 0x060 [8],
         /// Image record 0 and 1 (see [`ImageRecord`]), 16 words each.
         image_word / set_image_word @ 0x180 [32],
@@ -138,6 +139,10 @@ impl Core {
     pub const FLAG_X2APIC: u64 = 4;
     /// `flags`: firmware enters at EL2.
     pub const FLAG_EL2: u64 = 8;
+    /// `flags`: kernels copy their log to the early console as well (a debugging aid).
+    pub const FLAG_MIRROR_LOG: u64 = 16;
+    /// Byte offset of `home_seq`, which the home kernel publishes with a release.
+    pub const HOME_SEQ_OFFSET: u64 = 0x100;
     /// Offset of the pen's code page.
     pub const PEN_CODE: u64 = 0x2000;
     /// Offset of the pen's writable page (stack, mailbox copies).

@@ -55,16 +55,6 @@ impl Arena {
     pub const fn stores(&self) -> u64 {
         self.stores
     }
-    /// Copies bytes in, any alignment.
-    pub fn write_bytes(&mut self, at: PhysAddr, bytes: &[u8]) {
-        for (i, b) in bytes.iter().enumerate() {
-            let a = at.0 + i as u64;
-            let (word, shift) = (PhysAddr(a & !7), 8 * (a & 7));
-            let w = self.load(word) & !(0xff << shift) | u64::from(*b) << shift;
-            let k = self.index(word);
-            self.words[k] = w;
-        }
-    }
 
     fn index(&self, at: PhysAddr) -> usize {
         assert!(

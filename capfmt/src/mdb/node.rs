@@ -21,6 +21,16 @@ pub(crate) fn right(mem: &impl PhysMap, n: Cte) -> Cte {
     Cte(PhysAddr((mem.load(n.0.add(RIGHT)) & LINK) << 6))
 }
 
+/// Left child and level of `n`, which is not null: one word holds both.
+#[inline]
+pub(crate) fn left_and_level(mem: &impl PhysMap, n: Cte) -> (Cte, u64) {
+    let word = mem.load(n.0.add(LEFT));
+    (
+        Cte(PhysAddr((word & LINK) << 6)),
+        (word & LEVEL) >> LEVEL_SHIFT,
+    )
+}
+
 /// Level of `n`; 0 for the null node.
 #[inline]
 pub(crate) fn level(mem: &impl PhysMap, n: Cte) -> u64 {

@@ -22,6 +22,21 @@ fn reaches(mem: &impl PhysMap, n: Cte, last: u64) -> bool {
     !n.0.is_null() && subtree_last(mem, n) >= last
 }
 
+/// First node after `key`.
+fn successor(mem: &impl PhysMap, kcb: Kcb, key: &Key) -> Option<Cte> {
+    let mut found = NIL;
+    let mut n = root(mem, kcb);
+    while !n.0.is_null() {
+        if key.compare(mem, n) == Ordering::Less {
+            found = n;
+            n = left(mem, n);
+        } else {
+            n = right(mem, n);
+        }
+    }
+    some(found)
+}
+
 /// First node after `key` whose own range ends at `last` or later.
 pub(crate) fn seek_after(mem: &impl PhysMap, kcb: Kcb, key: &Key, last: u64) -> Option<Cte> {
     // Candidates found deeper are earlier in the order: the last one found counts.
@@ -84,7 +99,7 @@ pub(crate) fn seek_before(mem: &impl PhysMap, kcb: Kcb, key: &Key, last: u64) ->
 /// The capability after `cte` in the order.
 #[must_use]
 pub fn next(mem: &impl PhysMap, kcb: Kcb, cte: Cte) -> Option<Cte> {
-    seek_after(mem, kcb, &Key::of(mem, cte), 0)
+    successor(mem, kcb, &Key::of(mem, cte))
 }
 
 /// The capability before `cte` in the order.
@@ -175,7 +190,7 @@ pub fn descendants_exist(mem: &impl PhysMap, kcb: Kcb, cte: Cte) -> bool {
 fn descendant_after(mem: &impl PhysMap, kcb: Kcb, cap: &Cap, mut key: Key) -> Option<Cte> {
     let end = place(cap.kind.info().class, cap.last());
     loop {
-        let n = seek_after(mem, kcb, &key, 0)?;
+        let n = successor(mem, kcb, &key)?;
         key = Key::of(mem, n);
         if key.place > end {
             return None;

@@ -8,7 +8,7 @@
 use core::cmp::Ordering;
 
 use super::key::{Key, NIL, own_last};
-use super::node::{Edit, left, level, right, subtree_last};
+use super::node::{Edit, left, left_and_level, level, right, subtree_last};
 use crate::{Cte, Kcb, PhysAddr, PhysMap};
 
 /// Longest path from the root: two nodes per level, 46 levels for 2^46 CTEs.
@@ -16,30 +16,33 @@ pub(crate) const MAX_DEPTH: usize = 92;
 
 /// The way from the root to a place in the tree.
 struct Path {
-    nodes: [Cte; MAX_DEPTH],
-    /// Bit i: the way goes right at node i.
-    rights: u128,
+    /// Addresses of the nodes; bit 0, which no CTE's address has set, says that the way goes right.
+    steps: [u64; MAX_DEPTH],
     depth: usize,
 }
 
 impl Path {
     const fn new() -> Path {
         Path {
-            nodes: [NIL; MAX_DEPTH],
-            rights: 0,
+            steps: [0; MAX_DEPTH],
             depth: 0,
         }
     }
 
     #[inline]
     fn push(&mut self, node: Cte, goes_right: bool) {
-        assert!(
-            self.depth < MAX_DEPTH,
-            "MDB-LEVEL: a path is longer than any tree's"
-        );
-        self.nodes[self.depth] = node;
-        self.rights |= u128::from(goes_right) << self.depth;
+        let Some(step) = self.steps.get_mut(self.depth) else {
+            panic!("MDB-LEVEL: a path is longer than any tree's");
+        };
+        *step = node.0.0 | u64::from(goes_right);
         self.depth += 1;
+    }
+
+    /// Node `i`, and whether the way goes right there.
+    #[inline]
+    fn step(&self, i: usize) -> (Cte, bool) {
+        let step = self.steps[i];
+        (Cte(PhysAddr(step & !1)), step & 1 != 0)
     }
 }
 
@@ -66,8 +69,8 @@ impl<M: PhysMap> Edit<'_, M> {
     /// Turns a left child on the same level into the parent; returns the subtree's root.
     #[inline]
     fn skew(&mut self, t: Cte) -> Cte {
-        let l = left(self.mem, t);
-        if l.0.is_null() || level(self.mem, l) != level(self.mem, t) {
+        let (l, lv) = left_and_level(self.mem, t);
+        if l.0.is_null() || level(self.mem, l) != lv {
             return t;
         }
         self.set_left(t, right(self.mem, l));
@@ -165,10 +168,11 @@ pub fn insert(mem: &mut impl PhysMap, kcb: Kcb, cte: Cte) {
     let mut lifted = false;
     for i in (0..path.depth).rev() {
         e.dirty = false;
-        let n = path.nodes[i];
+        let (n, goes_right) = path.step(i);
         let level_before = level(e.mem, n);
-        e.set_child(n, path.rights >> i & 1 != 0, child);
-        let t = e.skew(n);
+        e.set_child(n, goes_right, child);
+        // What changed on the right cannot have made the left child too high.
+        let t = if goes_right { n } else { e.skew(n) };
         child = e.split(t);
         if !e.dirty && !lifted {
             return;
@@ -203,11 +207,11 @@ pub fn remove(mem: &mut impl PhysMap, kcb: Kcb, cte: Cte) {
     let mut child = unhook(&mut e, &mut path, cte);
     for i in (0..path.depth).rev() {
         e.dirty = false;
-        let n = path.nodes[i];
-        e.set_child(n, path.rights >> i & 1 != 0, child);
+        let (n, goes_right) = path.step(i);
+        e.set_child(n, goes_right, child);
         child = e.rebalance_lowered(n);
         if !e.dirty && i < place {
-            child = path.nodes[0];
+            child = path.step(0).0;
             break;
         }
     }
@@ -240,6 +244,6 @@ fn unhook<M: PhysMap>(e: &mut Edit<'_, M>, path: &mut Path, cte: Cte) -> Cte {
     let lv = level(e.mem, cte);
     e.set_left_level(pred, l, lv);
     e.set_right(pred, r);
-    path.nodes[place] = pred;
+    path.steps[place] = pred.0.0;
     rest
 }

@@ -190,7 +190,7 @@ impl<P: Policy> World<P> {
     pub fn adopt(mut m: TestMachine) -> World<P> {
         let mut os = attach(&mut m, KCB.0, IDENTITY).expect("the KCB can be adopted");
         let last = step(&mut os, &mut m, Event::Idle);
-        let effects = last.effects.iter().collect();
+        let effects = os.effects().iter().collect();
         World {
             m,
             os,
@@ -208,7 +208,7 @@ impl<P: Policy> World<P> {
         };
         let r0 = area.map(|a| self.m.load(a));
         self.last = step(&mut self.os, &mut self.m, event);
-        self.effects.extend(self.last.effects.iter());
+        self.effects.extend(self.os.effects().iter());
         if let (Some(area), Some(r0)) = (area, r0) {
             let code = r0 as u16 & if r0 as u8 == 0 { 0xff00 } else { 0xff };
             let (done, refused) = self.answers.entry(code).or_default();

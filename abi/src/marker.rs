@@ -1,0 +1,44 @@
+//! Numbers of the marker instructions that shipped code carries (DESIGN §8).
+//!
+//! A marker does nothing; the TCG plugin sees it and records the instruction
+//! counters of all vCPUs. x86_64: `nopl disp32(%rax)` with displacement
+//! [`X86_MAGIC`] << 16 | number; AArch64: `movz xzr, #number`.
+
+/// Upper half of the displacement of an x86 marker ("KN").
+pub const X86_MAGIC: u32 = 0x4e4b;
+
+/// First instructions of the loader.
+pub const LOADER_ENTRY: u16 = 1;
+/// The shell is about to print its first prompt, or to run the first command.
+pub const PROMPT: u16 = 2;
+/// A measured system call is about to be made.
+pub const SYSCALL_BEGIN: u16 = 0x10;
+/// It has returned.
+pub const SYSCALL_END: u16 = 0x11;
+/// A local message is about to be sent.
+pub const LMP_SEND: u16 = 0x20;
+/// Its handler runs.
+pub const LMP_RECEIVE: u16 = 0x21;
+/// A message to another OSnode is about to be sent.
+pub const UMP_SEND: u16 = 0x30;
+/// Its handler runs.
+pub const UMP_RECEIVE: u16 = 0x31;
+/// A boot driver is about to give the stop command.
+pub const STOP: u16 = 0x40;
+/// The boot driver has seen the second acknowledgement.
+pub const STOPPED: u16 = 0x41;
+/// A boot driver begins an operation that starts a kernel (before it loads the image).
+pub const START: u16 = 0x42;
+/// The boot driver has seen that the kernel runs.
+pub const STARTED: u16 = 0x43;
+/// Executed in a tight loop by the load whose interruptions are measured; recorded
+/// only after a gap of more than [`HEARTBEAT_GAP`] instructions.
+pub const HEARTBEAT: u16 = 0x50;
+/// Instructions of a vCPU between two heartbeats that count as an interruption.
+pub const HEARTBEAT_GAP: u64 = 1_000;
+/// From here on the vCPU only waits for another core.
+pub const WAIT_BEGIN: u16 = 0xfff0;
+/// End of waiting.
+pub const WAIT_END: u16 = 0xfff1;
+/// Written by the plugin when the machine ends.
+pub const END: u16 = 0xffff;

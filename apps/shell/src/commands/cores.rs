@@ -1,0 +1,186 @@
+//! `cores`, `core …`, `osnodes`, `log`: asked of the device manager.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
+
+use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use rt::chan::Client;
+use shell::{Args, parse_core_list};
+
+use super::usage;
+use crate::session::{Session, ask, join, text_of};
+
+fn state_word(s: CoreState) -> &'static str {
+    match s {
+        CoreState::Off => "off",
+        CoreState::Detached => "detached",
+        CoreState::Penned => "penned",
+        CoreState::Starting => "starting",
+        CoreState::Running => "running",
+        CoreState::Crashed => "crashed",
+        CoreState::Lost => "lost",
+    }
+}
+
+/// `cores`.
+pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
+    args.finish().map_err(usage)?;
+    let mut text = format!(
+        "{:<5} {:<9} {:<14} {:<10} {:<18} {}\n",
+        "core", "state", "place", "kernel", "build", "OSnode"
+    );
+    for index in 0.. {
+        let request = CoresRequest::Core { index };
+        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
+        let CoresReply::Core {
+            core,
+            state,
+            osnode,
+            ..
+        } = a.message
+        else {
+            break;
+        };
+        let place = String::from_utf8_lossy(&a.blob).into_owned();
+        let (kernel, build) = match state {
+            CoreState::Running => running_kernel(&session.cores, index).await?,
+            _ => ("-".to_string(), "-".to_string()),
+        };
+        let osnode = match osnode {
+            0 => "-".to_string(),
+            o if state == CoreState::Running => format!("o{o}"),
+            o => format!("o{o} (not running)"),
+        };
+        let state = state_word(state);
+        text += &format!("{core:<5} {state:<9} {place:<14} {kernel:<10} {build:<18} {osnode}\n");
+    }
+    session.say(&text).await;
+    Ok(())
+}
+
+/// Name and build id that the kernel running on a core gives itself.
+async fn running_kernel(cores: &Client, index: u32) -> Result<(String, String), String> {
+    let request = CoresRequest::Kernel { index };
+    let a = ask::<CoresReply>(cores, &request, &[]).await?;
+    match a.message {
+        CoresReply::Kernel { name, .. } => {
+            let build = String::from_utf8_lossy(&a.blob).into_owned();
+            Ok((name.to_string(), build))
+        }
+        CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
+        _ => Err("the device manager's answer is not understood".into()),
+    }
+}
+
+/// `core start|stop|update|recover LIST`.
+pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let word = args.next("start, stop, update or recover").map_err(usage)?;
+    let op = match word.as_str() {
+        "start" => CoreOp::Start,
+        "stop" => CoreOp::Stop,
+        "update" => CoreOp::Update,
+        "recover" => CoreOp::Recover,
+        _ => return Err(format!("\"{word}\" is not start, stop, update or recover")),
+    };
+    let fresh = args.flag("--fresh");
+    let kernel = args.option("--kernel", "a kernel's name").map_err(usage)?;
+    let list = args.next("a core's number").map_err(usage)?;
+    args.finish().map_err(usage)?;
+    if fresh && op != CoreOp::Start {
+        return Err(format!("--fresh goes with start, not with {word}"));
+    }
+    if kernel.is_some() && op == CoreOp::Stop {
+        return Err("--kernel does not go with stop".into());
+    }
+    let cores = parse_core_list(&list).map_err(usage)?;
+    let kernel = kernel.unwrap_or_default();
+    let one = |core: &u32| -> Pin<Box<dyn Future<Output = Result<String, String>> + '_>> {
+        let request = CoresRequest::Operate {
+            op,
+            core: *core,
+            fresh,
+        };
+        Box::pin(execute(&session.cores, request, kernel.clone()))
+    };
+    let results = join(cores.iter().map(one).collect()).await;
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(text) => session.say(&text).await,
+            Err(e) => errors.push(e),
+        }
+    }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(errors.join("; "))
+    }
+}
+
+async fn execute(cores: &Client, request: CoresRequest, kernel: String) -> Result<String, String> {
+    let a = ask::<CoresReply>(cores, &request, kernel.as_bytes()).await?;
+    match a.message {
+        CoresReply::Done { took_ns, .. } => {
+            let text = String::from_utf8_lossy(&a.blob);
+            let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
+            Ok(format!("{text} ({ms}.{us:03} ms)\n"))
+        }
+        CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
+        _ => Err("the device manager's answer is not understood".into()),
+    }
+}
+
+/// `osnodes`.
+pub async fn osnodes(session: &mut Session, args: Args) -> Result<(), String> {
+    args.finish().map_err(usage)?;
+    let mut text = format!("{:<8} {}\n", "OSnode", "where");
+    for index in 0.. {
+        let request = CoresRequest::Osnode { index };
+        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
+        let CoresReply::Osnode {
+            osnode,
+            core,
+            attached,
+        } = a.message
+        else {
+            break;
+        };
+        let place = if attached {
+            format!("runs on core {core}")
+        } else {
+            format!("detached, last on core {core}")
+        };
+        text += &format!("o{osnode:<7} {place}\n");
+    }
+    session.say(&text).await;
+    Ok(())
+}
+
+/// `log [N]`.
+pub async fn log(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let words = args.rest();
+    let core = match words.as_slice() {
+        [] => 0,
+        [n] => n
+            .parse()
+            .map_err(|_| format!("\"{n}\" is not a core's number"))?,
+        [_, more, ..] => return Err(format!("\"{more}\" is not understood here")),
+    };
+    let a = ask::<CoresReply>(&session.cores, &CoresRequest::Log { core }, &[]).await?;
+    match a.message {
+        CoresReply::Log {} => {
+            let mut text = String::from_utf8_lossy(&a.blob).into_owned();
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            session.say(&text).await;
+            Ok(())
+        }
+        CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
+        _ => Err("the device manager's answer is not understood".into()),
+    }
+}

@@ -1,0 +1,91 @@
+//! The commands: one function each, an error being a sentence that names the cause.
+
+mod cores;
+mod info;
+mod process;
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use rt::time;
+use shell::{ArgError, Args};
+
+use crate::session::{Session, Stop};
+
+/// What a command does when it is done; errors are for people.
+pub type Outcome = Result<Option<Stop>, String>;
+
+const HELP: &str = "\
+help                                    this list
+cores                                   every core: state, node, running kernel, OSnode
+core start N [--fresh] [--kernel K]     start core N with the OSnode stopped there, or a fresh one
+core stop N                             stop core N; its OSnode is kept
+core update N [--kernel K]              another kernel for the OSnode on core N
+core recover N [--kernel K]             a kernel for the OSnode of a crashed core
+                                        N may be a list: core update 1,2-3
+osnodes                                 every OSnode and where it is
+spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode
+ps                                      processes of all OSnodes
+kill PID                                end a process (o1.3, or its name)
+ticker check, churn check               ask every process of that name whether all is well
+mem                                     memory of every OSnode, in bytes
+caps                                    the shell's own capabilities
+log [N]                                 what the kernels of core N logged
+ls [DIR], cat FILE                      files of the boot archive
+test NAME, test all                     run an in-guest test
+sleep MS                                wait
+echo WORDS                              print
+repeat N { COMMANDS }                   run commands several times
+! COMMAND                               succeed if the command fails
+halt                                    switch the machine off
+";
+
+/// Runs one command.
+pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
+    let Some((name, rest)) = words.split_first() else {
+        return Ok(None);
+    };
+    let mut args = Args::new(rest);
+    match name.as_str() {
+        "help" => session.say(HELP).await,
+        "echo" => {
+            let line = format!("{}\n", args.rest().join(" "));
+            session.say(&line).await;
+        }
+        "sleep" => sleep(&mut args).await?,
+        "halt" => {
+            args.finish().map_err(usage)?;
+            return Ok(Some(Stop));
+        }
+        "cores" => cores::list(session, args).await?,
+        "core" => cores::operate(session, args).await?,
+        "osnodes" => cores::osnodes(session, args).await?,
+        "log" => cores::log(session, args).await?,
+        "spawn" => process::spawn(session, args).await?,
+        "ps" => process::list(session, args).await?,
+        "kill" => process::kill(session, args).await?,
+        "test" => process::test(session, args).await?,
+        "mem" => info::memory(session, args).await?,
+        "caps" => info::capabilities(session, args).await?,
+        "ls" => info::list_files(session, args).await?,
+        "cat" => info::show_file(session, args).await?,
+        _ if rest == ["check"] => process::check(session, name).await?,
+        _ => return Err(format!("there is no command \"{name}\": help lists them")),
+    }
+    Ok(None)
+}
+
+/// An argument error as text.
+pub fn usage(e: ArgError) -> String {
+    e.to_string()
+}
+
+async fn sleep(args: &mut Args) -> Result<(), String> {
+    let text = args.next("a number of milliseconds").map_err(usage)?;
+    let ms: Option<u64> = text.trim_end_matches("ms").parse().ok();
+    let ms = ms.filter(|ms| *ms <= 3_600_000);
+    let ms =
+        ms.ok_or_else(|| format!("\"{text}\" is not a number of milliseconds up to 3600000"))?;
+    time::sleep(ms * 1_000_000).await;
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! `spawn`, `ps`, `kill`, `NAME check`, `test`: asked of the spawn service.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use proto::Pid;
+use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
+use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
+use shell::Args;
+
+use super::usage;
+use crate::session::{Session, ask, text_of};
+
+/// A process as listed.
+struct Listed {
+    pid: Pid,
+    state: ProcessState,
+    memory: u64,
+    used_ns: u64,
+    /// Name and arguments.
+    words: Vec<String>,
+}
+
+impl Listed {
+    fn name(&self) -> &str {
+        self.words.first().map_or("", String::as_str)
+    }
+    fn is_live(&self) -> bool {
+        matches!(self.state, ProcessState::Starting | ProcessState::Running)
+    }
+}
+
+async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
+    let mut found = Vec::new();
+    let mut after = Pid::default();
+    loop {
+        let request = SpawnRequest::Next { after };
+        let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
+        match a.message {
+            SpawnReply::Process {
+                pid,
+                state,
+                memory,
+                used_ns,
+            } => {
+                let text = String::from_utf8_lossy(&a.blob).into_owned();
+                let words = text.split_terminator('\0').map(String::from).collect();
+                after = pid;
+                found.push(Listed {
+                    pid,
+                    state,
+                    memory,
+                    used_ns,
+                    words,
+                });
+            }
+            SpawnReply::Refused {
+                error: proto::ServiceError::End,
+            } => return Ok(found),
+            SpawnReply::Refused { error } => return Err(text_of(&a.blob, error)),
+            _ => return Err("the spawn service's answer is not understood".into()),
+        }
+    }
+}
+
+/// `ps`.
+pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
+    args.finish().map_err(usage)?;
+    let mut text = format!(
+        "{:<8} {:<9} {:>10} {:>10}  {}\n",
+        "process", "state", "memory", "time ms", "program"
+    );
+    for p in processes(session).await? {
+        let state = match p.state {
+            ProcessState::Starting => "starting",
+            ProcessState::Running => "running",
+            ProcessState::Exited => "exited",
+            ProcessState::Faulted => "faulted",
+            ProcessState::Killed => "killed",
+        };
+        let pid = p.pid.to_string();
+        let ms = p.used_ns / 1_000_000;
+        let words = p.words.join(" ");
+        text += &format!("{pid:<8} {state:<9} {:>10} {ms:>10}  {words}\n", p.memory);
+    }
+    session.say(&text).await;
+    Ok(())
+}
+
+/// The OSnode that runs on a core.
+async fn osnode_on(session: &Session, core: u32) -> Result<u64, String> {
+    let request = CoresRequest::Core { index: core };
+    let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
+    match a.message {
+        CoresReply::Core {
+            state: CoreState::Running,
+            osnode,
+            ..
+        } if osnode != 0 => Ok(osnode),
+        CoresReply::Core { .. } => Err(format!(
+            "core {core} runs no OSnode: core start {core} gives it one"
+        )),
+        _ => Err(format!("there is no core {core}")),
+    }
+}
+
+/// `spawn NAME [ARGS] [--on N]`.
+pub async fn spawn(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let on = args.option("--on", "a core's number").map_err(usage)?;
+    let osnode = match on {
+        None => None,
+        Some(text) => {
+            let core = text.parse();
+            let core = core.map_err(|_| format!("\"{text}\" is not a core's number"))?;
+            Some(osnode_on(session, core).await?)
+        }
+    };
+    let name = args.next("a program's name").map_err(usage)?;
+    let mut words = Vec::from([name]);
+    words.extend(args.rest());
+    let (pid, core) = start(session, osnode, &words).await?;
+    let line = format!("{} is {pid} on core {core}\n", words[0]);
+    session.say(&line).await;
+    Ok(())
+}
+
+/// Starts a program; its process and core.
+async fn start(
+    session: &Session,
+    osnode: Option<u64>,
+    words: &[String],
+) -> Result<(Pid, u32), String> {
+    let (place, number) = match osnode {
+        Some(o) => (Place::Osnode, o),
+        None => (Place::Here, 0),
+    };
+    let request = SpawnRequest::Spawn {
+        place,
+        number,
+        memory: 0,
+    };
+    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
+    let a = ask::<SpawnReply>(&session.spawn, &request, blob.as_bytes()).await?;
+    match a.message {
+        SpawnReply::Spawned { pid, core } => Ok((pid, core)),
+        SpawnReply::Refused { error } => Err(text_of(&a.blob, error)),
+        _ => Err("the spawn service's answer is not understood".into()),
+    }
+}
+
+/// Live processes that a word names: `o1.3`, or a program's name.
+async fn named(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
+    let all = processes(session).await?;
+    let is_it = |p: &Listed| p.pid.to_string() == word || p.name() == word;
+    let found: Vec<Listed> = all
+        .into_iter()
+        .filter(|p| p.is_live() && is_it(p))
+        .collect();
+    if found.is_empty() {
+        return Err(format!("no process \"{word}\" runs: ps lists them"));
+    }
+    Ok(found)
+}
+
+/// `kill PID`.
+pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let word = args.next("a process").map_err(usage)?;
+    args.finish().map_err(usage)?;
+    let found = named(session, &word).await?;
+    let [one] = found.as_slice() else {
+        return Err(format!(
+            "{} processes are called {word}: name one as o1.3",
+            found.len()
+        ));
+    };
+    let request = SpawnRequest::Kill { pid: one.pid };
+    let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
+    match a.message {
+        SpawnReply::Ended { .. } => {
+            let line = format!("{} ({}) ended\n", one.pid, one.name());
+            session.say(&line).await;
+            Ok(())
+        }
+        SpawnReply::Refused { error } => Err(text_of(&a.blob, error)),
+        _ => Err("the spawn service's answer is not understood".into()),
+    }
+}
+
+/// `NAME check`: every process of that name, on every OSnode.
+pub async fn check(session: &mut Session, name: &str) -> Result<(), String> {
+    let mut bad = Vec::new();
+    for p in named(session, name).await? {
+        let pid = p.pid;
+        let request = SpawnRequest::Check { pid };
+        let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
+        let (ok, text) = match a.message {
+            SpawnReply::Checked { ok } => (ok, String::from_utf8_lossy(&a.blob).into_owned()),
+            SpawnReply::Refused { error } => (false, text_of(&a.blob, error)),
+            _ => (false, "its answer is not understood".into()),
+        };
+        let line = format!("{name} {pid}: {text}\n");
+        session.say(&line).await;
+        if !ok {
+            bad.push(pid.to_string());
+        }
+    }
+    if bad.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{name} {} is not well", bad.join(", ")))
+    }
+}
+
+/// Prefix of test programs.
+const TEST: &str = "t-";
+
+/// `test NAME`, `test all`.
+pub async fn test(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let name = args.next("a test's name, or all").map_err(usage)?;
+    if name != "all" {
+        let mut words = Vec::from([format!("{TEST}{name}")]);
+        words.extend(args.rest());
+        return run_test(session, &words).await;
+    }
+    args.finish().map_err(usage)?;
+    let files = session.list_files("bin").await?;
+    let names = files.into_iter().map(|(n, _)| n);
+    let tests: Vec<String> = names.filter(|n| n.starts_with(TEST)).collect();
+    if tests.is_empty() {
+        return Err("the boot archive has no test programs".into());
+    }
+    let mut failed = Vec::new();
+    for test in tests {
+        if let Err(e) = run_test(session, core::slice::from_ref(&test)).await {
+            failed.push(e);
+        }
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(failed.join("; "))
+    }
+}
+
+async fn run_test(session: &mut Session, words: &[String]) -> Result<(), String> {
+    let (pid, _) = start(session, None, words).await?;
+    let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Wait { pid }, &[]).await?;
+    match a.message {
+        SpawnReply::Ended {
+            state: ProcessState::Exited,
+            status: 0,
+        } => Ok(()),
+        SpawnReply::Ended {
+            state: ProcessState::Exited,
+            status,
+        } => Err(format!("{} ended with status {status}", words[0])),
+        SpawnReply::Ended { .. } => {
+            let report = String::from_utf8_lossy(&a.blob);
+            Err(format!("{} did not end by itself: {report}", words[0]))
+        }
+        SpawnReply::Refused { error } => Err(text_of(&a.blob, error)),
+        _ => Err("the spawn service's answer is not understood".into()),
+    }
+}

@@ -1,0 +1,140 @@
+//! The shell: lines from the console, or the commands of the archive's `exec` file.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod commands;
+mod session;
+
+use alloc::format;
+use alloc::string::String;
+
+use proto::ServiceError;
+use rt::{PeerError, task, time};
+use session::{Session, Stop};
+use shell::{Record, parse};
+
+rt::entry!(main);
+
+fn main() -> i32 {
+    task::block_on(run())
+}
+
+async fn run() -> i32 {
+    let mut session = match Session::open().await {
+        Ok(s) => s,
+        Err(e) => {
+            rt::println!("shell: cannot reach its services: {e}");
+            return 1;
+        }
+    };
+    let mut ready = Record::new("boot");
+    ready.string("what", "prompt");
+    session.record(&ready).await;
+    match session.exec_file().await {
+        Ok(Some(script)) => execute(&mut session, &script).await,
+        Ok(None) => interact(&mut session).await,
+        Err(e) => {
+            session
+                .print(&format!("shell: cannot read the file exec: {e}\n"))
+                .await;
+            finish(&mut session, 1).await
+        }
+    }
+}
+
+/// Runs the commands of the archive, with a record for each, then halts the machine.
+async fn execute(session: &mut Session, text: &str) -> i32 {
+    let script = match parse(text.trim()) {
+        Ok(s) => s,
+        Err(e) => {
+            session.print(&format!("error: {e}\n")).await;
+            return finish(session, 1).await;
+        }
+    };
+    let mut failed = 0;
+    for words in script.runner() {
+        let line = words.join(" ");
+        session.print(&format!("$ {line}\n")).await;
+        let start = time::system_ns();
+        let (ok, stop) = run_command(session, words).await;
+        let mut record = Record::new("cmd");
+        record.string("cmd", &line).flag("ok", ok);
+        record.number("ms", (time::system_ns() - start) / 1_000_000);
+        let out = session.take_output();
+        record.string("out", &out);
+        session.record(&record).await;
+        failed += u64::from(!ok);
+        if stop.is_some() {
+            break;
+        }
+    }
+    finish(session, failed).await
+}
+
+/// The last record, then the end of the machine.
+async fn finish(session: &mut Session, failed: u64) -> i32 {
+    let mut done = Record::new("done");
+    done.number("failed", failed);
+    session.record(&done).await;
+    session.halt(u32::from(failed > 0)).await
+}
+
+/// Runs one command and prints its error; `! command` succeeds when the command fails.
+async fn run_command(session: &mut Session, words: &[String]) -> (bool, Option<Stop>) {
+    let (inverted, words) = match words.split_first() {
+        Some((first, rest)) if first == "!" && !rest.is_empty() => (true, rest),
+        _ => (false, words),
+    };
+    match commands::run(session, words).await {
+        Ok(stop) => {
+            if inverted {
+                session
+                    .say("error: the command was to fail, but succeeded\n")
+                    .await;
+            }
+            (!inverted, stop)
+        }
+        Err(text) => {
+            session.say(&format!("error: {text}\n")).await;
+            (inverted, None)
+        }
+    }
+}
+
+/// Reads lines from the console until `halt`, or until the console is gone.
+async fn interact(session: &mut Session) -> i32 {
+    session
+        .print("Nekton. \"help\" lists the commands.\n")
+        .await;
+    loop {
+        let line = match session.read_line("nekton> ").await {
+            Ok(line) => line,
+            Err(PeerError::Refused(ServiceError::End)) => continue,
+            Err(e) => {
+                rt::println!("shell: the console is gone: {e}");
+                return 1;
+            }
+        };
+        let script = match parse(&line) {
+            Ok(s) => s,
+            Err(e) => {
+                session.print(&format!("error: {e}\n")).await;
+                continue;
+            }
+        };
+        for words in script.runner() {
+            let (ok, stop) = run_command(session, words).await;
+            session.take_output();
+            if stop.is_some() {
+                return session.halt(0).await;
+            }
+            if !ok {
+                break;
+            }
+        }
+    }
+}

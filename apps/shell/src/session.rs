@@ -1,0 +1,205 @@
+//! The shell's connections, and what the running command has said so far.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::Poll;
+
+use proto::iface::console::{ConsoleReply, ConsoleRequest};
+use proto::iface::files::{FilesReply, FilesRequest};
+use proto::iface::system::{SystemReply, SystemRequest};
+use proto::{PeerError, ServiceError, Wire};
+use rt::chan::{Answer, Attach, Client};
+use rt::{env, time};
+use shell::Record;
+
+/// The machine is to be halted.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop;
+
+/// Bytes of the largest `exec` file.
+const MAX_EXEC: u64 = 64 * 1024;
+/// How long a halt may take before the shell gives up (ns).
+const HALT_NS: u64 = 5_000_000_000;
+
+/// The shell's connections.
+pub struct Session {
+    console: Client,
+    files: Client,
+    /// The device manager.
+    pub cores: Client,
+    /// The spawn service.
+    pub spawn: Client,
+    system: Client,
+    output: String,
+}
+
+impl Session {
+    /// Connects to every service that the shell needs, waiting until they are there.
+    pub async fn open() -> Result<Session, PeerError> {
+        let console = Client::lookup("console").await?;
+        rt::io::set_console(console.clone());
+        let names = env::given("names").ok_or(PeerError::Gone)?;
+        Ok(Session {
+            console,
+            files: Client::lookup("files").await?,
+            cores: Client::lookup("cores").await?,
+            spawn: Client::lookup(".spawn").await?,
+            system: Client::bind(names).await?,
+            output: String::new(),
+        })
+    }
+
+    /// Prints without keeping it for the command's record.
+    pub async fn print(&self, text: &str) {
+        for part in text.as_bytes().chunks(4096) {
+            let with = Attach::blob(part);
+            let request = ConsoleRequest::WriteBlob {};
+            // Without a console there is nobody to tell.
+            let _: Result<Answer<ConsoleReply>, _> = self.console.request(&request, with).await;
+        }
+    }
+    /// Prints for the running command.
+    pub async fn say(&mut self, text: &str) {
+        self.output.push_str(text);
+        self.print(text).await;
+    }
+    /// What the command has said; forgotten then.
+    pub fn take_output(&mut self) -> String {
+        core::mem::take(&mut self.output)
+    }
+    /// Prints a record.
+    pub async fn record(&self, record: &Record) {
+        let mut line = record.line();
+        line.push('\n');
+        self.print(&line).await;
+    }
+    /// Reads a line.
+    pub async fn read_line(&self, prompt: &str) -> Result<String, PeerError> {
+        let with = Attach::blob(prompt.as_bytes());
+        let answer = self.console.request(&ConsoleRequest::ReadLine {}, with);
+        let answer: Answer<ConsoleReply> = answer.await?;
+        match answer.message {
+            ConsoleReply::Refused { error } => Err(PeerError::Refused(error)),
+            _ => Ok(String::from_utf8_lossy(&answer.blob).into_owned()),
+        }
+    }
+
+    /// The file `exec` of the archive, if it has one.
+    pub async fn exec_file(&self) -> Result<Option<String>, String> {
+        match self.read_file("exec").await {
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err((ServiceError::NotFound, _)) => Ok(None),
+            Err((_, text)) => Err(text),
+        }
+    }
+
+    /// A whole file.
+    pub async fn read_file(&self, name: &str) -> Result<Vec<u8>, (ServiceError, String)> {
+        let mut bytes = Vec::new();
+        loop {
+            let request = FilesRequest::Read {
+                offset: bytes.len() as u64,
+                len: 4096,
+            };
+            let answer = self.files.request(&request, Attach::blob(name.as_bytes()));
+            let answer: Answer<FilesReply> = answer
+                .await
+                .map_err(|e| (ServiceError::NoAnswer, e.to_string()))?;
+            match answer.message {
+                FilesReply::Data { bytes: total } => {
+                    bytes.extend_from_slice(&answer.blob);
+                    if total > MAX_EXEC {
+                        return Err((ServiceError::BadArgument, "it is too large".into()));
+                    }
+                    if answer.blob.is_empty() || bytes.len() as u64 >= total {
+                        return Ok(bytes);
+                    }
+                }
+                FilesReply::Refused { error } => return Err((error, text_of(&answer.blob, error))),
+                _ => return Err((ServiceError::BadMessage, "not an answer".into())),
+            }
+        }
+    }
+
+    /// Names in a directory of the archive with their sizes.
+    pub async fn list_files(&self, dir: &str) -> Result<Vec<(String, u64)>, String> {
+        let mut found = Vec::new();
+        loop {
+            let index = found.len() as u32;
+            let request = FilesRequest::List { index };
+            let answer = self.files.request(&request, Attach::blob(dir.as_bytes()));
+            let answer: Answer<FilesReply> = answer.await.map_err(|e| e.to_string())?;
+            match answer.message {
+                FilesReply::Entry { bytes } => {
+                    let name = String::from_utf8_lossy(&answer.blob).into_owned();
+                    found.push((name, bytes));
+                }
+                _ => return Ok(found),
+            }
+        }
+    }
+
+    /// Halts the machine; returns only if nobody halts it.
+    pub async fn halt(&self, status: u32) -> i32 {
+        let flush = self
+            .console
+            .request(&ConsoleRequest::Flush {}, Attach::NONE);
+        let _: Result<Answer<ConsoleReply>, _> = flush.await;
+        let request = SystemRequest::Halt { status };
+        let answer = self.system.request(&request, Attach::NONE);
+        let until = time::now_ns() + HALT_NS;
+        let answer: Option<Result<Answer<SystemReply>, _>> = time::timeout(until, answer).await;
+        let why = match answer {
+            Some(Err(e)) => e.to_string(),
+            Some(Ok(a)) => String::from_utf8_lossy(&a.blob).into_owned(),
+            None => "nobody did".into(),
+        };
+        self.print(&alloc::format!(
+            "shell: the machine cannot be halted: {why}\n"
+        ))
+        .await;
+        1
+    }
+}
+
+/// Text of a refusal: what the service says, or what the error means.
+pub fn text_of(blob: &[u8], error: ServiceError) -> String {
+    if blob.is_empty() {
+        error.message().to_string()
+    } else {
+        String::from_utf8_lossy(blob).into_owned()
+    }
+}
+
+/// Asks a service.
+pub async fn ask<R: Wire>(
+    client: &Client,
+    request: &impl Wire,
+    blob: &[u8],
+) -> Result<Answer<R>, String> {
+    let answer = client.request(request, Attach::blob(blob)).await;
+    answer.map_err(|e| e.to_string())
+}
+
+/// Runs futures side by side until all are done.
+pub async fn join<'a, T>(futures: Vec<Pin<Box<dyn Future<Output = T> + 'a>>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(Some).collect();
+    let mut results: Vec<Option<T>> = running.iter().map(|_| None).collect();
+    core::future::poll_fn(move |cx| {
+        for (slot, result) in running.iter_mut().zip(&mut results) {
+            let Some(future) = slot else { continue };
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                *result = Some(value);
+                *slot = None;
+            }
+        }
+        if running.iter().any(Option::is_some) {
+            return Poll::Pending;
+        }
+        Poll::Ready(results.iter_mut().filter_map(Option::take).collect())
+    })
+    .await
+}

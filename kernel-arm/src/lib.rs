@@ -1,0 +1,71 @@
+//! The AArch64 kernels: what all variants share.
+//!
+//! A variant is a small binary (`src/bin/`): a [`Variant`] with a scheduling
+//! policy, a name and a load address, given to [`kernel!`]. Everything that
+//! survives a kernel is in OSnode memory and reached through [`window`]; what is
+//! in this image may die with it ([`statics`]). The logic true on every ISA is
+//! the package `kernel`: an entry becomes one `Event`, `step` says what to do,
+//! [`run`] does it.
+//!
+//! One way in per cause: `entry.S` saves the user's registers into its
+//! dispatcher's save area and calls [`trap`] on an empty stack. One way out:
+//! [`context`]. Handlers never return.
+//!
+//! Interrupts while a kernel runs: held off by the controller's priority mask,
+//! not by PSTATE, but for the stubs in `entry.S` and the last instructions
+//! before an exception return. So the highest software interrupt takes a core
+//! back from a kernel that spins (`arch_arm::gic::sgi::FORCE`).
+//!
+//! Building needs `-Crelocation-model=pic` in RUSTFLAGS (see `build.rs`).
+
+#![no_std]
+
+mod context;
+mod controller;
+mod effects;
+mod entry;
+mod log;
+mod machine;
+mod note;
+mod paging;
+mod panic;
+mod run;
+mod statics;
+mod timer;
+mod trap;
+mod window;
+
+pub use entry::start;
+pub use note::{Note, note};
+pub use run::{Kernel, Variant};
+pub use statics::KernelCell;
+pub use trap::{interrupt, synchronous, system_error};
+
+/// Makes a binary the kernel of a [`Variant`]: its notes, its state, its entry points.
+#[macro_export]
+macro_rules! kernel {
+    ($variant:ty) => {
+        #[used]
+        #[unsafe(link_section = ".note.nekton")]
+        static NOTE: $crate::Note = $crate::note::<$variant>();
+
+        static KERNEL: $crate::KernelCell<$variant> = $crate::KernelCell::new();
+
+        #[unsafe(no_mangle)]
+        extern "C" fn nekton_start(core: u64, kcb: u64, stack_top: u64) -> ! {
+            $crate::start(&KERNEL, core, kcb, stack_top)
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn nekton_synchronous(area: u64, esr: u64, far: u64) -> ! {
+            $crate::synchronous(&KERNEL, area, esr, far)
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn nekton_interrupt(area: u64) -> ! {
+            $crate::interrupt(&KERNEL, area)
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn nekton_system_error(area: u64, esr: u64, far: u64) -> ! {
+            $crate::system_error(&KERNEL, area, esr, far)
+        }
+    };
+}

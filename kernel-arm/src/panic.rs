@@ -1,0 +1,119 @@
+//! The end of a kernel: an epitaph in the Core object, then the pen.
+//!
+//! The OSnode stays attached with its transaction open; whoever adopts it next
+//! rolls back. What only this core has is saved first: the FPU registers of the
+//! dispatcher that ran (its others stand in its save area since the entry).
+
+use crate::context;
+use crate::log;
+use crate::statics::{LINK_BASE, LIVE_AREA, PANICKING};
+use crate::window::{CoreView, OWN_CORE};
+use arch_arm::registers;
+use capfmt::{Core, CoreStatus, EPITAPH_TEXT_BYTES, PhysAddr};
+use core::fmt::{self, Write};
+use core::sync::atomic::Ordering;
+
+/// Kinds of epitaph (`Core::epitaph_kind`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u64)]
+pub enum Epitaph {
+    /// A panic: a broken invariant.
+    Panic = 1,
+    /// An exception in the kernel.
+    Exception = 2,
+    /// The core was taken back (FORCE).
+    Forced = 3,
+}
+
+/// Text of bounded length.
+struct Text {
+    bytes: [u8; EPITAPH_TEXT_BYTES as usize],
+    len: usize,
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let n = text.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + n].copy_from_slice(&text.as_bytes()[..n]);
+        self.len += n;
+        Ok(())
+    }
+}
+
+/// Ends this kernel. `pc` is a run-time address in the image or 0, `detail` depends on the kind.
+pub fn crash(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) -> ! {
+    context::mask_interrupts();
+    if !PANICKING.swap(true, Ordering::Relaxed) {
+        let live = LIVE_AREA.load(Ordering::Relaxed);
+        if live != 0 {
+            context::save_fpu(live);
+        }
+        write_epitaph(kind, pc, detail, text);
+        log::mirror();
+    }
+    report_crashed();
+    let entry = OWN_CORE.pen_entry(&CoreView);
+    // SAFETY: the Core object's own pen; this kernel is over.
+    unsafe { enter_pen(entry) }
+}
+
+fn write_epitaph(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) {
+    let mut buffer = Text {
+        bytes: [0; EPITAPH_TEXT_BYTES as usize],
+        len: 0,
+    };
+    // What does not fit is cut; a formatter that fails leaves what it wrote.
+    let _ = buffer.write_fmt(text);
+    let view = &mut CoreView;
+    for (i, word) in buffer.bytes.as_chunks::<8>().0.iter().enumerate() {
+        OWN_CORE.set_epitaph_text(view, i as u64, u64::from_le_bytes(*word));
+    }
+    let base = LINK_BASE.load(Ordering::Relaxed);
+    OWN_CORE.set_epitaph_pc(view, pc.saturating_sub(base));
+    OWN_CORE.set_epitaph_detail(view, detail);
+    OWN_CORE.set_epitaph_counter(view, registers::counter());
+    OWN_CORE.set_epitaph_len(view, buffer.len as u64);
+    OWN_CORE.set_epitaph_kind(view, kind as u64);
+    let shown = core::str::from_utf8(&buffer.bytes[..buffer.len]).unwrap_or("(not text)");
+    log::line(format_args!("kernel crashed: {shown}"));
+}
+
+/// Status Crashed; the last command on the home line, if it was not answered, is answered by it.
+fn report_crashed() {
+    let view = &mut CoreView;
+    let seq = OWN_CORE.home_seq(view);
+    OWN_CORE.set_target_status(view, CoreStatus::Crashed as u64);
+    view.store_release(PhysAddr(Core::TARGET_SEQ_OFFSET), seq);
+}
+
+/// Leaves this image for the pen.
+///
+/// # Safety
+/// `entry` is the pen's entry in the mapped Core object, and nobody needs this kernel any more.
+pub unsafe fn enter_pen(entry: u64) -> ! {
+    // SAFETY: the caller's promise; the pen never returns.
+    unsafe {
+        core::arch::asm!(
+            "msr daifset, #0xf",
+            "br {0}",
+            in(reg) entry,
+            options(noreturn, nostack)
+        )
+    }
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    let pc: u64;
+    // SAFETY: reads the address of this very place.
+    unsafe { core::arch::asm!("adr {0}, .", out(reg) pc, options(nomem, nostack, preserves_flags)) }
+    match info.location() {
+        Some(at) => crash(
+            Epitaph::Panic,
+            pc,
+            u64::from(at.line()),
+            format_args!("{} ({}:{})", info.message(), at.file(), at.line()),
+        ),
+        None => crash(Epitaph::Panic, pc, 0, format_args!("{}", info.message())),
+    }
+}

@@ -1,0 +1,157 @@
+//! From an event to what runs next: the kernel's only loop.
+
+use crate::context;
+use crate::controller::{Controller, Interrupt};
+use crate::machine::ArmMachine;
+use crate::paging::AddressSpaces;
+use crate::panic::{self, Epitaph};
+use crate::statics::LIVE_AREA;
+use crate::timer::Timer;
+use abi::vaddr::WINDOW;
+use arch_arm::barrier;
+use arch_arm::gic::Mask;
+use arch_arm::psci::Conduit;
+use capfmt::{Core, FORMAT_VERSION, PhysAddr};
+use core::sync::atomic::Ordering;
+use kernel::{Event, Next, Osnode, Policy, Resume};
+
+/// What makes one kernel differ from another.
+pub trait Variant: 'static {
+    /// Scheduling.
+    type Policy: Policy;
+    /// Name, at most 16 bytes.
+    const NAME: &'static str;
+    /// Load address: 2-MiB aligned, in the image slot.
+    const BASE: u64;
+    /// Newest and oldest KCB format that it reads.
+    const FORMATS: (u32, u32) = (FORMAT_VERSION as u32, FORMAT_VERSION as u32);
+    /// Features that it needs of the core.
+    const NEEDS: u64 = arch_arm::fpu::FEATURE_FP_SIMD;
+
+    /// Called before the KCB is adopted. Test kernels misbehave here.
+    fn before_attach() {}
+    /// Every event passes here on its way to the step. Test kernels misbehave here.
+    #[inline]
+    fn event(event: Event) -> Event {
+        event
+    }
+}
+
+/// A running kernel: scratch, all of it.
+pub struct Kernel<V: Variant> {
+    pub(crate) machine: ArmMachine,
+    pub(crate) osnode: Osnode<V::Policy>,
+    pub(crate) spaces: AddressSpaces,
+    pub(crate) controller: Controller,
+    pub(crate) timer: Timer,
+    pub(crate) conduit: Conduit,
+    pub(crate) spsr_mask: u64,
+    pub(crate) stack_top: u64,
+    pub(crate) core: Core,
+}
+
+/// Window address of OSnode memory.
+const fn window(at: PhysAddr) -> u64 {
+    WINDOW | at.0
+}
+
+impl<V: Variant> Kernel<V> {
+    /// Handles `event` and what comes of it. The controller masks all but FORCE.
+    pub fn run(&mut self, mut event: Event) -> ! {
+        loop {
+            let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+            if let Some(area) = resume.save_fpu {
+                context::save_fpu(window(area));
+            }
+            if !self.osnode.effects().is_empty() {
+                let effects = *self.osnode.effects();
+                for effect in effects.iter() {
+                    self.carry_out(effect);
+                }
+            }
+            self.machine.publish_tables();
+            crate::log::mirror();
+            match resume.next {
+                Next::Run {
+                    page, area, root, ..
+                } => self.dispatch(&resume, page, area, root),
+                Next::Idle => {
+                    LIVE_AREA.store(0, Ordering::Relaxed);
+                    self.timer.set(resume.deadline);
+                    event = self.sleep();
+                }
+                Next::Pen => self.leave(),
+            }
+        }
+    }
+
+    #[inline]
+    fn dispatch(&mut self, resume: &Resume, page: PhysAddr, area: PhysAddr, root: PhysAddr) -> ! {
+        let area = window(area);
+        if resume.load_fpu {
+            context::load_fpu(area);
+        }
+        LIVE_AREA.store(area, Ordering::Relaxed);
+        self.timer.set(resume.deadline);
+        self.spaces.enter(root);
+        context::set_page(window(page));
+        context::mask_interrupts();
+        self.controller.mask(Mask::Open);
+        self.go_on(area)
+    }
+
+    /// Enters EL0 with the registers at `area` (window); PSTATE masks, the controller does not.
+    #[inline]
+    pub fn go_on(&self, area: u64) -> ! {
+        // SAFETY: step chose `area` with this page and root, or nothing changed since the entry
+        // that saved there; interrupts are masked, and no caller is returned to.
+        unsafe { context::resume(area, self.spsr_mask, self.stack_top) }
+    }
+
+    /// Sleeps until an interrupt means something. Between the look and the sleep PSTATE masks: what
+    /// comes in between ends the `wfi` at once.
+    fn sleep(&mut self) -> Event {
+        context::mask_interrupts();
+        self.controller.mask(Mask::Open);
+        self.spaces.leave();
+        loop {
+            if let Some(event) = self.take_interrupt() {
+                self.shield();
+                return event;
+            }
+            // What is pending and was not taken (or comes now) ends it at once.
+            barrier::dsb_sy();
+            barrier::wfi();
+        }
+    }
+
+    /// Takes one interrupt; `None` if it means nothing to the OSnode. PSTATE masks.
+    pub fn take_interrupt(&mut self) -> Option<Event> {
+        match self.controller.take() {
+            Interrupt::None | Interrupt::Wake => None,
+            Interrupt::Timer => {
+                self.timer.fired();
+                Some(Event::Timer)
+            }
+            Interrupt::Notify => Some(Event::Notified),
+            Interrupt::Stop => Some(Event::StopRequested),
+            Interrupt::Device(line) => Some(Event::Irq(u64::from(line))),
+            Interrupt::Force => panic::crash(
+                Epitaph::Forced,
+                0,
+                0,
+                format_args!("taken back while a user ran or the core slept"),
+            ),
+        }
+    }
+
+    /// To the pen: the OSnode is detached, and so reported.
+    fn leave(&mut self) -> ! {
+        context::mask_interrupts();
+        self.timer.set(None);
+        self.controller.quiesce();
+        let entry = self.core.pen_entry(&self.machine);
+        // SAFETY: the Core object's pen entry, in tables that hold it; nothing here is needed again.
+        unsafe { panic::enter_pen(entry) }
+    }
+}

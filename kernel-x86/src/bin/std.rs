@@ -1,0 +1,14 @@
+//! `std`: reserved budgets (earliest deadline first), round robin for the rest.
+
+#![no_std]
+#![no_main]
+
+struct Std;
+
+impl kernel_x86::Variant for Std {
+    type Policy = kernel::RoundRobin;
+    const NAME: &'static str = "std";
+    const BASE: u64 = abi::vaddr::IMAGE_SLOT;
+}
+
+kernel_x86::kernel!(Std);

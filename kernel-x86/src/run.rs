@@ -1,0 +1,130 @@
+//! From an event to what runs next: the kernel's only loop.
+
+use crate::context;
+use crate::controller::Controller;
+use crate::machine::X86Machine;
+use crate::paging::AddressSpace;
+use crate::panic;
+use crate::statics::{LIVE_AREA, PAGE};
+use crate::timer::Timer;
+use crate::window::{CoreView, OWN_CORE};
+use abi::vaddr::WINDOW;
+use capfmt::{CoreStatus, FORMAT_VERSION, PhysAddr};
+use core::sync::atomic::Ordering;
+use kernel::{Event, Next, Osnode, Policy, Resume};
+
+/// What makes one kernel differ from another.
+pub trait Variant: 'static {
+    /// Scheduling.
+    type Policy: Policy;
+    /// Name, at most 16 bytes.
+    const NAME: &'static str;
+    /// Load address: 2-MiB aligned, in the image slot.
+    const BASE: u64;
+    /// Newest and oldest KCB format that it reads.
+    const FORMATS: (u32, u32) = (FORMAT_VERSION as u32, FORMAT_VERSION as u32);
+    /// Features that it needs of the core.
+    const NEEDS: u64 = 0;
+
+    /// Called before the KCB is adopted. Test kernels misbehave here.
+    fn before_attach() {}
+    /// Every event passes here on its way to the step. Test kernels misbehave here.
+    #[inline]
+    fn event(event: Event) -> Event {
+        event
+    }
+}
+
+/// A running kernel: scratch, all of it.
+pub struct Kernel<V: Variant> {
+    pub(crate) machine: X86Machine,
+    pub(crate) osnode: Osnode<V::Policy>,
+    pub(crate) space: AddressSpace,
+    pub(crate) controller: Controller,
+    pub(crate) timer: Timer,
+}
+
+/// Window address of OSnode memory.
+const fn window(at: PhysAddr) -> u64 {
+    WINDOW | at.0
+}
+
+impl<V: Variant> Kernel<V> {
+    /// A system call, whose registers are at `area` (window).
+    #[inline]
+    pub fn system_call(&mut self, area: u64) -> ! {
+        let event = V::event(Event::Syscall);
+        let resume = match event {
+            Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
+            other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
+        };
+        match resume {
+            // SAFETY: what the entry code saved from goes on: page, root and live registers are its.
+            None => unsafe { context::resume(area) },
+            Some(resume) => self.finish(&resume),
+        }
+    }
+
+    /// Handles `event` and what comes of it. Interrupts are off.
+    pub fn run(&mut self, event: Event) -> ! {
+        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        self.finish(&resume)
+    }
+
+    fn finish(&mut self, resume: &Resume) -> ! {
+        if let Some(area) = resume.save_fpu {
+            context::save_live(window(area));
+        }
+        if !self.osnode.effects().is_empty() {
+            let effects = *self.osnode.effects();
+            for effect in effects.iter() {
+                self.carry_out(effect);
+            }
+        }
+        crate::log::mirror();
+        match resume.next {
+            Next::Run {
+                page, area, root, ..
+            } => self.dispatch(resume, page, area, root),
+            Next::Idle => {
+                LIVE_AREA.store(0, Ordering::Relaxed);
+                self.timer.set(resume.deadline);
+                self.space.leave();
+                self.sleep()
+            }
+            Next::Pen => self.leave(),
+        }
+    }
+
+    #[inline]
+    fn dispatch(&mut self, resume: &Resume, page: PhysAddr, area: PhysAddr, root: PhysAddr) -> ! {
+        let area = window(area);
+        if resume.load_fpu {
+            context::load_live(area);
+        } else if !context::is_live(area) {
+            context::load_fs_base(area);
+        }
+        LIVE_AREA.store(area, Ordering::Relaxed);
+        PAGE.store(window(page), Ordering::Relaxed);
+        self.timer.set(resume.deadline);
+        self.space.enter(&mut self.machine, root);
+        // SAFETY: step chose `area` with this page and root; interrupts are off, and no caller is
+        // returned to.
+        unsafe { context::resume(area) }
+    }
+
+    /// Sleeps until an interrupt, whose handler begins anew: nothing returns here. An interrupt
+    /// that came since the last look is taken after HLT has begun, as STI lets one more
+    /// instruction pass (SDM vol. 2B, "STI").
+    pub fn sleep(&self) -> ! {
+        // SAFETY: the handlers of all interrupts start on an empty stack and need nothing of this one.
+        unsafe { core::arch::asm!("2: sti", "hlt", "jmp 2b", options(noreturn, nostack)) }
+    }
+
+    /// To the pen: the OSnode is detached, and so reported.
+    fn leave(&mut self) -> ! {
+        self.timer.off();
+        self.controller.quiesce(&mut self.machine);
+        panic::enter_pen(CoreStatus::Penned, OWN_CORE.target_seq(&CoreView))
+    }
+}

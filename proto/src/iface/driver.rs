@@ -1,0 +1,78 @@
+//! Device manager → boot driver.
+
+use crate::iface::cores::{CoreOp, CoreState};
+use crate::{Name, ServiceError};
+
+crate::messages! {
+    /// Requests.
+    pub enum DriverRequest: 9 {
+        /// There is such a core. Answer: `Done`.
+        Describe = 1 {
+            /// Number.
+            core: u32,
+            /// APIC id or MPIDR.
+            hw_id: u64,
+            /// NUMA node.
+            node: u32,
+            /// Arm, GICv3: address and bytes of all redistributors; else 0.
+            redistributors: (u64, u64),
+        },
+        /// Executes an operation. Blob: kernel name. Answer: `Done` or `Refused`, its blob for people.
+        Operate = 2 {
+            /// What.
+            op: CoreOp,
+            /// Core.
+            core: u32,
+            /// OSnode whose KCB is to be run; 0 = make a new one.
+            osnode: u64,
+            /// Id of the new one.
+            fresh: u64,
+        },
+        /// What the core's object says. Answer: `State`.
+        State = 3 {
+            /// Core.
+            core: u32,
+        },
+        /// Gives the right to command a core to another OSnode. Answer: `Done`.
+        HandOver = 4 {
+            /// Core.
+            core: u32,
+            /// OSnode.
+            osnode: u64,
+        },
+        /// The kernel log of a core. Answer: `Log`.
+        Log = 5 {
+            /// Core.
+            core: u32,
+        },
+    }
+}
+
+crate::messages! {
+    /// Replies.
+    pub enum DriverReply: 9 {
+        /// Done; blob: text for people.
+        Done = 0x8001 {
+            /// OSnode concerned.
+            osnode: u64,
+            /// Duration (system time).
+            took_ns: u64,
+        },
+        /// State of a core; blob: build id of its kernel as hex, or the epitaph of a crashed one.
+        State = 0x8002 {
+            /// State.
+            state: CoreState,
+            /// Name of its kernel.
+            kernel: Name,
+        },
+        /// The blob is the text.
+        Log = 0x8003 {},
+        /// Refused; blob: for people. The core's state after it.
+        Refused = 0x80ff {
+            /// Why.
+            error: ServiceError,
+            /// State of the core now.
+            state: CoreState,
+        },
+    }
+}

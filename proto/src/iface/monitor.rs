@@ -1,0 +1,95 @@
+//! Monitor ↔ monitor, over UMP. Every OSnode's monitor has two channels to its home monitor, one
+//! for the requests of each side; what is meant for a third OSnode is passed on by the home monitor.
+//!
+//! *Regions* are packed: base | pages (fewer than 4096); *bells* are packed: notification page of
+//! the OSnode | channel in it ([`NO_BELL`] = only polls).
+
+use crate::ServiceError;
+
+/// The bell of somebody who only polls.
+pub const NO_BELL: u64 = u64::MAX;
+
+/// Packs a region; `None` unless it is made of whole pages, fewer than 4096.
+#[must_use]
+pub fn pack_region(base: u64, bytes: u64) -> Option<u64> {
+    let pages = bytes / 4096;
+    let fits = base % 4096 == 0 && bytes % 4096 == 0 && (1..4096).contains(&pages);
+    fits.then_some(base | pages)
+}
+
+/// Base and bytes of a packed region.
+#[must_use]
+pub fn unpack_region(region: u64) -> (u64, u64) {
+    (region & !0xfff, (region & 0xfff) * 4096)
+}
+
+/// Packs a bell; `channel` = `u64::MAX` for [`NO_BELL`].
+#[must_use]
+pub fn pack_bell(notification: u64, channel: u64) -> u64 {
+    if channel < 4096 && notification % 4096 == 0 {
+        notification | channel
+    } else {
+        NO_BELL
+    }
+}
+
+/// Notification page and channel of a bell; `None` for [`NO_BELL`].
+#[must_use]
+pub fn unpack_bell(bell: u64) -> Option<(u64, u64)> {
+    (bell != NO_BELL).then_some((bell & !0xfff, bell & 0xfff))
+}
+
+crate::messages! {
+    /// Requests.
+    pub enum MonitorRequest: 6 {
+        /// First message of a monitor to its home: who it is. Answer: `Done`.
+        Hello = 1 {
+            /// OSnode id.
+            osnode: u64,
+            /// Its bell for the channel on which it asks.
+            asking_bell: u64,
+            /// Its bell for the channel on which it is asked.
+            asked_bell: u64,
+        },
+        /// A UMP channel to a service; blob: its name. Answer: `Bound`.
+        BindUmp = 2 {
+            /// OSnode of the service.
+            osnode: u64,
+            /// OSnode of the client, which owns the channel's Frame.
+            client: u64,
+            /// The channel's Frame.
+            region: u64,
+            /// The client's bell.
+            bell: u64,
+        },
+        /// A binding is given up by its client. Answer: `Done`. The Frame may be reused after it.
+        CloseUmp = 3 {
+            /// OSnode of the service.
+            osnode: u64,
+            /// OSnode of the client.
+            client: u64,
+            /// The channel's Frame.
+            region: u64,
+        },
+        /// Are you there? Answer: `Done`.
+        Ping = 4 {},
+    }
+}
+
+crate::messages! {
+    /// Replies.
+    pub enum MonitorReply: 6 {
+        /// Done.
+        Done = 0x8001 {},
+        /// UMP channel accepted.
+        Bound = 0x8002 {
+            /// The service's bell.
+            bell: u64,
+        },
+        /// Refused; blob: which object, what to do.
+        Refused = 0x80ff {
+            /// Why.
+            error: ServiceError,
+        },
+    }
+}

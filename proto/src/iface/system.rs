@@ -1,0 +1,84 @@
+//! What the monitor of an OSnode does for its services: other OSnodes, and the machine.
+
+use crate::ServiceError;
+
+/// `core` of an OSnode that runs nowhere.
+pub const NOWHERE: u32 = u32::MAX;
+
+crate::messages! {
+    /// Requests.
+    pub enum SystemRequest: 11 {
+        /// Boot driver: an OSnode is about to be made. Answer: `Prepared` with the Frame of one of
+        /// the channels to its monitor (the other is asked for with `Second`).
+        Prepare = 1 {
+            /// Its id.
+            osnode: u64,
+            /// Core that it will run on.
+            core: u32,
+        },
+        /// Boot driver: the other channel's Frame. Answer: `Prepared`.
+        Second = 2 {
+            /// Id of the OSnode.
+            osnode: u64,
+        },
+        /// Boot driver: the OSnode could not be made. Answer: `Done`.
+        Abandon = 3 {
+            /// Its id.
+            osnode: u64,
+        },
+        /// Device manager: where an OSnode runs now. Answer: `Done`; for an OSnode that starts,
+        /// when its monitor has said hello.
+        Located = 4 {
+            /// Its id.
+            osnode: u64,
+            /// Core, or [`NOWHERE`].
+            core: u32,
+        },
+        /// The first OSnode with an id above this one. Answer: `Osnode` or `Refused(End)`.
+        Next = 5 {
+            /// Id before.
+            osnode: u64,
+        },
+        /// The OSnode that runs on a core. Answer: `Osnode` or `Refused`.
+        OnCore = 6 {
+            /// Core.
+            core: u32,
+        },
+        /// Halts the machine. No answer.
+        Halt = 7 {
+            /// 0 = success.
+            status: u32,
+        },
+    }
+}
+
+crate::messages! {
+    /// Replies.
+    pub enum SystemReply: 11 {
+        /// Done.
+        Done = 0x8001 {},
+        /// A channel's Frame comes along.
+        Prepared = 0x8002 {
+            /// Its address.
+            base: u64,
+            /// Its bytes.
+            bytes: u64,
+            /// Notification page of this OSnode.
+            notification: u64,
+            /// Channel in it by which this side is woken.
+            channel: u64,
+        },
+        /// One OSnode.
+        Osnode = 0x8003 {
+            /// Its id.
+            osnode: u64,
+            /// Core, or [`NOWHERE`].
+            core: u32,
+        },
+        /// Refused; blob: for people.
+        Refused = 0x80ff {
+            /// Why.
+            error: ServiceError,
+        },
+    }
+}

@@ -1,0 +1,88 @@
+//! A request as a service sees it.
+
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use proto::{Header, PeerError, Wire, WireError};
+
+use super::Attach;
+use super::server::Session;
+use crate::cap::Capability;
+use crate::lmp::Words;
+
+/// A request as it arrived. Whoever drops it without an answer leaves the asker waiting.
+pub struct Request {
+    /// The words.
+    pub words: Words,
+    /// The blob.
+    pub blob: Vec<u8>,
+    /// The capability.
+    pub cap: Option<Capability>,
+    pub(super) header: Header,
+    /// `None`: a message on an introduction, without a connection.
+    pub(super) session: Option<Rc<Session>>,
+    pub(super) introducer: u32,
+}
+
+impl core::fmt::Debug for Request {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Request")
+            .field("header", &self.header)
+            .field("connection", &self.connection())
+            .field("introducer", &self.introducer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Request {
+    /// Connection that it came over, never reused by a server; 0 = none (a notice sent to an
+    /// introduction).
+    #[must_use]
+    pub fn connection(&self) -> u32 {
+        self.session.as_ref().map_or(0, |s| s.id)
+    }
+    /// Badge of the capability that the connection was bound with.
+    #[must_use]
+    pub fn introducer(&self) -> u32 {
+        self.introducer
+    }
+    /// Number of the interface that it belongs to.
+    #[must_use]
+    pub fn interface(&self) -> u8 {
+        self.header.interface
+    }
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`WireError`].
+    pub fn decode<Q: Wire>(&self) -> Result<Q, WireError> {
+        Q::from_words(self.words).map(|(_, message)| message)
+    }
+    /// Answers it; may be done any time later, once. The capability is copied before this
+    /// returns; the answer is queued when the asker has no room.
+    ///
+    /// # Errors
+    /// [`PeerError`]; `Gone` when the asker is gone.
+    pub fn answer<R: Wire>(&self, reply: &R, with: Attach<'_>) -> Result<(), PeerError> {
+        if self.header.tag == 0 {
+            // No answer is wanted.
+            return Ok(());
+        }
+        let session = self.session.as_ref().ok_or(PeerError::Gone)?;
+        session.outbox.post(reply, self.header.tag, with)
+    }
+    /// Text of the blob (what is not UTF-8 is replaced).
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.blob).into_owned()
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        if let Some(session) = &self.session {
+            session.open.set(session.open.get().saturating_sub(1));
+        }
+    }
+}

@@ -1,0 +1,464 @@
+//! The answering end: an endpoint, and every connection made to it.
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::{Rc, Weak};
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+use abi::{SysError, slots, vaddr};
+use capfmt::Rights;
+use proto::blob::Joiner;
+use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply, NamesRequest};
+use proto::iface::process::{FaultKind, ProcessNotice};
+use proto::iface::transport::Transport;
+use proto::ump::Side;
+use proto::{Header, Name, PeerError, ServiceError, Wire, WireError};
+
+use super::outbox::{Carrier, Outbox};
+use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, Request};
+use crate::cap::{self, Capability};
+use crate::event::Notification;
+use crate::exec::driver::{self, Incoming, Sink};
+use crate::lmp::Words;
+use crate::ump::{UmpChannel, UmpError};
+use crate::{invoke, link, task};
+
+/// Ring slots of a service's endpoint.
+const RING: u64 = 32;
+/// Requests of one connection that may be open at a time; a client with more is cut off.
+const MAX_OPEN: u32 = 512;
+/// Introductions whose blobs are gathered at a time.
+const MAX_NOTICES: usize = 64;
+/// After so many new connections, those of clients that are gone are swept out.
+const SWEEP_EVERY: u32 = 16;
+
+/// One connection.
+pub struct Session {
+    pub id: u32,
+    introducer: u32,
+    pub outbox: Rc<Outbox>,
+    joiner: RefCell<Joiner>,
+    /// Requests that were not answered or dropped yet.
+    pub open: Cell<u32>,
+}
+
+struct Core {
+    /// Endpoint capability without a badge.
+    own: Capability,
+    sessions: RefCell<BTreeMap<u32, Rc<Session>>>,
+    queue: RefCell<VecDeque<Request>>,
+    waker: RefCell<Option<Waker>>,
+    closed: RefCell<VecDeque<(u32, u32)>>,
+    closed_waker: RefCell<Option<Waker>>,
+    last: Cell<u32>,
+    /// Blobs of notices, by introducer.
+    notices: RefCell<BTreeMap<u32, Joiner>>,
+    /// Connections by the monitor's number of their UMP binding.
+    bindings: RefCell<BTreeMap<u64, u32>>,
+    this: Weak<Core>,
+}
+
+/// A service's listening end: an endpoint of its own, every connection made to it, and UMP
+/// channels that the monitor brings. It lives as long as the process.
+#[derive(Clone)]
+pub struct Server(Rc<Core>);
+
+impl core::fmt::Debug for Server {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Server({} connections)", self.0.sessions.borrow().len())
+    }
+}
+
+impl Sink for Core {
+    fn deliver(&self, mut incoming: Incoming) {
+        if incoming.badge & (CONNECTION | FAULT) == FAULT {
+            incoming.words = fault_notice(&incoming.words).to_words(0);
+            incoming.badge &= !FAULT;
+        }
+        let Ok(header) = Header::unpack(incoming.words[0]) else {
+            return;
+        };
+        if incoming.badge & CONNECTION == 0 {
+            return self.introduced(header, incoming);
+        }
+        let id = incoming.badge & !CONNECTION;
+        let session = self.sessions.borrow().get(&id).cloned();
+        if let Some(session) = session {
+            self.take(&session, header, incoming.words, incoming.cap);
+        }
+    }
+}
+
+/// What the kernel tells a fault endpoint (upcall, detail, pc), as the process itself would say it.
+fn fault_notice(words: &Words) -> ProcessNotice {
+    ProcessNotice::Faulted {
+        kind: FaultKind::Kernel,
+        detail: words[1],
+        pc: words[2].wrapping_sub(vaddr::IMAGE),
+    }
+}
+
+impl Core {
+    fn new(own: Capability) -> Rc<Core> {
+        Rc::new_cyclic(|this| Core {
+            own,
+            sessions: RefCell::default(),
+            queue: RefCell::default(),
+            waker: RefCell::default(),
+            closed: RefCell::default(),
+            closed_waker: RefCell::default(),
+            last: Cell::new(0),
+            notices: RefCell::default(),
+            bindings: RefCell::default(),
+            this: this.clone(),
+        })
+    }
+
+    fn add_session(&self, introducer: u32, carrier: Carrier) -> Rc<Session> {
+        self.last.set(self.last.get() + 1);
+        let session = Rc::new(Session {
+            id: self.last.get(),
+            introducer,
+            outbox: Outbox::new(carrier),
+            joiner: RefCell::default(),
+            open: Cell::new(0),
+        });
+        let mut sessions = self.sessions.borrow_mut();
+        sessions.insert(session.id, session.clone());
+        session
+    }
+
+    /// A message on a capability that is no connection: a request for one, or a notice.
+    fn introduced(&self, header: Header, incoming: Incoming) {
+        let introducer = incoming.badge & !INTRODUCTION;
+        match Transport::from_words(incoming.words) {
+            Ok((tag, Transport::Bind { .. })) => {
+                if let Some(reply) = incoming.cap {
+                    self.bind(introducer, tag, reply);
+                }
+            }
+            Ok((tag, Transport::Fragment { place, low, high })) => {
+                let mut notices = self.notices.borrow_mut();
+                if notices.len() < MAX_NOTICES || notices.contains_key(&introducer) {
+                    let joiner = notices.entry(introducer).or_default();
+                    // A blob that does not fit is noticed when its message comes.
+                    let _ = joiner.add(tag, place, [low.0, low.1, high.0, high.1]);
+                }
+            }
+            Ok(_) => {}
+            Err(_) if header.interface == Transport::INTERFACE => {}
+            Err(_) => {
+                let joiner = self.notices.borrow_mut().remove(&introducer);
+                let blob = joiner.unwrap_or_default().take(header.tag);
+                self.push(Request {
+                    words: incoming.words,
+                    blob: blob.unwrap_or_default(),
+                    cap: incoming.cap,
+                    header,
+                    session: None,
+                    introducer,
+                });
+            }
+        }
+    }
+
+    fn bind(&self, introducer: u32, tag: u32, reply: Capability) {
+        if (self.last.get() + 1).is_multiple_of(SWEEP_EVERY) {
+            self.sweep();
+        }
+        let session = self.add_session(introducer, Carrier::Lmp(reply));
+        let badge = CONNECTION | session.id;
+        let posted = match cap::mint(self.own.addr(), Rights::ALL, Some(badge)) {
+            Ok(connection) => {
+                let with = Attach::cap(connection.addr());
+                session.outbox.post(&Transport::Bound {}, tag, with)
+            }
+            Err(e) => {
+                let refused = Transport::BindRefused {};
+                // Refused or gone: either way there is no connection.
+                let _ = session.outbox.post(&refused, tag, Attach::NONE);
+                Err(e.into())
+            }
+        };
+        if posted.is_err() {
+            self.sessions.borrow_mut().remove(&session.id);
+        }
+    }
+
+    /// A message on a connection.
+    fn take(&self, session: &Rc<Session>, header: Header, words: Words, cap: Option<Capability>) {
+        match Transport::from_words(words) {
+            Ok((tag, Transport::Fragment { place, low, high })) => {
+                let bytes = [low.0, low.1, high.0, high.1];
+                // A blob that does not fit is noticed when its message comes.
+                let _ = session.joiner.borrow_mut().add(tag, place, bytes);
+            }
+            Ok((_, Transport::Close {})) => self.close(session),
+            Ok(_) => {}
+            Err(_) if header.interface == Transport::INTERFACE => {}
+            Err(_) => self.request(session, header, words, cap),
+        }
+    }
+
+    fn request(
+        &self,
+        session: &Rc<Session>,
+        header: Header,
+        words: Words,
+        cap: Option<Capability>,
+    ) {
+        let joined = session.joiner.borrow_mut().take(header.tag);
+        let open = session.open.get() + 1;
+        let (Ok(blob), false) = (joined, open > MAX_OPEN) else {
+            return self.close(session);
+        };
+        session.open.set(open);
+        let request = Request {
+            words,
+            blob,
+            cap,
+            header,
+            session: Some(session.clone()),
+            introducer: session.introducer,
+        };
+        if header.interface == AcceptRequest::INTERFACE {
+            return self.accept(request);
+        }
+        self.push(request);
+    }
+
+    fn push(&self, request: Request) {
+        self.queue.borrow_mut().push_back(request);
+        let waker = self.waker.borrow_mut().take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn close(&self, session: &Rc<Session>) {
+        let gone = self.sessions.borrow_mut().remove(&session.id);
+        if gone.is_none() {
+            return;
+        }
+        session.outbox.kill(PeerError::Gone);
+        if let Some(channel) = session.outbox.channel() {
+            channel.close();
+        }
+        let ended = (session.id, session.introducer);
+        self.bindings.borrow_mut().retain(|_, id| *id != session.id);
+        self.closed.borrow_mut().push_back(ended);
+        let waker = self.closed_waker.borrow_mut().take();
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    /// Closes the connections of clients that are gone.
+    fn sweep(&self) {
+        let all: VecDeque<_> = self.sessions.borrow().values().cloned().collect();
+        for session in all {
+            if session.outbox.ping().is_err() {
+                self.close(&session);
+            }
+        }
+    }
+
+    /// The monitor brings a client of another OSnode.
+    fn accept(&self, mut request: Request) {
+        let cap = request.cap.take();
+        let done = match request.decode::<AcceptRequest>() {
+            Ok(AcceptRequest::Ump { bind, .. }) => self.accept_channel(bind, cap),
+            Ok(AcceptRequest::Notify { bind }) => self.accept_notify(bind, cap),
+            Ok(AcceptRequest::Closed { bind }) => {
+                if let Some(session) = self.bound(bind) {
+                    self.close(&session);
+                }
+                Ok(u64::MAX)
+            }
+            Err(_) => Err(ServiceError::BadMessage),
+        };
+        let reply = match done {
+            Ok(channel) => AcceptReply::Accepted { channel },
+            Err(error) => AcceptReply::Refused { error },
+        };
+        // A monitor that is gone takes the binding with it.
+        let _ = request.answer(&reply, Attach::NONE);
+    }
+
+    fn bound(&self, bind: u64) -> Option<Rc<Session>> {
+        let id = self.bindings.borrow().get(&bind).copied()?;
+        self.sessions.borrow().get(&id).cloned()
+    }
+
+    fn accept_channel(&self, bind: u64, frame: Option<Capability>) -> Result<u64, ServiceError> {
+        let frame = frame.ok_or(ServiceError::NoCapability)?;
+        let bytes = invoke::identify(frame.addr())?.cap.size;
+        let own = Notification::new()?;
+        let opened = UmpChannel::open(frame, bytes, Side::B, Some(own));
+        let channel = opened.map_err(|e| match e {
+            UmpError::Sys(e) => ServiceError::Sys(e),
+            UmpError::Ring(_) => ServiceError::BadArgument,
+        })?;
+        let number = channel.own_channel();
+        let session = self.serve(channel, 0);
+        self.bindings.borrow_mut().insert(bind, session.id);
+        Ok(number)
+    }
+
+    fn accept_notify(&self, bind: u64, notify: Option<Capability>) -> Result<u64, ServiceError> {
+        let session = self.bound(bind).ok_or(ServiceError::NotFound)?;
+        let notify = notify.ok_or(ServiceError::NoCapability)?;
+        let channel = session.outbox.channel().ok_or(ServiceError::NotFound)?;
+        channel.set_notify(notify);
+        Ok(channel.own_channel())
+    }
+
+    fn serve(&self, channel: UmpChannel, introducer: u32) -> Rc<Session> {
+        let session = self.add_session(introducer, Carrier::Ump(channel.clone()));
+        task::spawn(pump(channel, self.this.clone(), Rc::downgrade(&session)));
+        session
+    }
+}
+
+/// Takes the requests of a UMP connection until either side closes it.
+async fn pump(channel: UmpChannel, core: Weak<Core>, session: Weak<Session>) {
+    loop {
+        let line = channel.receive().await;
+        let (Some(core), Some(session)) = (core.upgrade(), session.upgrade()) else {
+            return;
+        };
+        let Ok(line) = line else {
+            return core.close(&session);
+        };
+        let [w0, w1, w2, w3, w4, w5, _] = line.words;
+        match Header::unpack(w0) {
+            Ok(header) => core.take(&session, header, [w0, w1, w2, w3, w4, w5], None),
+            Err(_) => return core.close(&session),
+        }
+    }
+}
+
+impl Server {
+    /// Opens an endpoint for a service.
+    ///
+    /// # Errors
+    /// `TableFull` when the process has no endpoint or ring slots left.
+    pub fn open() -> Result<Server, SysError> {
+        let relay = Rc::new(Relay(RefCell::new(Weak::new())));
+        let (_, own) = driver::open_endpoint(RING, relay.clone())?;
+        let core = Core::new(own);
+        *relay.0.borrow_mut() = Rc::downgrade(&core);
+        // Services never stop listening: endpoints cannot be closed.
+        core::mem::forget(core.clone());
+        Ok(Server(core))
+    }
+
+    /// The server on endpoint 0, which the starter opened.
+    pub(crate) fn of_process() -> Result<Server, SysError> {
+        let core = Core::new(Capability::from_slot(slots::SELF_ENDPOINT));
+        driver::attach_sink(0, core.clone())?;
+        Ok(Server(core))
+    }
+
+    /// An Endpoint capability of the service with a badge that [`Request::introducer`] shows
+    /// (below 2^29; 0 = anybody).
+    ///
+    /// # Errors
+    /// `BadArgument` for a larger badge; any of `Op::Copy`.
+    pub fn introduction(&self, badge: u32) -> Result<Capability, SysError> {
+        if badge >= FAULT {
+            return Err(SysError::BadArgument);
+        }
+        cap::mint(self.0.own.addr(), Rights::ALL, Some(INTRODUCTION | badge))
+    }
+
+    /// As [`Server::introduction`], for [`crate::spawn::Program::fault`]: what the kernel tells comes as
+    /// `ProcessNotice::Faulted` from this introducer.
+    ///
+    /// # Errors
+    /// As [`Server::introduction`].
+    pub fn fault_introduction(&self, badge: u32) -> Result<Capability, SysError> {
+        if badge >= FAULT {
+            return Err(SysError::BadArgument);
+        }
+        let badge = INTRODUCTION | FAULT | badge;
+        cap::mint(self.0.own.addr(), Rights::ALL, Some(badge))
+    }
+
+    /// Registers the service's endpoint at the monitor under a name, and tells the starter `Ready`.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn register(&self, name: &str) -> Result<(), PeerError> {
+        let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::BadArgument))?;
+        let endpoint = self.introduction(0)?;
+        let request = NamesRequest::Register { name };
+        let names = Client::names().await?;
+        let with = Attach::cap(endpoint.addr());
+        let answer = names.request::<_, NamesReply>(&request, with).await?;
+        match answer.message {
+            NamesReply::Done {} => {}
+            NamesReply::Refused { error } => return Err(PeerError::Refused(error)),
+            _ => return Err(PeerError::BadAnswer(WireError::UnknownOp)),
+        }
+        crate::control::ready();
+        Ok(())
+    }
+
+    /// Also takes requests from this UMP channel; returns the connection's number.
+    pub fn accept_ump(&self, channel: UmpChannel, introducer: u32) -> u32 {
+        self.0.serve(channel, introducer).id
+    }
+
+    /// The next request, from whichever connection. One task at a time may wait for it.
+    pub async fn next(&self) -> Request {
+        poll_fn(|cx| {
+            if let Some(request) = self.0.queue.borrow_mut().pop_front() {
+                return Poll::Ready(request);
+            }
+            *self.0.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// The next connection that ended (its number, its introducer): the service drops what it
+    /// held for it. One task at a time may wait for it.
+    pub async fn next_closed(&self) -> (u32, u32) {
+        poll_fn(|cx| {
+            if let Some(ended) = self.0.closed.borrow_mut().pop_front() {
+                return Poll::Ready(ended);
+            }
+            *self.0.closed_waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Closes every connection of this introducer (its process ended).
+    pub fn close_introduced(&self, introducer: u32) {
+        let all = self.0.sessions.borrow();
+        let of = all.values().filter(|s| s.introducer == introducer);
+        let of: VecDeque<_> = of.cloned().collect();
+        drop(all);
+        of.iter().for_each(|s| self.0.close(s));
+    }
+}
+
+/// Stands at the endpoint before the core exists.
+struct Relay(RefCell<Weak<Core>>);
+
+impl Sink for Relay {
+    fn deliver(&self, incoming: Incoming) {
+        let core = self.0.borrow().upgrade();
+        if let Some(core) = core {
+            core.deliver(incoming);
+        }
+    }
+}
+
+/// Sends a notice to the starter, patiently and without the executor.
+pub(crate) fn tell_starter(notice: &ProcessNotice, blob: &[u8]) -> Result<(), SysError> {
+    let none = abi::MessageTag::default();
+    for fragment in proto::blob::fragments(blob, 0) {
+        link::send_patiently(slots::PARENT, none, fragment)?;
+    }
+    link::send_patiently(slots::PARENT, none, notice.to_words(0))
+}

@@ -1,0 +1,115 @@
+//! What a program does when its starter asks it to check itself, to stop, or tells it something.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use proto::iface::process::{ProcessNotice, ProcessRequest};
+
+use crate::chan::{Attach, Request, Server};
+use crate::single::Single;
+use crate::{io, process, task};
+
+/// Result of a check or a command: clean or not, and text for people.
+#[derive(Clone, Debug)]
+pub struct Verdict {
+    /// Every check is clean.
+    pub ok: bool,
+    /// Text.
+    pub text: String,
+}
+
+type Check = Box<dyn FnMut() -> Verdict>;
+type Tell = Box<dyn FnMut(&str) -> Verdict>;
+type Stop = Box<dyn FnMut()>;
+
+struct Handlers {
+    check: Option<Check>,
+    tell: Option<Tell>,
+    stop: Option<Stop>,
+}
+
+static HANDLERS: Single<Handlers> = Single::new(Handlers {
+    check: None,
+    tell: None,
+    stop: None,
+});
+
+/// Installs what answers `check`.
+pub fn on_check(f: Box<dyn FnMut() -> Verdict>) {
+    let old = HANDLERS.with(|h| h.check.replace(f));
+    drop(old);
+}
+
+/// Installs what answers a command of the program's own (its text is the argument).
+pub fn on_tell(f: Box<dyn FnMut(&str) -> Verdict>) {
+    let old = HANDLERS.with(|h| h.tell.replace(f));
+    drop(old);
+}
+
+/// Installs what runs before the process ends at the starter's request.
+pub fn on_stop(f: Box<dyn FnMut()>) {
+    let old = HANDLERS.with(|h| h.stop.replace(f));
+    drop(old);
+}
+
+/// Tells the starter that start-up is over. An OSnode's first process has no starter.
+pub fn ready() {
+    // Without a starter nobody waits for it.
+    let _ = crate::chan::tell_starter(&ProcessNotice::Ready {}, b"");
+}
+
+/// Serves the starter on endpoint 0, for ever.
+pub(crate) fn start() {
+    match Server::of_process() {
+        Ok(server) => task::spawn(serve(server)),
+        Err(e) => io::log(format_args!(
+            "endpoint 0 cannot be served: {}\n",
+            e.message()
+        )),
+    }
+}
+
+async fn serve(server: Server) {
+    loop {
+        answer(&server.next().await);
+    }
+}
+
+/// Runs a handler that is taken out of its place meanwhile: it may install another.
+fn run<H, R>(
+    place: fn(&mut Handlers) -> &mut Option<H>,
+    call: impl FnOnce(&mut H) -> R,
+) -> Option<R> {
+    let mut handler = HANDLERS.with(|h| place(h).take())?;
+    let result = call(&mut handler);
+    HANDLERS.with(|h| {
+        let place = place(h);
+        if place.is_none() {
+            *place = Some(handler);
+        }
+    });
+    Some(result)
+}
+
+fn answer(request: &Request) {
+    let verdict = match request.decode::<ProcessRequest>() {
+        Ok(ProcessRequest::Check {}) => run(|h| &mut h.check, |f| f()),
+        Ok(ProcessRequest::Tell {}) => run(|h| &mut h.tell, |f| f(&request.text())),
+        Ok(ProcessRequest::Stop {}) => {
+            run(|h| &mut h.stop, |f| f());
+            // The starter is told twice: by the answer, and by the notice of `exit`.
+            let _ = request.answer(&ProcessNotice::Stopping {}, Attach::NONE);
+            process::exit(0);
+        }
+        Err(_) => None,
+    };
+    // A starter that is gone has no use for the answer.
+    let _ = match verdict {
+        Some(v) => {
+            let text = v.text.as_bytes();
+            let text = &text[..text.len().min(proto::blob::MAX_BLOB)];
+            request.answer(&ProcessNotice::Checked { ok: v.ok }, Attach::blob(text))
+        }
+        None => request.answer(&ProcessNotice::Unsupported {}, Attach::NONE),
+    };
+}

@@ -1,0 +1,158 @@
+//! What the process was started with.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use abi::{CapAddr, bootinfo, disp, slots, vaddr};
+use proto::Pid;
+use proto::start::{self, StartBlock};
+
+use crate::invoke;
+use crate::single::Single;
+use crate::vspace::{self, Access};
+
+static ICOUNT: AtomicBool = AtomicBool::new(false);
+
+fn block() -> Option<StartBlock<'static>> {
+    // SAFETY: the page at START_BLOCK is mapped, read only, in every process for as long as it
+    // lives, and its writer finished before the process started.
+    let bytes =
+        unsafe { core::slice::from_raw_parts(vaddr::START_BLOCK as *const u8, start::BYTES) };
+    StartBlock::parse(bytes)
+}
+
+/// Reads what is asked often.
+pub(crate) fn init() {
+    let by_block = block().is_some_and(|b| b.flags() & start::FLAG_ICOUNT != 0);
+    let by_line = || boot_info().is_some_and(|b| b.has_word("icount"));
+    ICOUNT.store(by_block || by_line(), Ordering::Relaxed);
+}
+
+/// Program name and arguments.
+pub fn args() -> impl Iterator<Item = &'static str> {
+    block().into_iter().flat_map(|b| b.args())
+}
+
+/// The program's name.
+#[must_use]
+pub fn program() -> &'static str {
+    args().next().unwrap_or("first")
+}
+
+/// The capability given under this name.
+#[must_use]
+pub fn given(name: &str) -> Option<CapAddr> {
+    let mut all = block()?.given();
+    all.find(|(n, _)| n.as_str() == name).map(|(_, slot)| slot)
+}
+
+/// The process's id (0.0 for an OSnode's first process).
+#[must_use]
+pub fn pid() -> Pid {
+    block().map(|b| b.pid()).unwrap_or_default()
+}
+
+/// A number that differs from start to start.
+#[must_use]
+pub fn seed() -> u64 {
+    block().map(|b| b.seed()).unwrap_or_default()
+}
+
+/// `proto::start::FLAG_*` that the process was started with, or follow from the command line.
+#[must_use]
+pub fn flags() -> u64 {
+    let given = block().map(|b| b.flags()).unwrap_or_default();
+    given | if is_icount() { start::FLAG_ICOUNT } else { 0 }
+}
+
+/// Whether spins must pause (instruction counting).
+#[must_use]
+#[inline]
+pub fn is_icount() -> bool {
+    ICOUNT.load(Ordering::Relaxed)
+}
+
+/// A word of the dispatcher page.
+pub(crate) fn page_word(offset: u64) -> &'static AtomicU64 {
+    // SAFETY: the dispatcher frame is mapped in every process for as long as it lives, shared
+    // with the kernel, so only atomics reach it; offsets are 8-aligned and inside the frame.
+    unsafe { &*((vaddr::DISP_FRAME + offset) as *const AtomicU64) }
+}
+
+/// OSnode that the process belongs to.
+#[must_use]
+pub fn osnode() -> u64 {
+    page_word(disp::OSNODE).load(Ordering::Relaxed)
+}
+
+/// Core that the OSnode runs on now.
+#[must_use]
+pub fn core() -> u32 {
+    page_word(disp::CORE).load(Ordering::Relaxed) as u32
+}
+
+/// Attach epoch of the OSnode.
+#[must_use]
+pub fn epoch() -> u64 {
+    page_word(disp::EPOCH).load(Ordering::Relaxed)
+}
+
+/// Boot information (an OSnode's first process only).
+#[must_use]
+pub fn boot_info() -> Option<BootInfo> {
+    // Only a first process has the capability, and then the frame is mapped.
+    invoke::identify(slots::BOOT_INFO).ok()?;
+    // SAFETY: mapped, read only, and written before the process started.
+    let bytes = unsafe {
+        core::slice::from_raw_parts(vaddr::BOOT_INFO as *const u8, bootinfo::BYTES as usize)
+    };
+    let info = BootInfo(bytes);
+    (info.word(bootinfo::word::MAGIC) == bootinfo::MAGIC).then_some(info)
+}
+
+static ARCHIVE: Single<Option<&'static [u8]>> = Single::new(None);
+
+/// The boot archive's bytes, mapped at the first call (`None` without its Frame).
+#[must_use]
+pub fn archive() -> Option<&'static [u8]> {
+    if let Some(mapped) = ARCHIVE.with(|a| *a) {
+        return Some(mapped);
+    }
+    let size = invoke::identify(slots::ARCHIVE).ok()?.cap.size;
+    let at = vspace::map(slots::ARCHIVE, 0, size, Access::Read)
+        .ok()?
+        .leak();
+    // SAFETY: mapped for ever; the archive's memory is read only everywhere once the loader is done.
+    let bytes = unsafe { core::slice::from_raw_parts(at as *const u8, size as usize) };
+    ARCHIVE.with(|a| *a = Some(bytes));
+    Some(bytes)
+}
+
+/// The boot information frame.
+#[derive(Clone, Copy, Debug)]
+pub struct BootInfo(&'static [u8]);
+
+impl BootInfo {
+    /// Word at a byte offset (`abi::bootinfo::word`); 0 past the end.
+    #[must_use]
+    pub fn word(&self, offset: u64) -> u64 {
+        let at = offset as usize;
+        let bytes = self.0.get(at..).and_then(<[u8]>::first_chunk);
+        bytes.map_or(0, |b| u64::from_le_bytes(*b))
+    }
+    /// The command line (empty if it is not UTF-8 or not in the frame).
+    #[must_use]
+    pub fn command_line(&self) -> &'static str {
+        let at = self.word(bootinfo::word::CMDLINE) as usize;
+        let len = self.word(bootinfo::word::CMDLINE_BYTES) as usize;
+        let end = at.saturating_add(len);
+        let line = self.0.get(at..end).unwrap_or_default();
+        core::str::from_utf8(line).unwrap_or_default()
+    }
+    /// Whether the command line has this word.
+    #[must_use]
+    pub fn has_word(&self, word: &str) -> bool {
+        self.command_line()
+            .split_ascii_whitespace()
+            .any(|w| w == word)
+    }
+}

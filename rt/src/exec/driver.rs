@@ -1,0 +1,395 @@
+//! What lets events in: messages, notifications, timers, UMP channels.
+//!
+//! One turn looks at what changed in memory (upcall counters, timers, UMP lines), then takes
+//! kernel events, and sleeps in `Wait` only when nothing else can happen. A UMP channel that
+//! was active lately is polled for a while before the dispatcher sleeps.
+
+use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
+use core::task::Waker;
+
+use abi::{CapAddr, SysError, WaitResult, slots};
+use capfmt::DCB_ENDPOINTS;
+
+use super::timers::{Key, Timers};
+use crate::cap::{self, Capability};
+use crate::lmp::{self, Words};
+use crate::single::Single;
+use crate::time::{self, Clock};
+use crate::{event, invoke, mem, rings};
+
+/// How long a channel that was active is polled before sleeping.
+const SPIN_NS: u64 = 20_000;
+/// How long a channel counts as active.
+const ACTIVE_NS: u64 = 100_000;
+/// Turns between two looks at the kernel while tasks keep the executor busy.
+const BUSY_TURNS: u32 = 16;
+
+/// A message or interrupt as it arrived.
+pub struct Incoming {
+    /// Badge of the capability that it was sent with.
+    pub badge: u32,
+    /// Its words.
+    pub words: Words,
+    /// Its capability.
+    pub cap: Option<Capability>,
+}
+
+/// Takes what arrives at an endpoint.
+pub trait Sink {
+    /// One message. Must not block.
+    fn deliver(&self, incoming: Incoming);
+}
+
+/// A shared-memory channel as the driver sees it.
+pub trait Pollable {
+    /// Wakes who waits for what is there now; whether anybody was woken.
+    fn poll(&self) -> bool;
+    /// Whether anybody waits.
+    fn is_awaited(&self) -> bool;
+    /// Announces sleep: `false` when something is there after all.
+    fn prepare_sleep(&self) -> bool;
+    /// Whether the peer can wake a sleeper (else it must be polled on).
+    fn can_sleep(&self) -> bool;
+    /// Withdraws the announcement.
+    fn awake(&self);
+}
+
+struct Driver {
+    sinks: [Option<Rc<dyn Sink>>; DCB_ENDPOINTS as usize],
+    receive: [CapAddr; DCB_ENDPOINTS as usize],
+    osnode_timers: Timers,
+    system_timers: Timers,
+    channels: Vec<Weak<dyn Pollable>>,
+    /// Wakers by bit of the process's notification word.
+    notified: u64,
+    bit_wakers: Vec<(u8, Waker)>,
+    busy: u32,
+    last_active_ns: u64,
+    /// An endpoint has no receive slot, because none could be had.
+    slot_missing: bool,
+}
+
+static DRIVER: Single<Driver> = Single::new(Driver {
+    sinks: [const { None }; DCB_ENDPOINTS as usize],
+    receive: [CapAddr::NULL; DCB_ENDPOINTS as usize],
+    osnode_timers: Timers::new(),
+    system_timers: Timers::new(),
+    channels: Vec::new(),
+    notified: 0,
+    bit_wakers: Vec::new(),
+    busy: 0,
+    last_active_ns: 0,
+    slot_missing: false,
+});
+
+/// A timer of a future; forgotten when dropped.
+pub struct TimerGuard {
+    clock: Clock,
+    key: Option<Key>,
+}
+
+impl TimerGuard {
+    /// No timer yet.
+    pub const fn new(clock: Clock) -> TimerGuard {
+        TimerGuard { clock, key: None }
+    }
+    /// Wakes `waker` at `at_ns`, instead of what was set before.
+    pub fn set(&mut self, at_ns: u64, waker: &Waker) {
+        self.clear();
+        let waker = waker.clone();
+        self.key = Some(DRIVER.with(|d| d.timers(self.clock).add(at_ns, waker)));
+    }
+    fn clear(&mut self) {
+        if let Some(key) = self.key.take() {
+            drop(DRIVER.with(|d| d.timers(self.clock).remove(key)));
+        }
+    }
+}
+
+impl Drop for TimerGuard {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Driver {
+    fn timers(&mut self, clock: Clock) -> &mut Timers {
+        match clock {
+            Clock::Osnode => &mut self.osnode_timers,
+            Clock::System => &mut self.system_timers,
+        }
+    }
+}
+
+/// Opens an endpoint with `count` ring slots; what arrives goes to `sink`. Returns its index
+/// and the capability without badge.
+///
+/// # Errors
+/// `TableFull` when endpoints or ring slots are used up; any of `Op::EndpointOpen`.
+pub fn open_endpoint(count: u64, sink: Rc<dyn Sink>) -> Result<(u64, Capability), SysError> {
+    let (index, first) = rings::take(count).ok_or(SysError::TableFull)?;
+    let slot = cap::alloc_slot()?;
+    if let Err(e) = invoke::endpoint_open(slots::DISPATCHER, index, first, count, slot) {
+        cap::free_slot(slot);
+        return Err(e);
+    }
+    attach_sink(index, sink)?;
+    Ok((index, Capability::from_slot(slot)))
+}
+
+/// Takes over the endpoint with this index, which is open already.
+///
+/// # Errors
+/// Any of `Op::EndpointReceive`.
+pub fn attach_sink(index: u64, sink: Rc<dyn Sink>) -> Result<(), SysError> {
+    let slot = cap::alloc_slot()?;
+    invoke::endpoint_receive(slots::DISPATCHER, index, slot)?;
+    DRIVER.with(|d| {
+        d.sinks[index as usize] = Some(sink);
+        d.receive[index as usize] = slot;
+    });
+    Ok(())
+}
+
+/// Has a channel polled from now on, for as long as it lives.
+pub fn add_channel(channel: Weak<dyn Pollable>) {
+    let dead = DRIVER.with(|d| {
+        let (live, dead): (Vec<_>, Vec<_>) = core::mem::take(&mut d.channels)
+            .into_iter()
+            .partition(|c| c.strong_count() > 0);
+        d.channels = live;
+        d.channels.push(channel);
+        dead
+    });
+    drop(dead);
+}
+
+/// Registers who is woken when this bit of the notification word is set.
+pub fn wait_bit(bit: u8, waker: &Waker) {
+    let waker = waker.clone();
+    let old = DRIVER.with(|d| {
+        let at = d.bit_wakers.iter().position(|(b, _)| *b == bit);
+        let old = at.map(|i| d.bit_wakers.swap_remove(i));
+        d.bit_wakers.push((bit, waker));
+        old
+    });
+    drop(old);
+}
+
+/// Takes a bit of the notification word, if it was set since the last look.
+pub fn take_bit(bit: u8) -> bool {
+    DRIVER.with(|d| {
+        let set = d.notified >> bit & 1 != 0;
+        d.notified &= !(1 << bit);
+        set
+    })
+}
+
+/// One turn: see the module's text.
+pub fn turn(may_block: bool) {
+    mem::replenish();
+    repair_receive_slots();
+    let mut woke = event::poll() | fire_timers();
+    woke |= poll_channels();
+    if woke || !may_block {
+        let due = DRIVER.with(|d| {
+            d.busy += 1;
+            d.busy.is_multiple_of(BUSY_TURNS)
+        });
+        if due {
+            while take_event(lmp::poll(None)) {}
+        }
+        return;
+    }
+    if spin() {
+        return;
+    }
+    sleep();
+}
+
+fn fire_timers() -> bool {
+    let (osnode, system) = DRIVER.with(|d| (d.osnode_timers.first(), d.system_timers.first()));
+    if osnode.is_none() && system.is_none() {
+        return false;
+    }
+    let mut due = Vec::new();
+    for (first, clock) in [(osnode, Clock::Osnode), (system, Clock::System)] {
+        let now = clock.now_ns();
+        if first.is_some_and(|at| at <= now) {
+            due.extend(DRIVER.with(|d| d.timers(clock).due(now)));
+        }
+    }
+    let any = !due.is_empty();
+    due.into_iter().for_each(Waker::wake);
+    any
+}
+
+fn channels() -> Vec<Rc<dyn Pollable>> {
+    let all = DRIVER.with(|d| {
+        if d.channels.is_empty() {
+            return Vec::new();
+        }
+        d.channels.clone()
+    });
+    let live = all.iter().filter_map(Weak::upgrade);
+    live.filter(|c| c.is_awaited()).collect()
+}
+
+fn poll_channels() -> bool {
+    let mut any = false;
+    for channel in channels() {
+        any |= channel.poll();
+    }
+    if any {
+        let now = time::now_ns();
+        DRIVER.with(|d| d.last_active_ns = now);
+    }
+    any
+}
+
+/// Polls channels that were active lately; `true` when something came.
+fn spin() -> bool {
+    let channels = channels();
+    let start = time::now_ns();
+    let last = DRIVER.with(|d| d.last_active_ns);
+    if channels.is_empty() || start.saturating_sub(last) > ACTIVE_NS {
+        return false;
+    }
+    loop {
+        for _ in 0..32 {
+            if channels.iter().any(|c| c.poll()) {
+                let now = time::now_ns();
+                DRIVER.with(|d| d.last_active_ns = now);
+                return true;
+            }
+            time::spin_pause();
+        }
+        if take_event(lmp::poll(None)) || event::poll() || fire_timers() {
+            return true;
+        }
+        if time::now_ns() - start > SPIN_NS {
+            return false;
+        }
+    }
+}
+
+/// OSnode time of the next timer of either clock; `u64::MAX` = none.
+fn deadline() -> u64 {
+    let (osnode, system) = DRIVER.with(|d| (d.osnode_timers.first(), d.system_timers.first()));
+    let mut at = osnode.unwrap_or(u64::MAX);
+    if let Some(system) = system {
+        // Both clocks run alike while the dispatcher can run at all.
+        let left = system.saturating_sub(time::system_ns());
+        at = at.min(time::now_ns().saturating_add(left));
+    }
+    at
+}
+
+fn sleep() {
+    let channels = channels();
+    let mut until = deadline();
+    let mut prepared = 0;
+    let mut something = false;
+    for c in &channels {
+        if c.can_sleep() {
+            prepared += 1;
+            something |= !c.prepare_sleep();
+        } else {
+            until = until.min(time::now_ns().saturating_add(SPIN_NS));
+        }
+        if something {
+            break;
+        }
+    }
+    if !something {
+        let event = lmp::wait(until, None);
+        let by_time = matches!(event, Err(SysError::TimedOut));
+        time::note_sleep(until, by_time);
+        take_event(event);
+    }
+    if prepared > 0 {
+        channels
+            .iter()
+            .filter(|c| c.can_sleep())
+            .for_each(|c| c.awake());
+    }
+}
+
+/// Delivers one kernel event; `false` when there was none.
+fn take_event(event: Result<lmp::Event, SysError>) -> bool {
+    let Ok(event) = event else { return false };
+    match event.what.kind() {
+        WaitResult::NOTHING => false,
+        WaitResult::NOTIFICATION => {
+            notify(event.words[0]);
+            true
+        }
+        _ => {
+            deliver(&event);
+            true
+        }
+    }
+}
+
+fn notify(bits: u64) {
+    let woken = DRIVER.with(|d| {
+        d.notified |= bits;
+        let (hit, rest): (Vec<_>, Vec<_>) = core::mem::take(&mut d.bit_wakers)
+            .into_iter()
+            .partition(|(b, _)| bits >> b & 1 != 0);
+        d.bit_wakers = rest;
+        hit
+    });
+    woken.into_iter().for_each(|(_, w)| w.wake());
+}
+
+fn deliver(event: &lmp::Event) {
+    let index = event.what.endpoint();
+    let cap = event.what.has_cap().then(|| take_received(index)).flatten();
+    let sink = DRIVER.with(|d| d.sinks[index as usize].clone());
+    let incoming = Incoming {
+        badge: event.what.badge(),
+        words: event.words,
+        cap,
+    };
+    match sink {
+        Some(sink) => sink.deliver(incoming),
+        None => drop(incoming),
+    }
+}
+
+/// The capability that stands in an endpoint's receive slot, and a new receive slot.
+fn take_received(index: u64) -> Option<Capability> {
+    let slot = DRIVER.with(|d| core::mem::take(&mut d.receive[index as usize]));
+    set_receive_slot(index);
+    (slot != CapAddr::NULL).then(|| Capability::from_slot(slot))
+}
+
+/// Gives an endpoint a receive slot; without one, senders of capabilities are told to try again.
+fn set_receive_slot(index: u64) {
+    let slot = cap::alloc_slot().and_then(|slot| {
+        let set = invoke::endpoint_receive(slots::DISPATCHER, index, slot);
+        set.map(|()| slot).inspect_err(|_| cap::free_slot(slot))
+    });
+    DRIVER.with(|d| match slot {
+        Ok(slot) => d.receive[index as usize] = slot,
+        Err(_) => d.slot_missing = true,
+    });
+}
+
+/// Tries again what [`set_receive_slot`] could not do.
+fn repair_receive_slots() {
+    let missing = DRIVER.with(|d| {
+        if !core::mem::take(&mut d.slot_missing) {
+            return 0;
+        }
+        let bare = |i: &usize| d.sinks[*i].is_some() && d.receive[*i] == CapAddr::NULL;
+        (0..d.sinks.len())
+            .filter(bare)
+            .fold(0u64, |m, i| m | 1 << i)
+    });
+    (0..64)
+        .filter(|i| missing >> i & 1 != 0)
+        .for_each(set_receive_slot);
+}

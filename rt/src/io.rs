@@ -1,0 +1,300 @@
+//! Output and device access: console text, memory-mapped registers, interrupts.
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::fmt::{Arguments, Write};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+use abi::{CapAddr, MessageTag, SysError, slots};
+use proto::Wire;
+use proto::iface::console::write_message;
+use proto::ump::{Line, RingError};
+
+use crate::cap::{self, Capability};
+use crate::chan::Client;
+use crate::exec::driver::{self, Incoming, Sink};
+use crate::single::Single;
+use crate::ump::UmpError;
+use crate::vspace::{self, Access, Mapped};
+use crate::{env, invoke, link, lmp};
+
+/// Bytes in one message to the console, and in one record of the kernel log.
+const CHUNK: usize = 32;
+
+/// Where text goes.
+enum Target {
+    /// Not decided yet: a console given at the start, else the kernel log.
+    Unset,
+    Kernel,
+    /// A connection of [`link::bind`].
+    Given(CapAddr),
+    Service(Client),
+}
+
+static TARGET: Single<Target> = Single::new(Target::Unset);
+
+/// Sends text in chunks.
+struct Chunks<'a> {
+    bytes: [u8; CHUNK],
+    len: usize,
+    put: &'a mut dyn FnMut(&[u8]),
+}
+
+impl Chunks<'_> {
+    fn flush(&mut self) {
+        if self.len > 0 {
+            (self.put)(&self.bytes[..self.len]);
+            self.len = 0;
+        }
+    }
+}
+
+impl Write for Chunks<'_> {
+    fn write_str(&mut self, s: &str) -> core::fmt::Result {
+        for b in s.bytes() {
+            self.bytes[self.len] = b;
+            self.len += 1;
+            if self.len == CHUNK {
+                self.flush();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(text: Arguments<'_>, put: &mut dyn FnMut(&[u8])) {
+    let mut chunks = Chunks {
+        bytes: [0; CHUNK],
+        len: 0,
+        put,
+    };
+    // `Chunks` never fails; a Display that does has printed what it could.
+    let _ = chunks.write_fmt(text);
+    chunks.flush();
+}
+
+fn to_kernel(chunk: &[u8]) {
+    // Without a Kernel capability there is nowhere to complain either.
+    let _ = invoke::kernel_log(slots::KERNEL, chunk);
+}
+
+/// Prints to the console service if there is one, else to the kernel log. Blocks while the
+/// console has no room; if the console is gone, the text goes to the kernel log.
+pub fn print(text: Arguments<'_>) {
+    decide();
+    // A print from within a print (a Display that prints) goes to the kernel log.
+    let printed = TARGET.try_with(|target| {
+        let put: &mut dyn FnMut(&[u8]) = match target {
+            Target::Unset | Target::Kernel => &mut to_kernel,
+            Target::Given(to) => &mut |chunk| put_lmp(*to, chunk),
+            Target::Service(client) => &mut |chunk| put_service(client, chunk),
+        };
+        write(text, put);
+    });
+    if printed.is_none() {
+        log(text);
+    }
+}
+
+/// At the first print: binds the console that was given at the start.
+fn decide() {
+    let unset = TARGET.try_with(|t| {
+        let unset = matches!(t, Target::Unset);
+        if unset {
+            *t = Target::Kernel;
+        }
+        unset
+    });
+    if unset == Some(true)
+        && let Some(given) = env::given("console")
+        && let Ok(bound) = link::bind(given)
+    {
+        TARGET.with(|t| *t = Target::Given(bound.leak()));
+    }
+}
+
+fn put_lmp(to: CapAddr, chunk: &[u8]) {
+    let Some(message) = write_message(chunk) else {
+        return;
+    };
+    if link::send_patiently(to, MessageTag::default(), message.to_words(0)).is_err() {
+        to_kernel(chunk);
+    }
+}
+
+fn put_service(client: &Client, chunk: &[u8]) {
+    let outbox = client.outbox();
+    if let Some(endpoint) = outbox.endpoint() {
+        return put_lmp(endpoint, chunk);
+    }
+    let (Some(channel), Some(message)) = (outbox.channel(), write_message(chunk)) else {
+        return to_kernel(chunk);
+    };
+    let mut line = Line::default();
+    line.words[..6].copy_from_slice(&message.to_words(0));
+    loop {
+        match channel.try_send(&line) {
+            Ok(()) => return,
+            Err(UmpError::Ring(RingError::Full)) => lmp::yield_core(),
+            Err(_) => return to_kernel(chunk),
+        }
+    }
+}
+
+/// Sends further output of this process to the console service of this connection.
+pub fn set_console(client: Client) {
+    let old = TARGET.with(|t| core::mem::replace(t, Target::Service(client)));
+    drop(old);
+}
+
+/// Writes to the kernel log, whatever console there is.
+pub fn log(text: Arguments<'_>) {
+    write(text, &mut to_kernel);
+}
+
+/// Registers of a device, mapped uncached.
+#[derive(Debug)]
+pub struct Registers(Mapped);
+
+macro_rules! register {
+    ($($read:ident $write:ident $t:ty;)*) => { $(
+        #[doc = concat!("Reads a `", stringify!($t), "` at an aligned byte offset. Panics past the end.")]
+        #[must_use]
+        pub fn $read(&self, at: u64) -> $t {
+            let at = self.0.check_access(at, size_of::<$t>() as u64);
+            // SAFETY: in the mapping (just checked), aligned, and device memory has no references to it.
+            unsafe { core::ptr::read_volatile(at as *const $t) }
+        }
+        #[doc = concat!("Writes a `", stringify!($t), "` at an aligned byte offset. Panics past the end.")]
+        pub fn $write(&self, at: u64, value: $t) {
+            let at = self.0.check_access(at, size_of::<$t>() as u64);
+            // SAFETY: as for the read.
+            unsafe { core::ptr::write_volatile(at as *mut $t, value) }
+        }
+    )* };
+}
+
+impl Registers {
+    /// Maps `bytes` from `offset` of a DevFrame (page multiples).
+    ///
+    /// # Errors
+    /// As [`vspace::map`].
+    pub fn map(frame: CapAddr, offset: u64, bytes: u64) -> Result<Registers, SysError> {
+        vspace::map(frame, offset, bytes, Access::Device).map(Registers)
+    }
+    register! {
+        read8 write8 u8;
+        read16 write16 u16;
+        read32 write32 u32;
+        read64 write64 u64;
+    }
+}
+
+/// What became of one interrupt source.
+#[derive(Default)]
+struct Source {
+    fired: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// All interrupt sources of the process come to one endpoint.
+#[derive(Default)]
+struct Sources(RefCell<BTreeMap<u64, Rc<Source>>>);
+
+impl Sink for Sources {
+    fn deliver(&self, incoming: Incoming) {
+        let source = self.0.borrow().get(&incoming.words[0]).cloned();
+        if let Some(source) = source {
+            source.fired.set(true);
+            let waker = source.waker.borrow_mut().take();
+            waker.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+static SOURCES: Single<Option<(CapAddr, Rc<Sources>)>> = Single::new(None);
+
+fn sources() -> Result<(CapAddr, Rc<Sources>), SysError> {
+    if let Some(open) = SOURCES.with(|s| s.clone()) {
+        return Ok(open);
+    }
+    let sources = Rc::new(Sources::default());
+    let (_, endpoint) = driver::open_endpoint(16, sources.clone())?;
+    let open = (endpoint.leak(), sources);
+    SOURCES.with(|s| *s = Some(open.clone()));
+    Ok(open)
+}
+
+/// A device's interrupt.
+pub struct Interrupt {
+    irq: Capability,
+    number: u64,
+    source: Rc<Source>,
+}
+
+impl core::fmt::Debug for Interrupt {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Interrupt({})", self.number)
+    }
+}
+
+impl Interrupt {
+    /// Mints and binds interrupt `source` from an IrqSource capability.
+    ///
+    /// # Errors
+    /// Any of `Op::IrqMint`, `Op::IrqBind`.
+    pub fn mint(sources: CapAddr, source: u64) -> Result<Interrupt, SysError> {
+        Interrupt::bind(cap::in_slot(|slot| {
+            invoke::irq_mint(sources, source, slot)
+        })?)
+    }
+    /// Binds an IrqDest capability.
+    ///
+    /// # Errors
+    /// Any of `Op::IrqBind`.
+    pub fn bind(irq: Capability) -> Result<Interrupt, SysError> {
+        let (endpoint, all) = sources()?;
+        let number = invoke::identify(irq.addr())?.cap.base.0;
+        let source = Rc::new(Source::default());
+        all.0.borrow_mut().insert(number, source.clone());
+        invoke::irq_bind(irq.addr(), endpoint)?;
+        Ok(Interrupt {
+            irq,
+            number,
+            source,
+        })
+    }
+    /// Number of the source.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+    /// Waits for it; it stays masked until [`Interrupt::acknowledge`].
+    pub async fn next(&self) {
+        poll_fn(|cx| {
+            if self.source.fired.replace(false) {
+                return Poll::Ready(());
+            }
+            *self.source.waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+    /// Unmasks it.
+    ///
+    /// # Errors
+    /// Any of `Op::IrqAck`.
+    pub fn acknowledge(&self) -> Result<(), SysError> {
+        invoke::irq_ack(self.irq.addr())
+    }
+}
+
+impl Drop for Interrupt {
+    fn drop(&mut self) {
+        if let Some((_, all)) = SOURCES.with(|s| s.clone()) {
+            all.0.borrow_mut().remove(&self.number);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Memory: RAM from the memory service (or a source of one's own), and Frames made of it.
+
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use abi::{CapAddr, SysError};
+use capfmt::CapType;
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::{PeerError, ServiceError, WireError};
+
+use crate::cap::{self, Capability};
+use crate::invoke::{self, Retype};
+use crate::single::Single;
+use crate::{link, ram};
+
+/// Least that a pool fed by [`set_source`] keeps for the heap, and what it asks for at a time.
+const LOW_WATER: u64 = 2 << 20;
+
+/// Figures of the OSnode's memory service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Stats {
+    /// Bytes managed.
+    pub total: u64,
+    /// Bytes free.
+    pub free: u64,
+    /// Largest free block.
+    pub largest: u64,
+    /// Blocks given out.
+    pub blocks: u64,
+}
+
+/// Gives a RAM capability of at least so many bytes (a power of two).
+pub type Source = Box<dyn FnMut(u64) -> Option<Capability>>;
+
+static SOURCE: Single<Option<Source>> = Single::new(None);
+/// Whether [`set_source`] was called (the source itself is taken out while it runs).
+static OWN: AtomicBool = AtomicBool::new(false);
+
+/// Serves this process's own memory from `source` instead of a memory service: for the memory
+/// service and an OSnode's first process. The source is called by [`alloc_ram`] and, when the
+/// heap's reserve runs low, between two tasks: never from inside an allocation.
+pub fn set_source(source: Source) {
+    OWN.store(true, Ordering::Relaxed);
+    let old = SOURCE.with(|s| s.replace(source));
+    drop(old);
+}
+
+fn from_source(bytes: u64) -> Option<Option<Capability>> {
+    // Taken out while it runs: it may allocate, and ask for memory figures.
+    if !OWN.load(Ordering::Relaxed) {
+        return None;
+    }
+    let Some(mut source) = SOURCE.with(Option::take) else {
+        return Some(None);
+    };
+    let ram = source(bytes);
+    SOURCE.with(|s| s.is_none().then(|| *s = Some(source)));
+    Some(ram)
+}
+
+/// Between two tasks: fills the heap's reserve when it runs low.
+pub(crate) fn replenish() {
+    if OWN.load(Ordering::Relaxed)
+        && ram::left() < LOW_WATER
+        && let Some(Some(piece)) = from_source(LOW_WATER)
+    {
+        // A source that gives something else than RAM gives nothing.
+        let _ = ram::donate(piece.leak());
+    }
+}
+
+/// RAM of `bytes` (rounded up to a power of two, at least 4 KiB), aligned to its size.
+///
+/// # Errors
+/// [`PeerError`]; `Refused(OutOfMemory)` when there is none.
+pub fn alloc_ram(bytes: u64) -> Result<Capability, PeerError> {
+    let bytes = bytes.max(4096).checked_next_power_of_two();
+    let out = PeerError::Refused(ServiceError::OutOfMemory);
+    let bytes = bytes.ok_or(out)?;
+    match from_source(bytes) {
+        Some(ram) => ram.ok_or(out),
+        None => link::allocate(bytes),
+    }
+}
+
+/// Gives back what [`alloc_ram`] or [`alloc_frame`] gave: every copy and mapping of it goes.
+///
+/// # Errors
+/// [`PeerError`].
+pub fn free_ram(memory: Capability) -> Result<(), PeerError> {
+    let base = invoke::identify(memory.addr())?.cap.base.0;
+    memory.delete()?;
+    match link::ask_memory(&MemoryRequest::Free { base })? {
+        (MemoryReply::Freed { .. }, _) => Ok(()),
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    }
+}
+
+/// A zeroed Frame of `bytes` (as for [`alloc_ram`]).
+///
+/// # Errors
+/// [`PeerError`].
+pub fn alloc_frame(bytes: u64) -> Result<Capability, PeerError> {
+    let ram = alloc_ram(bytes)?;
+    let size = invoke::identify(ram.addr())?.cap.size;
+    Ok(retype_one(ram.addr(), CapType::Frame, 0, 0, size)?)
+}
+
+/// One object made of part of a RAM (or Frame, …) capability, which stays.
+///
+/// # Errors
+/// Any of `Op::Retype`.
+pub fn retype_one(
+    source: CapAddr,
+    kind: CapType,
+    param: u32,
+    offset: u64,
+    bytes: u64,
+) -> Result<Capability, SysError> {
+    let what = Retype {
+        offset,
+        kind,
+        param,
+        bytes,
+        count: 1,
+    };
+    cap::retype(source, what)
+}
+
+/// The memory service's figures.
+///
+/// # Errors
+/// [`PeerError`].
+pub fn stats() -> Result<Stats, PeerError> {
+    match link::ask_memory(&MemoryRequest::Stats {})? {
+        (
+            MemoryReply::Stats {
+                total,
+                free,
+                largest,
+                blocks,
+            },
+            _,
+        ) => Ok(Stats {
+            total,
+            free,
+            largest,
+            blocks,
+        }),
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    }
+}

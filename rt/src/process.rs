@@ -1,0 +1,106 @@
+//! The process itself: its end, its backtrace.
+
+use abi::{slots, vaddr};
+use proto::iface::process::ProcessNotice;
+
+use crate::{chan, invoke, isa, lmp, start};
+
+/// What `main` may return.
+#[cfg_attr(nekton_user, lang = "termination")]
+pub trait Termination {
+    /// Exit status: 0 = success. Says on the console what went wrong.
+    fn status(self) -> i32;
+}
+
+impl Termination for () {
+    fn status(self) -> i32 {
+        0
+    }
+}
+
+impl Termination for i32 {
+    fn status(self) -> i32 {
+        self
+    }
+}
+
+#[cfg(nekton_user)]
+impl Termination for ! {
+    fn status(self) -> i32 {
+        self
+    }
+}
+
+impl<T: Termination, E: core::fmt::Debug> Termination for Result<T, E> {
+    fn status(self) -> i32 {
+        match self {
+            Ok(done) => done.status(),
+            Err(e) => {
+                crate::println!("{}: {e:?}", crate::env::program());
+                1
+            }
+        }
+    }
+}
+
+/// Ends the process; its starter learns the status, and all its memory goes back.
+pub fn exit(status: i32) -> ! {
+    end(&ProcessNotice::Exited { status }, b"", status)
+}
+
+/// Tells the starter how the process ends, then never runs again. An OSnode's first process has
+/// no starter: with it, the boot OSnode is of no use, and the machine halts.
+pub(crate) fn end(notice: &ProcessNotice, blob: &[u8], status: i32) -> ! {
+    if chan::tell_starter(notice, blob).is_err() {
+        // Refused to all but the boot OSnode's first process.
+        let _ = invoke::kernel_halt(slots::KERNEL, u64::from(status != 0));
+    }
+    halt()
+}
+
+/// Never runs again: the starter takes the process apart.
+fn halt() -> ! {
+    loop {
+        // Refused or not, nothing is left to do.
+        let _ = invoke::disp_run(slots::DISPATCHER, false);
+        let _ = lmp::wait(u64::MAX, None);
+    }
+}
+
+/// Gives the core to another runnable dispatcher.
+pub fn yield_core() {
+    lmp::yield_core();
+}
+
+/// The frame-pointer chain of the caller: program counters relative to the load address,
+/// innermost first. Returns how many were found.
+#[inline(never)]
+pub fn backtrace(pcs: &mut [u64]) -> usize {
+    walk(isa::frame_pointer(), pcs)
+}
+
+/// Follows frame pointers on the first stack. Total on any start value: each frame must stand
+/// on the stack, above the one before.
+pub(crate) fn walk(mut fp: u64, pcs: &mut [u64]) -> usize {
+    let stack = vaddr::STACK_BASE..vaddr::STACK_BASE + vaddr::STACK_BYTES - 15;
+    let base = start::load_base();
+    let mut found = 0;
+    for pc in pcs {
+        if !stack.contains(&fp) || !fp.is_multiple_of(8) {
+            break;
+        }
+        // SAFETY: two words on the first stack, which is mapped; plain words of any value.
+        let [next, ret] = unsafe { core::ptr::read_volatile(fp as *const [u64; 2]) };
+        if ret == 0 {
+            break;
+        }
+        // The call, not the instruction after it.
+        *pc = ret.wrapping_sub(base).wrapping_sub(1);
+        found += 1;
+        if next <= fp {
+            break;
+        }
+        fp = next;
+    }
+    found
+}

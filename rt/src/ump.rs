@@ -1,0 +1,294 @@
+//! UMP channels: a Frame shared with another OSnode, polled for a while, then slept on.
+
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::task::{Poll, Waker};
+
+use abi::SysError;
+use proto::PeerError;
+use proto::ump::{Line, Ring, RingError, SharedWords, Side, Wake};
+
+use crate::cap::Capability;
+use crate::event::Notification;
+use crate::exec::driver::{self, Pollable};
+use crate::invoke;
+use crate::vspace::{self, Access, Mapped};
+
+/// Why a channel call failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UmpError {
+    /// The ring says so.
+    Ring(RingError),
+    /// A system call failed.
+    Sys(SysError),
+}
+
+impl From<UmpError> for PeerError {
+    fn from(e: UmpError) -> PeerError {
+        match e {
+            UmpError::Ring(RingError::Full) => PeerError::TimedOut,
+            // A peer that breaks the ring's rules is as good as gone.
+            UmpError::Ring(RingError::Closed | RingError::Broken) => PeerError::Gone,
+            UmpError::Ring(RingError::TooSmall) => PeerError::Sys(SysError::BadArgument),
+            UmpError::Sys(e) => PeerError::from(e),
+        }
+    }
+}
+
+/// The channel's words in this address space.
+#[derive(Debug)]
+struct Words {
+    base: *const AtomicU64,
+    len: usize,
+    _mapped: Mapped,
+}
+
+impl Words {
+    #[inline]
+    fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < self.len, "word past the end of a channel");
+        // SAFETY: below `len`, so inside the mapping.
+        let at = unsafe { self.base.add(index) };
+        // SAFETY: mapped for as long as `self`, aligned; shared memory is reached by atomics only.
+        unsafe { &*at }
+    }
+}
+
+impl SharedWords for Words {
+    fn len(&self) -> usize {
+        self.len
+    }
+    #[inline]
+    fn load(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::Relaxed)
+    }
+    #[inline]
+    fn load_acquire(&self, index: usize) -> u64 {
+        self.word(index).load(Ordering::Acquire)
+    }
+    #[inline]
+    fn store(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::Relaxed);
+    }
+    #[inline]
+    fn store_release(&self, index: usize, value: u64) {
+        self.word(index).store(value, Ordering::Release);
+    }
+    #[inline]
+    fn fence(&self) {
+        fence(Ordering::SeqCst);
+    }
+}
+
+struct Inner {
+    ring: RefCell<Ring<Words>>,
+    notify: RefCell<Option<Capability>>,
+    /// The peer slept before there was a capability to wake it with.
+    owed: Cell<bool>,
+    own: Option<Notification>,
+    receiver: RefCell<Option<Waker>>,
+    sender: RefCell<Option<Waker>>,
+    _frame: Capability,
+}
+
+/// One side of a channel. Clones are the same side.
+#[derive(Clone)]
+pub struct UmpChannel(Rc<Inner>);
+
+impl core::fmt::Debug for UmpChannel {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "UmpChannel({:?})", self.0.ring.borrow().side())
+    }
+}
+
+impl UmpChannel {
+    /// Maps `frame` (`bytes` of it, zeroed before the first side opens it) and becomes one side.
+    /// `own`: what the peer signals when this side sleeps (`None`: it only polls). The Notify
+    /// for the peer may come later.
+    ///
+    /// # Errors
+    /// [`UmpError`].
+    pub fn open(
+        frame: Capability,
+        bytes: u64,
+        side: Side,
+        own: Option<Notification>,
+    ) -> Result<UmpChannel, UmpError> {
+        let mapped = vspace::map(frame.addr(), 0, bytes, Access::ReadWrite);
+        let mapped = mapped.map_err(UmpError::Sys)?;
+        let words = Words {
+            base: mapped.address() as *const AtomicU64,
+            len: (bytes / 8) as usize,
+            _mapped: mapped,
+        };
+        let ring = Ring::new(words, side).map_err(UmpError::Ring)?;
+        let inner = Rc::new(Inner {
+            ring: RefCell::new(ring),
+            notify: RefCell::new(None),
+            owed: Cell::new(false),
+            own,
+            receiver: RefCell::new(None),
+            sender: RefCell::new(None),
+            _frame: frame,
+        });
+        let polled: Rc<dyn Pollable> = inner.clone();
+        driver::add_channel(Rc::downgrade(&polled));
+        Ok(UmpChannel(inner))
+    }
+
+    /// Own notification channel, `u64::MAX` when this side only polls.
+    #[must_use]
+    pub fn own_channel(&self) -> u64 {
+        self.0.own.as_ref().map_or(u64::MAX, Notification::channel)
+    }
+
+    /// Sets the capability with which the peer is notified.
+    pub fn set_notify(&self, notify: Capability) {
+        *self.0.notify.borrow_mut() = Some(notify);
+        if self.0.owed.replace(false) {
+            self.0.wake(Wake::Peer);
+        }
+    }
+
+    /// Sends if there is room.
+    ///
+    /// # Errors
+    /// [`UmpError`]; `Full` when there is none.
+    #[inline]
+    pub fn try_send(&self, line: &Line) -> Result<(), UmpError> {
+        let wake = self
+            .0
+            .ring
+            .borrow_mut()
+            .send(line)
+            .map_err(UmpError::Ring)?;
+        self.0.wake(wake);
+        Ok(())
+    }
+
+    /// Sends, waiting for room.
+    ///
+    /// # Errors
+    /// [`UmpError`].
+    pub async fn send(&self, line: &Line) -> Result<(), UmpError> {
+        poll_fn(|cx| match self.try_send(line) {
+            Err(UmpError::Ring(RingError::Full)) => {
+                *self.0.sender.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            done => Poll::Ready(done),
+        })
+        .await
+    }
+
+    /// Takes a message if one is there.
+    ///
+    /// # Errors
+    /// [`UmpError`]; `Closed` once the peer closed and all was taken.
+    #[inline]
+    pub fn try_receive(&self) -> Result<Option<Line>, UmpError> {
+        let taken = self.0.ring.borrow_mut().receive().map_err(UmpError::Ring)?;
+        Ok(taken.map(|(line, wake)| {
+            self.0.wake(wake);
+            line
+        }))
+    }
+
+    /// Takes a message, waiting for it.
+    ///
+    /// # Errors
+    /// [`UmpError`].
+    pub async fn receive(&self) -> Result<Line, UmpError> {
+        poll_fn(|cx| match self.try_receive() {
+            Ok(Some(line)) => Poll::Ready(Ok(line)),
+            Err(e) => Poll::Ready(Err(e)),
+            Ok(None) => {
+                *self.0.receiver.borrow_mut() = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Closes this side; the peer takes what was sent before.
+    pub fn close(&self) {
+        let wake = self.0.ring.borrow_mut().close();
+        self.0.wake(wake);
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn wake(&self, wake: Wake) {
+        if wake == Wake::Peer {
+            self.signal();
+        }
+    }
+
+    #[cold]
+    fn signal(&self) {
+        match &*self.notify.borrow() {
+            // A peer whose OSnode is gone is found out by its silence; a signal cannot tell.
+            Some(notify) => drop(invoke::signal(notify.addr())),
+            None => self.owed.set(true),
+        }
+    }
+}
+
+fn take(slot: &RefCell<Option<Waker>>) -> bool {
+    let waker = slot.borrow_mut().take();
+    let woken = waker.is_some();
+    waker.into_iter().for_each(Waker::wake);
+    woken
+}
+
+impl Pollable for Inner {
+    fn poll(&self) -> bool {
+        let (message, room) = {
+            let mut ring = self.ring.borrow_mut();
+            let closed = ring.peer_closed();
+            let awaited = self.sender.borrow().is_some();
+            let room = awaited && !matches!(ring.credit(), Ok(0));
+            (closed || ring.has_message(), closed || room)
+        };
+        (message && take(&self.receiver)) | (room && take(&self.sender))
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.receiver.borrow().is_some() || self.sender.borrow().is_some()
+    }
+
+    fn can_sleep(&self) -> bool {
+        self.own.is_some()
+    }
+
+    fn prepare_sleep(&self) -> bool {
+        let want_credit = self.sender.borrow().is_some();
+        let prepared = self.ring.borrow_mut().prepare_sleep(want_credit);
+        match prepared {
+            Ok((sleep, wake)) => {
+                self.wake(wake);
+                sleep
+            }
+            // Broken: whoever waits must be told.
+            Err(_) => {
+                take(&self.receiver);
+                take(&self.sender);
+                false
+            }
+        }
+    }
+
+    fn awake(&self) {
+        self.ring.borrow_mut().awake();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let wake = self.ring.borrow_mut().close();
+        self.wake(wake);
+    }
+}

@@ -1,0 +1,274 @@
+//! The address space: Frames mapped at run time, with page tables made on demand.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use abi::{CapAddr, SysError, slots, vaddr};
+use capfmt::{CapType, Rights, VNODE_BYTES};
+
+use crate::cap::{self, Capability};
+use crate::plan::ranges::Ranges;
+use crate::plan::tables::{LEAF_SPAN, PAGE, Piece, index, pieces, table_base};
+use crate::single::Single;
+use crate::{invoke, isa, ram};
+
+/// End of the addresses for run-time mappings: what the level-2 table of the start reaches.
+const DYNAMIC_END: u64 = 512 << 30;
+
+/// How to map. Nothing is ever writable and executable.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Read only.
+    Read,
+    /// Read and write.
+    ReadWrite,
+    /// Read and execute.
+    ReadExecute,
+    /// Device registers: read and write, uncached.
+    Device,
+}
+
+impl Access {
+    const fn rights(self) -> Rights {
+        match self {
+            Access::Read => Rights::READ,
+            Access::ReadWrite | Access::Device => Rights(Rights::READ.0 | Rights::WRITE.0),
+            Access::ReadExecute => Rights(Rights::READ.0 | Rights::EXECUTE.0),
+        }
+    }
+}
+
+struct Space {
+    free: Ranges,
+    started: bool,
+    /// Page tables by level and first address.
+    tables: BTreeMap<(u32, u64), CapAddr>,
+}
+
+static SPACE: Single<Space> = Single::new(Space {
+    free: Ranges::new(),
+    started: false,
+    tables: BTreeMap::new(),
+});
+
+/// A mapped region; dropped, it is unmapped. Its memory may be shared with others, so it is
+/// reached by copies and atomic words, never by reference.
+#[derive(Debug)]
+pub struct Mapped {
+    at: u64,
+    bytes: u64,
+    mappings: Vec<Capability>,
+}
+
+/// Maps `bytes` from `offset` of a Frame, DevFrame or UmpEndpoint (page multiples).
+///
+/// # Errors
+/// Any of `Op::Map`; `TableFull` without address space or memory for tables.
+pub fn map(region: CapAddr, offset: u64, bytes: u64, access: Access) -> Result<Mapped, SysError> {
+    if bytes == 0 || !(offset | bytes).is_multiple_of(PAGE) {
+        return Err(SysError::BadArgument);
+    }
+    // Large regions begin at a table of their own: fewer Mappings.
+    let align = if bytes >= LEAF_SPAN { LEAF_SPAN } else { PAGE };
+    let at = SPACE.with(|s| {
+        if !core::mem::replace(&mut s.started, true) {
+            s.free
+                .give_back(vaddr::DYNAMIC, DYNAMIC_END - vaddr::DYNAMIC);
+        }
+        s.free.take(bytes, align)
+    });
+    let mut mapped = Mapped {
+        at: at.ok_or(SysError::TableFull)?,
+        bytes,
+        mappings: Vec::new(),
+    };
+    for piece in pieces(mapped.at, bytes) {
+        // On failure `mapped` is dropped, which undoes what was done.
+        let mapping = map_piece(region, offset, piece, access)?;
+        mapped.mappings.push(mapping);
+    }
+    Ok(mapped)
+}
+
+fn map_piece(
+    region: CapAddr,
+    offset: u64,
+    p: Piece,
+    access: Access,
+) -> Result<Capability, SysError> {
+    let table = ensure_table(0, p.table)?;
+    let uncached = access == Access::Device;
+    cap::in_slot(|slot| {
+        invoke::vnode_map(
+            table,
+            region,
+            p.index,
+            offset + p.offset,
+            p.count,
+            access.rights(),
+            uncached,
+            slot,
+        )
+    })
+}
+
+/// The page table of `level` (0 or 1) whose first address is `base`.
+fn ensure_table(level: u32, base: u64) -> Result<CapAddr, SysError> {
+    if level == 2 {
+        return Ok(slots::VNODE_LEVEL2);
+    }
+    if let Some(found) = SPACE.with(|s| s.tables.get(&(level, base)).copied()) {
+        return Ok(found);
+    }
+    let above = ensure_table(level + 1, table_base(level + 1, base))?;
+    let vnode = ram::object(CapType::VNode, level, VNODE_BYTES)?;
+    let at = index(level + 1, base);
+    let link = cap::in_slot(|slot| {
+        invoke::vnode_map(above, vnode.addr(), at, 0, 1, Rights::ALL, false, slot)
+    })?;
+    link.leak();
+    let addr = vnode.leak();
+    SPACE.with(|s| s.tables.insert((level, base), addr));
+    Ok(addr)
+}
+
+impl Mapped {
+    /// Bytes mapped.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+    /// User address of the first byte.
+    #[must_use]
+    pub fn address(&self) -> u64 {
+        self.at
+    }
+
+    fn check(&self, at: u64, bytes: u64) {
+        let end = at.checked_add(bytes);
+        assert!(
+            end.is_some_and(|end| end <= self.bytes),
+            "access of {bytes} bytes at {at:#x} of a mapping of {:#x}",
+            self.bytes
+        );
+    }
+    fn byte(&self, at: u64) -> &AtomicU8 {
+        // SAFETY: in the mapping (checked by the caller), which lives as long as `self`; shared
+        // memory is reached by atomics only.
+        unsafe { &*((self.at + at) as *const AtomicU8) }
+    }
+    fn word(&self, at: u64) -> &AtomicU64 {
+        self.check(at, 8);
+        assert!(at.is_multiple_of(8), "misaligned word at {at:#x}");
+        // SAFETY: as for `byte`; aligned.
+        unsafe { &*((self.at + at) as *const AtomicU64) }
+    }
+
+    /// Copies out.
+    ///
+    /// # Panics
+    /// Past the end of the mapping, as all below.
+    pub fn read(&self, at: u64, to: &mut [u8]) {
+        self.check(at, to.len() as u64);
+        let head = (at.next_multiple_of(8) - at).min(to.len() as u64) as usize;
+        let (first, rest) = to.split_at_mut(head);
+        for (i, b) in first.iter_mut().enumerate() {
+            *b = self.byte(at + i as u64).load(Ordering::Relaxed);
+        }
+        let mut from = at + head as u64;
+        for chunk in rest.chunks_mut(8) {
+            if chunk.len() == 8 {
+                let w = self.word(from).load(Ordering::Relaxed);
+                chunk.copy_from_slice(&w.to_ne_bytes());
+            } else {
+                for (i, b) in chunk.iter_mut().enumerate() {
+                    *b = self.byte(from + i as u64).load(Ordering::Relaxed);
+                }
+            }
+            from += 8;
+        }
+    }
+
+    /// Copies in.
+    pub fn write(&self, at: u64, from: &[u8]) {
+        self.check(at, from.len() as u64);
+        let head = (at.next_multiple_of(8) - at).min(from.len() as u64) as usize;
+        let (first, rest) = from.split_at(head);
+        for (i, b) in first.iter().enumerate() {
+            self.byte(at + i as u64).store(*b, Ordering::Relaxed);
+        }
+        let mut to = at + head as u64;
+        for chunk in rest.chunks(8) {
+            match <[u8; 8]>::try_from(chunk) {
+                Ok(w) => self
+                    .word(to)
+                    .store(u64::from_ne_bytes(w), Ordering::Relaxed),
+                Err(_) => {
+                    for (i, b) in chunk.iter().enumerate() {
+                        self.byte(to + i as u64).store(*b, Ordering::Relaxed);
+                    }
+                }
+            }
+            to += 8;
+        }
+    }
+
+    /// Loads a word (8-aligned, acquire).
+    #[must_use]
+    pub fn load(&self, at: u64) -> u64 {
+        self.word(at).load(Ordering::Acquire)
+    }
+    /// Stores a word (8-aligned, release).
+    pub fn store(&self, at: u64, value: u64) {
+        self.word(at).store(value, Ordering::Release);
+    }
+    /// Compare-exchanges a word, sequentially consistent.
+    ///
+    /// # Errors
+    /// The word found.
+    pub fn compare_exchange(&self, at: u64, old: u64, new: u64) -> Result<(), u64> {
+        let order = Ordering::SeqCst;
+        self.word(at)
+            .compare_exchange(old, new, order, order)
+            .map(|_| ())
+    }
+    /// Fills with zeros (multiples of 8).
+    pub fn zero(&self, at: u64, bytes: u64) {
+        self.check(at, bytes);
+        for off in (0..bytes).step_by(8) {
+            self.word(at + off).store(0, Ordering::Relaxed);
+        }
+    }
+    /// Makes code written through this mapping visible to instruction fetch.
+    pub fn sync_code(&self, at: u64, bytes: u64) {
+        self.check(at, bytes);
+        isa::sync_code(self.at + at, bytes);
+    }
+    /// Keeps it mapped for ever; returns its address.
+    pub fn leak(self) -> u64 {
+        let at = self.at;
+        core::mem::forget(self);
+        at
+    }
+
+    /// The registers behind a mapping.
+    pub(crate) fn check_access(&self, at: u64, bytes: u64) -> u64 {
+        self.check(at, bytes);
+        assert!(at.is_multiple_of(bytes), "misaligned register at {at:#x}");
+        self.at + at
+    }
+}
+
+impl Drop for Mapped {
+    fn drop(&mut self) {
+        let mut all_gone = true;
+        for mapping in core::mem::take(&mut self.mappings) {
+            all_gone &= mapping.delete().is_ok();
+        }
+        // Addresses that may still be mapped are never given out again.
+        if all_gone {
+            SPACE.with(|s| s.free.give_back(self.at, self.bytes));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! Every core's state, and the checks before an operation is handed to a boot driver.
+//!
+//! DESIGN §5: an operation on a core is executed in an OSnode that the operation
+//! does not detach, and nobody detaches that OSnode meanwhile.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use proto::iface::cores::{CoreOp, CoreState};
+
+use crate::CoreDescription;
+
+/// What is known of one core.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CoreRecord {
+    /// What firmware says.
+    pub description: CoreDescription,
+    /// What it does.
+    pub state: CoreState,
+    /// OSnode that its kernel runs, or ran when it stopped or crashed last; 0 = none.
+    pub osnode: u64,
+    /// Operation in progress on it.
+    busy: bool,
+    /// Operations on other cores that its OSnode executes now.
+    executing: u32,
+}
+
+/// What is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Operation {
+    /// What.
+    pub op: CoreOp,
+    /// On which core.
+    pub core: u32,
+    /// `Start`: make a new OSnode even if one was stopped there.
+    pub fresh: bool,
+}
+
+/// An operation that passed every check; finish it with [`Registry::finish`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// The operation.
+    pub operation: Operation,
+    /// OSnode whose KCB will be run; 0 = a new one is made.
+    pub osnode: u64,
+    /// OSnode whose boot driver executes.
+    pub executor: u64,
+    /// The core that it runs on.
+    pub executor_core: u32,
+}
+
+/// Why an operation is refused.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// (core, number of cores).
+    NoCore(u32, u32),
+    /// (core, what it runs): it runs already.
+    Running(u32, u64),
+    /// (core, state): it does not run.
+    NotRunning(u32, CoreState),
+    /// (core): it is not crashed, there is nothing to recover.
+    NotCrashed(u32),
+    /// (core): it crashed; only `recover` helps.
+    Crashed(u32),
+    /// (core): it was never started, nothing can be recovered on it.
+    NeverRan(u32),
+    /// (core): it cannot be got back.
+    Lost(u32),
+    /// (core): an operation on it, or executed by it, is in progress.
+    Busy(u32),
+    /// (core): no other core runs an OSnode that could execute the operation.
+    NoExecutor(u32),
+    /// (core): the shell's console is there and nobody could start the core again.
+    Console(u32),
+}
+
+/// A core's state in one word.
+#[must_use]
+pub fn state_word(s: CoreState) -> &'static str {
+    match s {
+        CoreState::Off => "off",
+        CoreState::Detached => "detached",
+        CoreState::Penned => "penned",
+        CoreState::Starting => "starting",
+        CoreState::Running => "running",
+        CoreState::Crashed => "crashed",
+        CoreState::Lost => "lost",
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCore(core, 1) => {
+                write!(f, "there is no core {core}: this machine has core 0 only")
+            }
+            Self::NoCore(core, count) => {
+                let last = count.saturating_sub(1);
+                write!(
+                    f,
+                    "there is no core {core}: this machine has cores 0 to {last}"
+                )
+            }
+            Self::Running(core, o) => write!(f, "core {core} already runs o{o}"),
+            Self::NotRunning(core, s) => {
+                let s = state_word(*s);
+                write!(
+                    f,
+                    "core {core} is not running (it is {s}): core start {core}"
+                )
+            }
+            Self::NotCrashed(core) => {
+                write!(
+                    f,
+                    "core {core} runs and has not crashed: core update {core} replaces its kernel"
+                )
+            }
+            Self::Crashed(core) => write!(f, "core {core} has crashed: core recover {core}"),
+            Self::NeverRan(core) => write!(f, "core {core} never ran: core start {core}"),
+            Self::Lost(core) => write!(f, "core {core} is lost: its kernel could not be stopped"),
+            Self::Busy(core) => write!(f, "an operation that needs core {core} is in progress"),
+            Self::NoExecutor(core) => write!(
+                f,
+                "core {core} cannot be driven from itself, and no other core runs: start another core first"
+            ),
+            Self::Console(core) => write!(
+                f,
+                "core {core} runs the console: stopped, nothing could start it again; core update {core} replaces its kernel"
+            ),
+        }
+    }
+}
+
+/// All cores.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    cores: Vec<CoreRecord>,
+    /// OSnodes that run nowhere: (id, core they were stopped on), oldest first.
+    detached: Vec<(u64, u32)>,
+    home: u64,
+}
+
+impl Registry {
+    /// Cores as described, core 0 running OSnode `home`, the others off.
+    #[must_use]
+    pub fn new(cores: &[CoreDescription], home: u64) -> Registry {
+        let record = |(i, d): (usize, &CoreDescription)| CoreRecord {
+            description: *d,
+            state: if i == 0 {
+                CoreState::Running
+            } else {
+                CoreState::Off
+            },
+            osnode: if i == 0 { home } else { 0 },
+            busy: false,
+            executing: 0,
+        };
+        Registry {
+            cores: cores.iter().enumerate().map(record).collect(),
+            detached: Vec::new(),
+            home,
+        }
+    }
+
+    /// Number of cores.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.cores.len() as u32
+    }
+    /// Whether there is no core.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cores.is_empty()
+    }
+    /// One core.
+    #[must_use]
+    pub fn core(&self, core: u32) -> Option<&CoreRecord> {
+        self.cores.get(core as usize)
+    }
+
+    /// OSnodes in the order of their ids: (id, core it runs on or was stopped on, whether it runs).
+    #[must_use]
+    pub fn osnodes(&self) -> Vec<(u64, u32, bool)> {
+        let mut all: Vec<_> = self.detached.iter().map(|(o, c)| (*o, *c, false)).collect();
+        for (i, c) in self.cores.iter().enumerate() {
+            let listed = all.iter().any(|(o, ..)| *o == c.osnode);
+            if c.osnode != 0 && !listed {
+                all.push((c.osnode, i as u32, c.state == CoreState::Running));
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+
+    /// Takes over what a core's object says of it, unless an operation on it is in progress.
+    pub fn observe(&mut self, core: u32, state: CoreState) {
+        if let Some(c) = self.cores.get_mut(core as usize) {
+            if !c.busy && c.state != CoreState::Lost {
+                c.state = state;
+            }
+        }
+    }
+
+    /// Checks an operation and reserves its cores.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; [`Refusal::Busy`] may pass by itself.
+    pub fn plan(&mut self, operation: Operation) -> Result<Plan, Refusal> {
+        let Operation { op, core, fresh } = operation;
+        let count = self.len();
+        let c = self.core(core).ok_or(Refusal::NoCore(core, count))?;
+        if c.state == CoreState::Lost {
+            return Err(Refusal::Lost(core));
+        }
+        if c.busy || c.executing > 0 {
+            return Err(Refusal::Busy(core));
+        }
+        match (op, c.state) {
+            (CoreOp::Start, CoreState::Running) => return Err(Refusal::Running(core, c.osnode)),
+            (CoreOp::Start | CoreOp::Stop | CoreOp::Update, CoreState::Crashed) => {
+                return Err(Refusal::Crashed(core));
+            }
+            (CoreOp::Start, _) => {}
+            (CoreOp::Stop, CoreState::Running) if c.osnode == self.home => {
+                return Err(Refusal::Console(core));
+            }
+            (CoreOp::Stop | CoreOp::Update, CoreState::Running) => {}
+            (CoreOp::Stop | CoreOp::Update, s) => return Err(Refusal::NotRunning(core, s)),
+            (CoreOp::Recover, CoreState::Crashed | CoreState::Starting) => {}
+            (CoreOp::Recover, CoreState::Running) => return Err(Refusal::NotCrashed(core)),
+            (CoreOp::Recover, _) => return Err(Refusal::NeverRan(core)),
+        }
+        let osnode = match op {
+            CoreOp::Start if fresh => 0,
+            CoreOp::Start => self.last_stopped(core).unwrap_or(0),
+            _ => c.osnode,
+        };
+        let executor_core = self.executor_for(core)?;
+        let executor = self.cores[executor_core as usize].osnode;
+        self.cores[executor_core as usize].executing += 1;
+        self.cores[core as usize].busy = true;
+        Ok(Plan {
+            operation,
+            osnode,
+            executor,
+            executor_core,
+        })
+    }
+
+    fn last_stopped(&self, core: u32) -> Option<u64> {
+        let of_core = self.detached.iter().rev().find(|(_, c)| *c == core);
+        of_core.map(|(o, _)| *o)
+    }
+
+    /// The core whose OSnode executes: the home OSnode's, which has the control of every core; for
+    /// the core that it runs on itself the lowest other one, all of which have that core's.
+    fn executor_for(&self, core: u32) -> Result<u32, Refusal> {
+        let runs = |c: &CoreRecord| c.state == CoreState::Running;
+        let all = || (0..).zip(&self.cores);
+        let home = all().find(|(_, c)| runs(c) && c.osnode == self.home);
+        match home {
+            Some((i, c)) if i != core => {
+                return if c.busy { Err(Refusal::Busy(i)) } else { Ok(i) };
+            }
+            _ => {}
+        }
+        let others = || all().filter(|(i, c)| *i != core && runs(c));
+        let free = others().find(|(_, c)| !c.busy).map(|(i, _)| i);
+        let busy = others().next().map(|(i, _)| i);
+        free.ok_or(busy.map_or(Refusal::NoExecutor(core), Refusal::Busy))
+    }
+
+    /// Ends an operation: the core's state now, and the OSnode that it runs (0 = as planned).
+    pub fn finish(&mut self, plan: Plan, state: CoreState, osnode: u64) {
+        let core = plan.operation.core;
+        let Some(c) = self.cores.get_mut(core as usize) else {
+            return;
+        };
+        c.busy = false;
+        let before = (c.state, c.osnode);
+        c.state = state;
+        let osnode = if osnode != 0 { osnode } else { plan.osnode };
+        match state {
+            CoreState::Running | CoreState::Crashed | CoreState::Starting if osnode != 0 => {
+                c.osnode = osnode;
+                self.detached.retain(|(o, _)| *o != osnode);
+            }
+            CoreState::Penned | CoreState::Detached | CoreState::Off
+                if before.0 == CoreState::Running =>
+            {
+                c.osnode = 0;
+                self.detached.push((before.1, core));
+            }
+            _ => {}
+        }
+        if let Some(e) = self.cores.get_mut(plan.executor_core as usize) {
+            e.executing -= 1;
+        }
+    }
+}

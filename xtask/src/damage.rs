@@ -1,0 +1,69 @@
+//! Deliberate damage to a boot archive, for the tests that a loader and a ramfs must pass.
+
+use crate::cpio;
+use anyhow::{Result, bail};
+
+/// Applies `what` to `archive`: `flip:NAME` changes one byte in the middle of a file,
+/// `cut:NAME` ends the archive in the middle of that file, `magic` spoils the first header,
+/// `empty` leaves nothing but a trailer.
+pub fn apply(archive: &mut Vec<u8>, what: &str) -> Result<()> {
+    match what.split_once(':') {
+        Some(("flip", name)) => {
+            let at = middle(archive, name)?;
+            archive[at] ^= 0x20;
+        }
+        Some(("cut", name)) => {
+            let at = middle(archive, name)?;
+            archive.truncate(at);
+        }
+        None if what == "magic" => archive[0] ^= 1,
+        None if what == "empty" => *archive = cpio::write(&[])?,
+        _ => bail!("unknown damage {what:?}: flip:NAME, cut:NAME, magic or empty"),
+    }
+    Ok(())
+}
+
+fn middle(archive: &[u8], name: &str) -> Result<usize> {
+    let found = cpio::read(archive)?;
+    match found
+        .iter()
+        .find(|file| file.name == name && file.length > 0)
+    {
+        Some(file) => Ok(file.offset + file.length / 2),
+        None => bail!("cannot damage {name}: the archive has no such file, or it is empty"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive() -> Vec<u8> {
+        cpio::write(&[("a".to_owned(), vec![0; 9]), ("b".to_owned(), vec![0; 9])]).unwrap()
+    }
+
+    #[test]
+    fn a_flip_changes_one_byte_of_that_file() {
+        let mut bad = archive();
+        apply(&mut bad, "flip:b").unwrap();
+        let changed: Vec<usize> = (0..bad.len())
+            .filter(|i| bad[*i] != archive()[*i])
+            .collect();
+        let b = &cpio::read(&archive()).unwrap()[1];
+        assert_eq!(changed, [b.offset + 4]);
+    }
+
+    #[test]
+    fn the_other_kinds_make_it_unreadable_or_empty() {
+        for what in ["cut:a", "magic"] {
+            let mut bad = archive();
+            apply(&mut bad, what).unwrap();
+            assert!(cpio::read(&bad).is_err(), "{what}");
+        }
+        let mut bad = archive();
+        apply(&mut bad, "empty").unwrap();
+        assert_eq!(cpio::read(&bad).unwrap(), []);
+        assert!(apply(&mut bad, "flip:c").is_err());
+        assert!(apply(&mut bad, "nonsense").is_err());
+    }
+}

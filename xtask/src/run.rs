@@ -1,0 +1,179 @@
+//! `./nekton run`: one machine from its archive to its end.
+
+use crate::board::Board;
+use crate::build::{self, Images};
+use crate::cli::RunArgs;
+use crate::qemu::{Launch, Output};
+use crate::report::{Report, Said};
+use crate::verdict::{self, End};
+use crate::{archive, damage, progress, terminal, workspace};
+use anyhow::{Context, Result};
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ChildStdin;
+use std::time::{Duration, Instant};
+
+/// Seconds that a run with commands may take if nothing else is said.
+const EXEC_TIMEOUT: u64 = 300;
+/// How long QEMU may take to end after the guest closed its console.
+const LAST_BREATH: Duration = Duration::from_secs(10);
+
+/// One run.
+pub struct Job<'a> {
+    pub board: &'a Board,
+    pub images: &'a Images,
+    pub cores: u32,
+    pub icount: bool,
+    pub exec: Option<&'a str>,
+    /// Keys to type once the guest is at its prompt.
+    pub input: Option<&'a str>,
+    /// Seconds of wall time; none: no limit.
+    pub timeout: Option<u64>,
+    pub append: &'a [String],
+    pub qemu_args: &'a [String],
+    /// Damage done to the archive (see `damage`).
+    pub damage: Option<&'a str>,
+    /// Show the guest's text as it comes.
+    pub echo: bool,
+    pub log: PathBuf,
+}
+
+/// `./nekton run`.
+pub fn command(args: &RunArgs) -> Result<bool> {
+    let board = Board::load(&args.board)?;
+    let asked = match &args.exec {
+        Some(line) => verdict::split_commands(line)?.len(),
+        None => 0,
+    };
+    let images = build::images(board.isa, args.test_files)?;
+    let job = Job {
+        cores: args.smp.unwrap_or(board.cores),
+        board: &board,
+        images: &images,
+        icount: args.icount,
+        exec: args.exec.as_deref(),
+        input: None,
+        timeout: args.timeout.or(args.exec.as_ref().map(|_| EXEC_TIMEOUT)),
+        append: &args.append,
+        qemu_args: &args.qemu_arg,
+        damage: None,
+        echo: true,
+        log: workspace::logs()?.join(format!("run-{}-{}.log", board.name, std::process::id())),
+    };
+    if job.exec.is_none() {
+        progress::say(&format!("{}; Ctrl-A X leaves", board.title));
+    }
+    let (end, said) = execute(&job)?;
+    if let Some(path) = &args.json {
+        write_json(path, &said)?;
+    }
+    let reasons = match job.exec {
+        Some(_) => verdict::failures(asked, &said.records, end),
+        None => interactive_failure(end).into_iter().collect(),
+    };
+    if reasons.is_empty() {
+        // Only failed runs leave a log behind.
+        let _ = fs::remove_file(&said.log);
+        return Ok(true);
+    }
+    for reason in reasons {
+        progress::error(&reason);
+    }
+    progress::say(&format!("log: {}", workspace::shown(&said.log)));
+    Ok(false)
+}
+
+/// A person may leave by the firmware's power switch as well as by `halt`.
+fn interactive_failure(end: End) -> Option<String> {
+    match end {
+        End::Other(Some(0)) => None,
+        other => verdict::bad_end(other),
+    }
+}
+
+fn write_json(path: &Path, said: &Said) -> Result<()> {
+    let records = verdict::commands(&said.records);
+    let text = serde_json::to_string_pretty(&records).context("cannot write JSON")?;
+    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Packs the archive, starts the machine, and sees it through.
+pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
+    let scratch = workspace::Scratch::new()?;
+    let archive_path = scratch.file("archive.cpio");
+    write_archive(job, &archive_path)?;
+    let mut append = job.append.to_vec();
+    if job.exec.is_some() {
+        append.push("exec".to_owned());
+    }
+    let person = job.exec.is_none() && job.input.is_none();
+    let launch = Launch {
+        board: job.board,
+        cores: job.cores,
+        icount: job.icount,
+        interactive: job.exec.is_none(),
+        boot: &job.images.boot,
+        archive: &archive_path,
+        append: &append,
+        extra: job.qemu_args,
+    };
+    let mut report = Report::new(job.images, job.echo, &job.log)?;
+    report.note(&format!(
+        "{} {}",
+        job.board.program,
+        launch.words().join(" ")
+    ))?;
+    let deadline = job.timeout.map(|s| Instant::now() + Duration::from_secs(s));
+    let mut machine = launch.start()?;
+    let _raw = person.then(terminal::Raw::enter);
+    // Without a person the console's input stays open, and silent but for `job.input`.
+    let mut keys = machine.input();
+    if person && let Some(keys) = keys.take() {
+        terminal::carry_keys(keys, machine.sender());
+    }
+    let mut typed = job.input;
+    let end = loop {
+        match machine.next(deadline) {
+            Output::Console(bytes) => {
+                report.console(&bytes)?;
+                if report.has_prompted() {
+                    type_in(keys.as_mut(), typed.take())?;
+                }
+            }
+            Output::Complaint(bytes) => report.complaint(&bytes)?,
+            Output::End => break End::of(machine.wait(LAST_BREATH)?.code(), job.board.exit),
+            Output::Leave => {
+                machine.stop()?;
+                break End::Left;
+            }
+            Output::Late => {
+                report.note(&format!("stopped after {} s", job.timeout.unwrap_or(0)))?;
+                machine.stop()?;
+                break End::Late(job.timeout.unwrap_or(0));
+            }
+        }
+    };
+    Ok((end, report.finish()?))
+}
+
+fn type_in(keys: Option<&mut ChildStdin>, text: Option<&str>) -> Result<()> {
+    if let (Some(keys), Some(text)) = (keys, text) {
+        let written = keys.write_all(text.as_bytes()).and_then(|()| keys.flush());
+        match written {
+            // The guest has ended; how, its exit status tells.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.context("cannot type into the guest's console")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_archive(job: &Job<'_>, path: &Path) -> Result<()> {
+    let files = archive::files(job.images, job.exec)?;
+    let mut bytes = archive::pack(&files)?;
+    if let Some(what) = job.damage {
+        damage::apply(&mut bytes, what)?;
+    }
+    fs::write(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,308 @@
+//! QEMU scenarios: data in `ci/qemu/*.toml`, and the commands that the documentation shows.
+
+use crate::cli::{Cli, Command, RunArgs};
+use crate::workspace;
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use serde::Deserialize;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How guest time passes.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Cores in parallel.
+    Mttcg,
+    /// One instruction is one nanosecond; cores in turn.
+    Icount,
+}
+
+/// How a run must end.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every command succeeds.
+    #[default]
+    Ok,
+    /// The guest itself reports failure (it neither hangs nor vanishes).
+    Fail,
+}
+
+/// One scenario, run once per board and mode.
+#[derive(Deserialize, Clone, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub name: String,
+    #[serde(default = "both_boards")]
+    pub boards: Vec<String>,
+    #[serde(default = "both_modes")]
+    pub modes: Vec<Mode>,
+    /// Commands, as for `--exec`.
+    pub exec: Option<String>,
+    /// Commands instead of these with `--full`.
+    pub full_exec: Option<String>,
+    /// Keys to type at the prompt, instead of commands in the archive.
+    pub input: Option<String>,
+    #[serde(default)]
+    pub outcome: Outcome,
+    /// Regular expressions that the output must match, in any order.
+    #[serde(default)]
+    pub expect: Vec<String>,
+    /// Regular expressions that the output must not match.
+    #[serde(default)]
+    pub forbid: Vec<String>,
+    /// Seconds of wall time.
+    #[serde(default = "default_timeout")]
+    pub timeout: u64,
+    /// Seconds with `--full`.
+    pub full_timeout: Option<u64>,
+    pub smp: Option<u32>,
+    #[serde(default)]
+    pub append: Vec<String>,
+    #[serde(default)]
+    pub qemu_args: Vec<String>,
+    /// Damage to the boot archive (see `damage`).
+    pub damage: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScenarioFile {
+    scenario: Vec<Scenario>,
+}
+
+fn both_boards() -> Vec<String> {
+    vec!["qemu-x86".to_owned(), "qemu-arm".to_owned()]
+}
+
+fn both_modes() -> Vec<Mode> {
+    vec![Mode::Mttcg, Mode::Icount]
+}
+
+fn default_timeout() -> u64 {
+    120
+}
+
+impl Mode {
+    /// Its name in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mttcg => "mttcg",
+            Self::Icount => "icount",
+        }
+    }
+}
+
+/// All scenarios: those in `ci/qemu` by file name, then the documentation's.
+pub fn all() -> Result<Vec<Scenario>> {
+    let dir = workspace::root().join("ci/qemu");
+    let mut scenarios = Vec::new();
+    for path in files_below(&dir, "toml")? {
+        let text =
+            fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file: ScenarioFile = toml::from_str(&text).with_context(|| workspace::shown(&path))?;
+        scenarios.extend(file.scenario);
+    }
+    scenarios.extend(from_documentation()?);
+    check(&scenarios)?;
+    Ok(scenarios)
+}
+
+fn check(scenarios: &[Scenario]) -> Result<()> {
+    let mut names = BTreeSet::new();
+    for scenario in scenarios {
+        let name = &scenario.name;
+        if !names.insert(name) {
+            bail!("two scenarios are called {name}");
+        }
+        if scenario.exec.is_some() == scenario.input.is_some() {
+            bail!("scenario {name} needs either `exec` or `input`");
+        }
+        for pattern in scenario.expect.iter().chain(&scenario.forbid) {
+            regex_lite::Regex::new(pattern)
+                .with_context(|| format!("scenario {name}: bad pattern {pattern:?}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Files with extension `extension` below `dir`, sorted; none if there is no such directory.
+fn files_below(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    if !dir.is_dir() {
+        return Ok(found);
+    }
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files_below(&path, extension)?);
+        } else if path.extension().is_some_and(|found| found == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A scenario for each `./nekton run` in a code block of README.md or docs/ that is tagged
+/// `sh` or not tagged. Every other
+/// `./nekton` line there must at least be a command that exists.
+fn from_documentation() -> Result<Vec<Scenario>> {
+    let root = workspace::root();
+    let mut files = vec![root.join("README.md")];
+    files.extend(files_below(&root.join("docs"), "md")?);
+    let mut scenarios = Vec::new();
+    let mut seen = BTreeSet::new();
+    for file in files {
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        for line in shell_lines(&text) {
+            if !line.starts_with("./nekton") || !seen.insert(line.clone()) {
+                continue;
+            }
+            let parsed =
+                Cli::try_parse_from(shell_words(&line)).map_err(|error| anyhow::anyhow!("{error}"));
+            let cli = parsed.with_context(|| format!("{}: {line}", workspace::shown(&file)))?;
+            if let Command::Run(args) = cli.command {
+                scenarios.push(documented(&args, scenarios.len()));
+            }
+        }
+    }
+    Ok(scenarios)
+}
+
+fn documented(args: &RunArgs, number: usize) -> Scenario {
+    let mode = if args.icount {
+        Mode::Icount
+    } else {
+        Mode::Mttcg
+    };
+    Scenario {
+        name: format!("docs_{number:02}"),
+        boards: vec![args.board.clone()],
+        modes: vec![mode],
+        exec: args.exec.clone(),
+        full_exec: None,
+        input: args.exec.is_none().then(|| "halt\r".to_owned()),
+        outcome: Outcome::Ok,
+        expect: Vec::new(),
+        forbid: Vec::new(),
+        timeout: args.timeout.unwrap_or(300),
+        full_timeout: None,
+        smp: args.smp,
+        append: args.append.clone(),
+        qemu_args: args.qemu_arg.clone(),
+        damage: None,
+    }
+}
+
+/// Lines of the code blocks of a Markdown text that are tagged `sh` or not tagged; a backslash at the end joins lines, comments
+/// are dropped.
+fn shell_lines(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    // In a block: whether its lines are commands.
+    let (mut fence, mut joining) = (None, false);
+    for line in text.lines() {
+        if let Some(tag) = line.trim_start().strip_prefix("```") {
+            fence = match fence {
+                None => Some(matches!(tag.trim(), "" | "sh")),
+                Some(_) => None,
+            };
+            joining = false;
+            continue;
+        }
+        let line = line.trim();
+        if fence != Some(true) || line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let (body, more) = match line.strip_suffix('\\') {
+            Some(body) => (body.trim_end(), true),
+            None => (line, false),
+        };
+        match lines.last_mut() {
+            Some(last) if joining => {
+                last.push(' ');
+                last.push_str(body);
+            }
+            _ => lines.push(body.to_owned()),
+        }
+        joining = more;
+    }
+    lines
+}
+
+/// Splits a line into words as a shell does, as far as documentation needs it: quotes of both
+/// kinds, and a comment after ` #`.
+fn shell_words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, '#') if word.is_none() => break,
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_and_every_documented_command_is_well_formed() {
+        for scenario in all().unwrap() {
+            for board in &scenario.boards {
+                crate::board::Board::load(board).unwrap();
+            }
+            for line in scenario.exec.iter().chain(&scenario.full_exec) {
+                crate::verdict::split_commands(line).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn shell_blocks_give_their_commands() {
+        let text = "a\n```sh\n# one\n./nekton run \\\n  --icount\nls\n```\n```text\n./nekton no\n```\n```\nb\n```\n";
+        assert_eq!(shell_lines(text), ["./nekton run --icount", "ls", "b"]);
+    }
+
+    #[test]
+    fn words_are_split_as_a_shell_does() {
+        let words = shell_words("./nekton run --exec 'cores; ps' --json \"a b\" '' # why");
+        assert_eq!(
+            words,
+            [
+                "./nekton",
+                "run",
+                "--exec",
+                "cores; ps",
+                "--json",
+                "a b",
+                ""
+            ]
+        );
+    }
+
+    #[test]
+    fn a_scenario_needs_one_kind_of_input_and_good_patterns() {
+        let parse = |text: &str| toml::from_str::<ScenarioFile>(text).unwrap().scenario;
+        let good = parse("[[scenario]]\nname = 'a'\nexec = 'cores'\n");
+        assert_eq!((good[0].boards.len(), good[0].modes.len()), (2, 2));
+        assert!(check(&good).is_ok());
+        assert!(check(&parse("[[scenario]]\nname = 'a'\n")).is_err());
+        let bad = "[[scenario]]\nname = 'a'\nexec = 'c'\nexpect = ['(']\n";
+        assert!(check(&parse(bad)).is_err());
+    }
+}

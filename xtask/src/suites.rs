@@ -1,0 +1,302 @@
+//! `./nekton test`: host, model, QEMU, or everything with one summary.
+
+use crate::board::Board;
+use crate::build::{self, Images};
+use crate::cli::{Suite, TestArgs};
+use crate::metadata::Workspace;
+use crate::run::{self, Job};
+use crate::scenario::{self, Mode, Outcome, Scenario};
+use crate::verdict::{self, End};
+use crate::{lint, process, progress, toolchain, workspace};
+use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+/// The package with the model checks; everything else that is portable is a host test.
+const MODEL: &str = "model";
+
+/// `./nekton test`.
+pub fn command(args: &TestArgs) -> Result<bool> {
+    match args.suite {
+        Suite::Host => host(args),
+        Suite::Model => model(args),
+        Suite::Qemu => qemu(args),
+        Suite::All => all(args),
+    }
+}
+
+type SuiteFn = fn(&TestArgs) -> Result<bool>;
+
+/// Every suite runs, whatever the ones before it said.
+fn all(args: &TestArgs) -> Result<bool> {
+    let start = Instant::now();
+    let suites: [(&str, SuiteFn); 4] = [
+        ("lint", |_| lint::command()),
+        ("host", host),
+        ("model", model),
+        ("qemu", qemu),
+    ];
+    let mut summary = Vec::new();
+    for (name, suite) in suites {
+        progress::heading(name);
+        let from = Instant::now();
+        let passed = suite(args).unwrap_or_else(|error| {
+            progress::error(&format!("{error:#}"));
+            false
+        });
+        summary.push((name, passed, from.elapsed().as_secs()));
+    }
+    progress::heading("summary");
+    for (name, passed, seconds) in &summary {
+        println!(
+            "{name}: {} ({seconds} s)",
+            if *passed { "ok" } else { "FAILED" }
+        );
+    }
+    let passed = summary.iter().all(|(_, passed, _)| *passed);
+    let verdict = if passed {
+        "all tests passed"
+    } else {
+        "some tests FAILED"
+    };
+    println!("{verdict} ({} s)", start.elapsed().as_secs());
+    Ok(passed)
+}
+
+fn with_full(command: &mut Command, args: &TestArgs) {
+    command.current_dir(workspace::root());
+    if args.full {
+        command.env("NEKTON_FULL", "1");
+    }
+    if let Some(filter) = &args.filter {
+        command.args(["--", filter]);
+    }
+}
+
+/// Unit and property tests: the portable packages, the libraries of all others (the pure parts
+/// of guest programs), this tool, and the installation script.
+fn host(args: &TestArgs) -> Result<bool> {
+    let workspace = Workspace::load()?;
+    let mut portable = toolchain::host_cargo();
+    portable.args(["test", "--no-fail-fast"]);
+    let mut libraries = toolchain::host_cargo();
+    libraries.args(["test", "--no-fail-fast", "--lib"]);
+    let mut any_library = false;
+    for package in workspace
+        .packages
+        .iter()
+        .filter(|package| package.name != MODEL)
+    {
+        if workspace.is_default_member(package) {
+            portable.args(["--package", &package.name]);
+        } else if package.has_tested_lib() {
+            libraries.args(["--package", &package.name]);
+            any_library = true;
+        }
+    }
+    let mut commands = vec![portable];
+    if any_library {
+        commands.push(libraries);
+    }
+    let mut own = toolchain::host_cargo();
+    own.args(["test", "--package", "xtask", "--target-dir", "target/xtask"]);
+    commands.push(own);
+    let mut passed = true;
+    for command in &mut commands {
+        with_full(command, args);
+        passed &= process::run_visible(command)?;
+    }
+    if args.filter.is_none() {
+        let mut setup = Command::new("sh");
+        setup.arg("ci/setup_test.sh").current_dir(workspace::root());
+        passed &= process::run_visible(&mut setup)?;
+    }
+    Ok(passed)
+}
+
+fn model(args: &TestArgs) -> Result<bool> {
+    if Workspace::load()?.package(MODEL).is_none() {
+        println!("model: no package `{MODEL}` yet, nothing to check");
+        return Ok(true);
+    }
+    let mut command = toolchain::host_cargo();
+    command.args(["test", "--release", "--package", MODEL]);
+    with_full(&mut command, args);
+    process::run_visible(&mut command)
+}
+
+/// One scenario on one board in one mode.
+struct Case<'a> {
+    scenario: &'a Scenario,
+    board: &'a str,
+    mode: Mode,
+}
+
+impl Case<'_> {
+    fn name(&self) -> String {
+        format!("{}/{}/{}", self.scenario.name, self.board, self.mode.name())
+    }
+}
+
+/// Boards that are used, with what was built for them.
+type Machines<'a> = BTreeMap<&'a str, (Board, Images)>;
+
+fn cases<'a>(scenarios: &'a [Scenario], filter: Option<&str>) -> Vec<Case<'a>> {
+    let mut cases = Vec::new();
+    for scenario in scenarios {
+        for board in &scenario.boards {
+            cases.extend(scenario.modes.iter().map(|mode| Case {
+                scenario,
+                board,
+                mode: *mode,
+            }));
+        }
+    }
+    cases.retain(|case| filter.is_none_or(|filter| case.name().contains(filter)));
+    cases
+}
+
+fn qemu(args: &TestArgs) -> Result<bool> {
+    let scenarios = scenario::all()?;
+    let cases = cases(&scenarios, args.filter.as_deref());
+    if cases.is_empty() {
+        bail!(
+            "no QEMU scenario matches {:?}",
+            args.filter.as_deref().unwrap_or("")
+        );
+    }
+    let mut machines = Machines::new();
+    for case in &cases {
+        if !machines.contains_key(case.board) {
+            let board = Board::load(case.board)?;
+            let images = build::images(board.isa, true)?;
+            machines.insert(case.board, (board, images));
+        }
+    }
+    // Under icount a machine is one thread, so several fit; in parallel mode each gets the host.
+    let (turns, parallel): (Vec<_>, Vec<_>) = cases
+        .into_iter()
+        .partition(|case| case.mode == Mode::Icount);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let total = turns.len() + parallel.len();
+    let failed = run_cases(turns.into(), workers, &machines, args.full)
+        + run_cases(parallel.into(), 1, &machines, args.full);
+    println!("qemu: {} passed, {failed} failed", total - failed);
+    Ok(failed == 0)
+}
+
+/// Runs `cases` on `workers` threads; returns how many failed.
+fn run_cases(
+    cases: VecDeque<Case<'_>>,
+    workers: usize,
+    machines: &Machines<'_>,
+    full: bool,
+) -> usize {
+    let workers = workers.min(cases.len());
+    let queue = Mutex::new(cases);
+    let failed = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let next = queue.lock().expect("no worker panics").pop_front();
+                    let Some(case) = next else { break };
+                    if !run_case(&case, machines, full) {
+                        failed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner()
+}
+
+fn run_case(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> bool {
+    let name = case.name();
+    let start = Instant::now();
+    let (reasons, log) = match judge(case, machines, full) {
+        Ok(result) => result,
+        Err(error) => (vec![format!("{error:#}")], String::new()),
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    if reasons.is_empty() {
+        println!("{} {name} ({seconds:.1} s)", progress::green("ok  "));
+        return true;
+    }
+    println!("{} {name} ({seconds:.1} s)", progress::red("FAIL"));
+    for line in case.scenario.exec.iter().chain(&reasons) {
+        println!("     {line}");
+    }
+    if !log.is_empty() {
+        println!("     log: {log}");
+    }
+    false
+}
+
+/// Runs a case; the reasons why it failed (none: passed), and where its log is kept.
+fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<String>, String)> {
+    let scenario = case.scenario;
+    let (board, images) = &machines[case.board];
+    let exec = match &scenario.full_exec {
+        Some(line) if full => Some(line.as_str()),
+        _ => scenario.exec.as_deref(),
+    };
+    let timeout = match scenario.full_timeout {
+        Some(seconds) if full => seconds,
+        _ => scenario.timeout,
+    };
+    let job = Job {
+        board,
+        images,
+        cores: scenario.smp.unwrap_or(board.cores),
+        icount: case.mode == Mode::Icount,
+        exec,
+        input: scenario.input.as_deref(),
+        timeout: Some(timeout),
+        append: &scenario.append,
+        qemu_args: &scenario.qemu_args,
+        damage: scenario.damage.as_deref(),
+        echo: false,
+        log: workspace::logs()?.join(format!("{}.log", case.name().replace('/', "-"))),
+    };
+    let asked = match exec {
+        Some(line) => verdict::split_commands(line)?.len(),
+        None => 0,
+    };
+    let (end, said) = run::execute(&job)?;
+    let mut reasons = match scenario.outcome {
+        Outcome::Ok if exec.is_some() => verdict::failures(asked, &said.records, end),
+        Outcome::Ok => verdict::bad_end(end).into_iter().collect(),
+        Outcome::Fail if end == End::Failure => Vec::new(),
+        Outcome::Fail => vec![format!(
+            "expected that the guest reports failure, got {end:?}"
+        )],
+    };
+    reasons.extend(unmatched(scenario, &said.text)?);
+    if reasons.is_empty() {
+        fs::remove_file(&said.log).context("cannot remove the log of a passed run")?;
+    }
+    Ok((reasons, workspace::shown(&said.log)))
+}
+
+fn unmatched(scenario: &Scenario, text: &str) -> Result<Vec<String>> {
+    let mut reasons = Vec::new();
+    for pattern in &scenario.expect {
+        if !regex_lite::Regex::new(pattern)?.is_match(text) {
+            reasons.push(format!("the output has nothing like /{pattern}/"));
+        }
+    }
+    for pattern in &scenario.forbid {
+        if let Some(found) = regex_lite::Regex::new(pattern)?.find(text) {
+            reasons.push(format!(
+                "the output has {:?}, like /{pattern}/",
+                found.as_str()
+            ));
+        }
+    }
+    Ok(reasons)
+}

@@ -1,0 +1,214 @@
+//! Whether a run did what it was asked to.
+
+use crate::board::Exit;
+use crate::guest_output::{Cmd, Record};
+use anyhow::{Result, bail};
+
+/// How a machine ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The guest said that all went well.
+    Success,
+    /// The guest said that something failed.
+    Failure,
+    /// QEMU ended otherwise, with this exit status (none: by a signal).
+    Other(Option<i32>),
+    /// Time was up after so many seconds.
+    Late(u64),
+    /// The person left.
+    Left,
+}
+
+impl End {
+    /// The end that exit status `code` of QEMU means.
+    pub fn of(code: Option<i32>, exit: Exit) -> Self {
+        match code {
+            Some(code) if code == exit.success => Self::Success,
+            Some(code) if code == exit.failure => Self::Failure,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// The commands of an `--exec` line, split as the guest's shell splits them: at `;` outside of
+/// braces and quotes.
+pub fn split_commands(line: &str) -> Result<Vec<String>> {
+    let mut commands = vec![String::new()];
+    let mut depth = 0u32;
+    let mut quote = None;
+    for c in line.chars() {
+        match (quote, c) {
+            (Some(open), _) if open == c => quote = None,
+            (Some(_), _) => {}
+            (None, '\'' | '"') => quote = Some(c),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => bail!("--exec: `}}` without `{{` in {line:?}"),
+            (None, '}') => depth -= 1,
+            (None, ';') if depth == 0 => {
+                commands.push(String::new());
+                continue;
+            }
+            (None, _) => {}
+        }
+        commands.last_mut().expect("never empty").push(c);
+    }
+    if let Some(open) = quote {
+        bail!("--exec: {open} is never closed in {line:?}");
+    }
+    if depth > 0 {
+        bail!("--exec: `{{` is never closed in {line:?}");
+    }
+    let commands: Vec<String> = commands
+        .into_iter()
+        .map(|command| command.trim().to_owned())
+        .filter(|command| !command.is_empty())
+        .collect();
+    if commands.is_empty() {
+        bail!("--exec: no command in {line:?}");
+    }
+    Ok(commands)
+}
+
+/// The commands that ended, in order.
+pub fn commands(records: &[Record]) -> Vec<&Cmd> {
+    let cmds = records.iter().filter_map(|record| match record {
+        Record::Cmd(cmd) => Some(cmd),
+        _ => None,
+    });
+    cmds.collect()
+}
+
+/// Reasons why a run that was asked for `asked` top-level commands has failed; none: it went
+/// well. One record per executed command is due (`repeat` makes several of one), then `done`,
+/// then the guest's exit with success.
+pub fn failures(asked: usize, records: &[Record], end: End) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let done = commands(records);
+    for cmd in done.iter().filter(|cmd| !cmd.ok) {
+        reasons.push(format!("`{}` failed", cmd.cmd));
+    }
+    for record in records {
+        if let Record::Test {
+            name,
+            ok: false,
+            msg,
+        } = record
+        {
+            reasons.push(format!("test {name} failed: {msg}"));
+        }
+    }
+    if done.len() < asked {
+        let last = done.last().map_or("none", |cmd| cmd.cmd.as_str());
+        reasons.push(format!(
+            "only {} of {asked} commands ended (last: {last})",
+            done.len()
+        ));
+    }
+    match records.iter().rev().find_map(|record| match record {
+        Record::Done { failed } => Some(*failed),
+        _ => None,
+    }) {
+        None => reasons.push("the guest did not report the end of its commands".to_owned()),
+        Some(failed) if failed > 0 && done.iter().all(|cmd| cmd.ok) => {
+            reasons.push(format!("the guest counts {failed} failed commands"));
+        }
+        Some(_) => {}
+    }
+    reasons.extend(bad_end(end));
+    reasons
+}
+
+/// What is wrong with the way in which a machine ended, if anything is.
+pub fn bad_end(end: End) -> Option<String> {
+    match end {
+        End::Success | End::Left => None,
+        End::Failure => Some("the guest ended with failure".to_owned()),
+        End::Late(seconds) => Some(format!("not finished after {seconds} s")),
+        End::Other(Some(code)) => Some(format!("QEMU ended with status {code}")),
+        End::Other(None) => Some("QEMU was killed".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cmd(name: &str, ok: bool) -> Record {
+        Record::Cmd(Cmd {
+            cmd: name.into(),
+            ok,
+            ms: 1.into(),
+            out: String::new(),
+        })
+    }
+
+    const DONE: Record = Record::Done { failed: 0 };
+
+    #[test]
+    fn all_well_is_no_reason() {
+        let records = [cmd("cores", true), cmd("ps", true), DONE];
+        assert!(failures(2, &records, End::Success).is_empty());
+        // `repeat` makes more records than top-level commands.
+        assert!(failures(1, &records, End::Success).is_empty());
+    }
+
+    #[test]
+    fn every_way_to_fail_is_seen() {
+        let good = [cmd("cores", true), DONE];
+        assert_eq!(
+            failures(1, &[cmd("cores", false), DONE], End::Success).len(),
+            1
+        );
+        assert_eq!(failures(2, &good, End::Success).len(), 1);
+        assert_eq!(failures(1, &good[..1], End::Success).len(), 1);
+        assert_eq!(
+            failures(
+                1,
+                &[cmd("a", true), Record::Done { failed: 1 }],
+                End::Success
+            )
+            .len(),
+            1
+        );
+        for end in [
+            End::Failure,
+            End::Late(3),
+            End::Other(Some(0)),
+            End::Other(None),
+        ] {
+            assert_eq!(failures(1, &good, end).len(), 1, "{end:?}");
+        }
+        let test = Record::Test {
+            name: "t".into(),
+            ok: false,
+            msg: "m".into(),
+        };
+        assert_eq!(
+            failures(1, &[test, cmd("a", true), DONE], End::Success).len(),
+            1
+        );
+    }
+
+    #[test]
+    fn commands_are_split_outside_of_braces() {
+        let line = "cores; repeat 3 { core update 1; ps };  ;mem ;";
+        let split = split_commands(line).unwrap();
+        assert_eq!(split, ["cores", "repeat 3 { core update 1; ps }", "mem"]);
+        assert_eq!(split_commands("echo 'a;{' \"}\"; b").unwrap().len(), 2);
+        for bad in ["", " ; ", "a }", "repeat 2 { a", "echo 'a"] {
+            assert!(split_commands(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn exit_statuses_mean_what_the_board_says() {
+        let exit = Exit {
+            success: 33,
+            failure: 35,
+        };
+        assert_eq!(End::of(Some(33), exit), End::Success);
+        assert_eq!(End::of(Some(35), exit), End::Failure);
+        assert_eq!(End::of(Some(0), exit), End::Other(Some(0)));
+        assert_eq!(End::of(None, exit), End::Other(None));
+    }
+}
