@@ -64,7 +64,7 @@ async fn run() -> i32 {
 
 async fn set_up() -> Result<(Manager, Server), String> {
     let text = |e: PeerError| e.to_string();
-    let spawn = Client::lookup(".spawn").await.map_err(text)?;
+    let spawn = Client::lookup("spawn").await.map_err(text)?;
     let system = Client::names().await.map_err(text)?;
     let machine = discovery::machine()?;
     start::console(&spawn, &machine).await?;
