@@ -63,8 +63,11 @@ impl<V: Variant> Kernel<V> {
             if let Some(area) = resume.save_fpu {
                 context::save_fpu(window(area));
             }
-            for effect in resume.effects.iter() {
-                self.carry_out(effect);
+            if !self.osnode.effects().is_empty() {
+                let effects = *self.osnode.effects();
+                for effect in effects.iter() {
+                    self.carry_out(effect);
+                }
             }
             self.machine.publish_tables();
             crate::log::mirror();
