@@ -1,4 +1,4 @@
-//! From an event to what runs next: the kernel's only loop.
+//! From an event to what runs next.
 
 use crate::context;
 use crate::controller::{Controller, Interrupt};
@@ -13,7 +13,7 @@ use arch_arm::gic::Mask;
 use arch_arm::psci::Conduit;
 use capfmt::{Core, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
-use kernel::{Event, Next, Osnode, Policy, Resume};
+use kernel::{Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -48,6 +48,8 @@ pub struct Kernel<V: Variant> {
     pub(crate) spsr_mask: u64,
     pub(crate) stack_top: u64,
     pub(crate) core: Core,
+    /// What ended the last sleep.
+    pub(crate) woken_by: Event,
 }
 
 /// Window address of OSnode memory.
@@ -57,39 +59,32 @@ const fn window(at: PhysAddr) -> u64 {
 
 impl<V: Variant> Kernel<V> {
     /// Handles `event` and what comes of it. The controller masks all but FORCE.
-    pub fn run(&mut self, mut event: Event) -> ! {
-        loop {
-            let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
-            if let Some(area) = resume.save_fpu {
-                context::save_fpu(window(area));
-            }
-            for effect in resume.effects.iter() {
-                self.carry_out(effect);
-            }
-            self.machine.publish_tables();
-            crate::log::mirror();
-            match resume.next {
-                Next::Run {
-                    page, area, root, ..
-                } => self.dispatch(&resume, page, area, root),
-                Next::Idle => {
-                    LIVE_AREA.store(0, Ordering::Relaxed);
-                    self.timer.set(resume.deadline);
-                    event = self.sleep();
-                }
-                Next::Pen => self.leave(),
-            }
+    #[inline]
+    pub fn run(&mut self, event: Event) -> ! {
+        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        if let Some(area) = resume.save_fpu {
+            context::save_fpu(window(area));
+        }
+        for effect in resume.effects.iter() {
+            self.carry_out(effect);
+        }
+        self.machine.publish_tables();
+        crate::log::mirror();
+        self.timer.set(resume.deadline);
+        match resume.next {
+            Next::Run {
+                page, area, root, ..
+            } => self.dispatch(resume.load_fpu, page, window(area), root),
+            Next::Idle => self.idle(),
+            Next::Pen => self.leave(),
         }
     }
 
     #[inline]
-    fn dispatch(&mut self, resume: &Resume, page: PhysAddr, area: PhysAddr, root: PhysAddr) -> ! {
-        let area = window(area);
-        if resume.load_fpu {
+    fn dispatch(&mut self, load_fpu: bool, page: PhysAddr, area: u64, root: PhysAddr) -> ! {
+        if load_fpu {
             context::load_fpu(area);
         }
-        LIVE_AREA.store(area, Ordering::Relaxed);
-        self.timer.set(resume.deadline);
         self.spaces.enter(root);
         context::set_page(window(page));
         context::mask_interrupts();
@@ -103,6 +98,21 @@ impl<V: Variant> Kernel<V> {
         // SAFETY: step chose `area` with this page and root, or nothing changed since the entry
         // that saved there; interrupts are masked, and no caller is returned to.
         unsafe { context::resume(area, self.spsr_mask, self.stack_top) }
+    }
+
+    /// Sleeps, then begins a new entry for what ended the sleep.
+    #[cold]
+    fn idle(&mut self) -> ! {
+        LIVE_AREA.store(0, Ordering::Relaxed);
+        self.woken_by = self.sleep();
+        // SAFETY: nothing on the stack is needed any more: what the next entry is about stands in
+        // `woken_by`, and this reference ends here (ONE-ENTRY).
+        unsafe { context::restart(self.stack_top) }
+    }
+
+    /// The entry that follows a sleep.
+    pub fn woken(&mut self) -> ! {
+        self.run(self.woken_by)
     }
 
     /// Sleeps until an interrupt means something. Between the look and the sleep PSTATE masks: what
