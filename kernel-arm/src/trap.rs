@@ -12,6 +12,7 @@ use kernel::{Event, FaultAccess};
 
 /// The kernel, entered from EL0: `area` (window) holds the user's registers, the FPU's are live.
 #[inline]
+#[expect(clippy::mut_from_ref, reason = "ONE-ENTRY, as for the cell itself")]
 fn enter<V: Variant>(cell: &'static KernelCell<V>, area: u64) -> &'static mut Kernel<V> {
     LIVE_AREA.store(area, Ordering::Relaxed);
     // SAFETY: the one call of this entry.
