@@ -13,7 +13,7 @@ use arch_arm::gic::Mask;
 use arch_arm::psci::Conduit;
 use capfmt::{Core, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
-use kernel::{Event, Next, Osnode, Policy};
+use kernel::{Event, Next, Osnode, Policy, Resume};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -58,18 +58,43 @@ const fn window(at: PhysAddr) -> u64 {
 }
 
 impl<V: Variant> Kernel<V> {
-    /// Handles `event` and what comes of it. The controller masks all but FORCE.
+    /// A system call, whose registers are at `area` (window). The controller masks all but FORCE.
     #[inline]
+    pub fn system_call(&mut self, area: u64) -> ! {
+        let resume = match V::event(Event::Syscall) {
+            Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
+            other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
+        };
+        self.machine.publish_tables();
+        crate::log::mirror();
+        match resume {
+            None => {
+                context::mask_interrupts();
+                self.controller.mask(Mask::Open);
+                self.go_on(area)
+            }
+            Some(resume) => self.finish(&resume),
+        }
+    }
+
+    /// Handles `event` and what comes of it. The controller masks all but FORCE.
     pub fn run(&mut self, event: Event) -> ! {
         let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        self.machine.publish_tables();
+        crate::log::mirror();
+        self.finish(&resume)
+    }
+
+    fn finish(&mut self, resume: &Resume) -> ! {
         if let Some(area) = resume.save_fpu {
             context::save_fpu(window(area));
         }
-        for effect in resume.effects.iter() {
-            self.carry_out(effect);
+        if !self.osnode.effects().is_empty() {
+            let effects = *self.osnode.effects();
+            for effect in effects.iter() {
+                self.carry_out(effect);
+            }
         }
-        self.machine.publish_tables();
-        crate::log::mirror();
         self.timer.set(resume.deadline);
         match resume.next {
             Next::Run {

@@ -25,7 +25,7 @@ pub fn synchronous<V: Variant>(cell: &'static KernelCell<V>, area: u64, esr: u64
     let kernel = enter(cell, area);
     kernel.shield();
     if exception::class(esr) == exception::CLASS_SVC {
-        kernel.run(Event::Syscall)
+        kernel.system_call(area)
     }
     fault(kernel, esr, far)
 }

@@ -124,7 +124,7 @@ pub(crate) fn advance<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     kcb.set_op_steps(e.m, steps + 1);
     for _ in 0..PIECES {
         // One effect may follow from each piece.
-        if e.effects.room() == 0 {
+        if e.os.effects.room() == 0 {
             return;
         }
         match piece(e) {

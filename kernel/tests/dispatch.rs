@@ -343,6 +343,17 @@ fn core_commands_are_checked() {
             kernel::Effect::Signal(101, kernel::Signal::Stop, None),
         ]
     );
+    // None is accepted in any status; only a Start names another image.
+    other.set_home_image(&mut w.m, 1);
+    other.set_target_status(&mut w.m, CoreStatus::Starting as u64);
+    w.effects.clear();
+    w.ok(Op::CoreCommand, control, &[0]);
+    let wake = kernel::Effect::Signal(101, kernel::Signal::Wake, None);
+    assert!(w.effects.contains(&wake));
+    assert_eq!(other.home_cmd(&w.m), 0);
+    assert_eq!(w.ok(Op::CoreInfo, control, &[])[5], 1);
+    w.refused(SysError::BadCoreState, Op::CoreImage, control, &[1, 0, 0]);
+    w.ok(Op::CoreImage, control, &[0, 0, 0]);
     w.ok(Op::CoreHandOver, control, &[99]);
     w.refused(SysError::NotHolder, Op::CoreSignal, control, &[0]);
     w.refused(

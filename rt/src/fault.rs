@@ -7,7 +7,7 @@ use abi::{Syscall, vaddr};
 use proto::iface::process::{FaultKind, ProcessNotice};
 
 use crate::isa::{self, Frame};
-use crate::{chan, env, event, io, process, start};
+use crate::{env, event, io, process, start};
 
 /// Most frames of a backtrace.
 const DEPTH: usize = 32;
@@ -156,9 +156,7 @@ fn faulted(kind: FaultKind, detail: u64, access: u64) -> ! {
         detail,
         pc: pcs[0],
     };
-    // Without a starter there is nobody to tell.
-    let _ = chan::tell_starter(&notice, b"");
-    process::halt()
+    process::end(&notice, b"", 1)
 }
 
 fn report(why: &dyn Display, pcs: &[u64]) {
@@ -206,8 +204,7 @@ fn panicked(info: &core::panic::PanicInfo<'_>) -> ! {
         detail: 0,
         pc: pcs[0],
     };
-    let _ = chan::tell_starter(&notice, &text.bytes[..text.len]);
-    process::halt()
+    process::end(&notice, &text.bytes[..text.len], 1)
 }
 
 #[cfg(test)]

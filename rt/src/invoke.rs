@@ -410,6 +410,22 @@ pub fn seal(kernel: CapAddr, frame: CapAddr, kind: CapType, offset: u64) -> Resu
     )
     .map(|_| ())
 }
+/// Marks a Frame, UmpEndpoint or Notify as known to other OSnodes; its words are for
+/// [`cap_import`] there.
+pub fn cap_export(kernel: CapAddr, cap: CapAddr) -> Result<RawCap> {
+    let r = invoke(Op::CapExport, kernel, [cap.0.into(), 0, 0, 0, 0, 0])?;
+    Ok(RawCap([r[0], r[1], r[2], r[3]]))
+}
+/// Makes a copy of another OSnode's capability from the words that [`cap_export`] gave there.
+pub fn cap_import(kernel: CapAddr, words: RawCap, owner: u64, dest: CapAddr) -> Result<()> {
+    let [w0, w1, w2, w3] = words.0;
+    invoke(
+        Op::CapImport,
+        kernel,
+        [w0, w1, w2, w3, owner, dest.0.into()],
+    )
+    .map(|_| ())
+}
 /// Creates an Id or Domain capability in `dest`.
 pub fn id_create(kernel: CapAddr, kind: CapType, dest: CapAddr) -> Result<()> {
     invoke(

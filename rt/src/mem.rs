@@ -14,7 +14,7 @@ use crate::single::Single;
 use crate::{link, ram};
 
 /// Least that a pool fed by [`set_source`] keeps for the heap, and what it asks for at a time.
-const LOW_WATER: u64 = 1 << 20;
+const LOW_WATER: u64 = 2 << 20;
 
 /// Figures of the OSnode's memory service.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -45,13 +45,21 @@ impl<T: Termination, E: core::fmt::Debug> Termination for Result<T, E> {
 
 /// Ends the process; its starter learns the status, and all its memory goes back.
 pub fn exit(status: i32) -> ! {
-    // Without a starter (an OSnode's first process) there is nobody to tell.
-    let _ = chan::tell_starter(&ProcessNotice::Exited { status }, b"");
+    end(&ProcessNotice::Exited { status }, b"", status)
+}
+
+/// Tells the starter how the process ends, then never runs again. An OSnode's first process has
+/// no starter: with it, the boot OSnode is of no use, and the machine halts.
+pub(crate) fn end(notice: &ProcessNotice, blob: &[u8], status: i32) -> ! {
+    if chan::tell_starter(notice, blob).is_err() {
+        // Refused to all but the boot OSnode's first process.
+        let _ = invoke::kernel_halt(slots::KERNEL, u64::from(status != 0));
+    }
     halt()
 }
 
 /// Never runs again: the starter takes the process apart.
-pub(crate) fn halt() -> ! {
+fn halt() -> ! {
     loop {
         // Refused or not, nothing is left to do.
         let _ = invoke::disp_run(slots::DISPATCHER, false);

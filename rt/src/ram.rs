@@ -13,6 +13,9 @@ const PIECES: usize = 8;
 /// Smallest piece asked from the memory service.
 const REFILL: u64 = 256 << 10;
 
+/// RAM that an OSnode's first process takes for itself.
+const FIRST_PROCESS: u64 = 4 << 20;
+
 /// A RAM capability, used from the front.
 #[derive(Clone, Copy)]
 struct Piece {
@@ -67,8 +70,34 @@ pub(crate) fn donate(ram: CapAddr) -> Result<(), SysError> {
 
 /// Takes over the RAM that the process was started with, if any.
 pub(crate) fn init() {
+    let own = donate(slots::START_RAM).or_else(|_| {
+        first_process_ram()?;
+        donate(slots::START_RAM)
+    });
     // Without it the memory service is asked for the first piece.
-    let _ = donate(slots::START_RAM);
+    let _ = own;
+}
+
+/// An OSnode's first process has all RAM but no START_RAM: it is cut from the end of the first
+/// large enough range, whose capability stays. The memory service finds what START_RAM covers
+/// by `Identify` and leaves it out.
+fn first_process_ram() -> Result<(), SysError> {
+    for i in 0.. {
+        let range = CapAddr(slots::RAM.0 + i);
+        let id = invoke::identify(range)?;
+        if id.cap.kind != CapType::Ram || id.cap.size < 2 * FIRST_PROCESS {
+            continue;
+        }
+        let what = Retype {
+            offset: id.cap.size - FIRST_PROCESS,
+            kind: CapType::Ram,
+            param: 0,
+            bytes: FIRST_PROCESS,
+            count: 1,
+        };
+        return invoke::retype(range, what, slots::ROOT_CNODE, slots::START_RAM).map(|_| ());
+    }
+    Err(SysError::NoCapability)
 }
 
 /// Bytes left in the pool (in all pieces).

@@ -180,7 +180,7 @@ impl<P: Policy> World<P> {
     pub fn adopt(mut m: TestMachine) -> World<P> {
         let mut os = attach(&mut m, KCB.0, IDENTITY).expect("the KCB can be adopted");
         let last = step(&mut os, &mut m, Event::Idle);
-        let effects = last.effects.iter().collect();
+        let effects = os.effects().iter().collect();
         World {
             m,
             os,
@@ -192,7 +192,7 @@ impl<P: Policy> World<P> {
     /// One kernel entry.
     pub fn event(&mut self, event: Event) -> Resume {
         self.last = step(&mut self.os, &mut self.m, event);
-        self.effects.extend(self.last.effects.iter());
+        self.effects.extend(self.os.effects().iter());
         self.last
     }
 

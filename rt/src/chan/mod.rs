@@ -67,3 +67,5 @@ pub struct Answer<R> {
 const CONNECTION: u32 = 1 << 31;
 /// Badge bit of an introduction, so that no badge is 0.
 const INTRODUCTION: u32 = 1 << 30;
+/// Badge bit of an introduction that the kernel tells faults to.
+const FAULT: u32 = 1 << 29;

@@ -6,17 +6,17 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use abi::{SysError, slots};
+use abi::{SysError, slots, vaddr};
 use capfmt::Rights;
 use proto::blob::Joiner;
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply, NamesRequest};
-use proto::iface::process::ProcessNotice;
+use proto::iface::process::{FaultKind, ProcessNotice};
 use proto::iface::transport::Transport;
 use proto::ump::Side;
 use proto::{Header, Name, PeerError, ServiceError, Wire, WireError};
 
 use super::outbox::{Carrier, Outbox};
-use super::{Attach, CONNECTION, Client, INTRODUCTION, Request};
+use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, Request};
 use crate::cap::{self, Capability};
 use crate::event::Notification;
 use crate::exec::driver::{self, Incoming, Sink};
@@ -71,7 +71,11 @@ impl core::fmt::Debug for Server {
 }
 
 impl Sink for Core {
-    fn deliver(&self, incoming: Incoming) {
+    fn deliver(&self, mut incoming: Incoming) {
+        if incoming.badge & (CONNECTION | FAULT) == FAULT {
+            incoming.words = fault_notice(&incoming.words).to_words(0);
+            incoming.badge &= !FAULT;
+        }
         let Ok(header) = Header::unpack(incoming.words[0]) else {
             return;
         };
@@ -83,6 +87,15 @@ impl Sink for Core {
         if let Some(session) = session {
             self.take(&session, header, incoming.words, incoming.cap);
         }
+    }
+}
+
+/// What the kernel tells a fault endpoint (upcall, detail, pc), as the process itself would say it.
+fn fault_notice(words: &Words) -> ProcessNotice {
+    ProcessNotice::Faulted {
+        kind: FaultKind::Kernel,
+        detail: words[1],
+        pc: words[2].wrapping_sub(vaddr::IMAGE),
     }
 }
 
@@ -345,15 +358,28 @@ impl Server {
     }
 
     /// An Endpoint capability of the service with a badge that [`Request::introducer`] shows
-    /// (below 2^30; 0 = anybody).
+    /// (below 2^29; 0 = anybody).
     ///
     /// # Errors
     /// `BadArgument` for a larger badge; any of `Op::Copy`.
     pub fn introduction(&self, badge: u32) -> Result<Capability, SysError> {
-        if badge >= INTRODUCTION {
+        if badge >= FAULT {
             return Err(SysError::BadArgument);
         }
         cap::mint(self.0.own.addr(), Rights::ALL, Some(INTRODUCTION | badge))
+    }
+
+    /// As [`Server::introduction`], for [`crate::spawn::Program::fault`]: what the kernel tells comes as
+    /// `ProcessNotice::Faulted` from this introducer.
+    ///
+    /// # Errors
+    /// As [`Server::introduction`].
+    pub fn fault_introduction(&self, badge: u32) -> Result<Capability, SysError> {
+        if badge >= FAULT {
+            return Err(SysError::BadArgument);
+        }
+        let badge = INTRODUCTION | FAULT | badge;
+        cap::mint(self.0.own.addr(), Rights::ALL, Some(badge))
     }
 
     /// Registers the service's endpoint at the monitor under a name, and tells the starter `Ready`.

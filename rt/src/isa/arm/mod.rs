@@ -50,23 +50,23 @@ pub fn syscall(r: [u64; 8]) -> [u64; 8] {
     [r0, r1, r2, r3, r4, r5, r6, r7]
 }
 
-/// The physical counter.
+/// The virtual counter, which kernels use too (no offset: it equals the physical one).
 #[inline(always)]
 pub fn counter() -> u64 {
     let c;
-    // SAFETY: kernels open CNTPCT_EL0 to EL0 (CNTKCTL_EL1.EL0PCTEN).
+    // SAFETY: kernels open CNTVCT_EL0 to EL0 (CNTKCTL_EL1.EL0VCTEN).
     unsafe {
-        asm!("isb", "mrs {}, cntpct_el0", out(reg) c, options(nomem, nostack, preserves_flags))
+        asm!("isb", "mrs {}, cntvct_el0", out(reg) c, options(nomem, nostack, preserves_flags))
     }
     c
 }
 
-/// `movz xzr, #N, lsl #48`: writes the zero register.
+/// `movz xzr, #N` (see `abi::marker`): writes the zero register.
 #[inline(always)]
 pub fn marker<const N: u16>() {
     // SAFETY: a write to the zero register has no effect.
     unsafe {
-        asm!("movz xzr, #{n}, lsl #48", n = const N, options(nostack, preserves_flags));
+        asm!("movz xzr, #{n}", n = const N, options(nostack, preserves_flags));
     }
 }
 

@@ -57,12 +57,12 @@ pub fn counter() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// `nopl MAGIC(%rax)`: the displacement is 0x4e4b_0000 | N ("NK").
+/// `nopl disp32(%rax)` with the number in the displacement (see `abi::marker`).
 #[inline(always)]
 pub fn marker<const N: u16>() {
     // SAFETY: a long no-operation reads and writes nothing.
     unsafe {
-        asm!("nopl {d}(%rax)", d = const 0x4e4b_0000_u32 | N as u32,
+        asm!("nopl {d}(%rax)", d = const abi::marker::X86_MAGIC << 16 | N as u32,
             options(att_syntax, nostack, preserves_flags));
     }
 }
