@@ -59,7 +59,7 @@ const fn window(at: PhysAddr) -> u64 {
 
 impl<V: Variant> Kernel<V> {
     /// A system call, whose registers are at `area` (window). The controller masks all but FORCE.
-    #[inline]
+    #[inline(always)]
     pub fn system_call(&mut self, area: u64) -> ! {
         let resume = match V::event(Event::Syscall) {
             Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
@@ -85,6 +85,7 @@ impl<V: Variant> Kernel<V> {
         self.finish(&resume)
     }
 
+    #[inline(never)]
     fn finish(&mut self, resume: &Resume) -> ! {
         if let Some(area) = resume.save_fpu {
             context::save_fpu(window(area));

@@ -20,7 +20,7 @@ fn enter<V: Variant>(cell: &'static KernelCell<V>, area: u64) -> &'static mut Ke
 }
 
 /// A synchronous exception from EL0.
-#[inline]
+#[inline(always)]
 pub fn synchronous<V: Variant>(cell: &'static KernelCell<V>, area: u64, esr: u64, far: u64) -> ! {
     let kernel = enter(cell, area);
     kernel.shield();
