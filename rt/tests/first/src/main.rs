@@ -7,6 +7,7 @@ extern crate alloc;
 
 mod child;
 mod local;
+mod names;
 mod starter;
 
 rt::entry!(main);
