@@ -2,6 +2,7 @@
 //! argument names. Prints one `ok`/`FAILED` line for each check.
 
 #![no_std]
+#![no_main]
 
 extern crate alloc;
 
