@@ -178,8 +178,19 @@ nk_write_backports_source() {
 
 # --- installing --------------------------------------------------------------------------------
 
+# On a terminal apt shows its own progress; elsewhere its many lines go to a file, which is
+# shown if it fails.
 nk_apt() {
-    DEBIAN_FRONTEND=noninteractive apt-get -y -q -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2
+    nk_say "apt-get $*"
+    set -- -y -q -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@"
+    if [ -t 2 ]; then
+        DEBIAN_FRONTEND=noninteractive apt-get "$@" </dev/null >&2
+        return
+    fi
+    mkdir -p build/logs
+    DEBIAN_FRONTEND=noninteractive apt-get "$@" </dev/null >build/logs/apt.log 2>&1 && return 0
+    cat build/logs/apt.log >&2
+    return 1
 }
 
 # True if package $1 in suite $2 (or any, when empty) is of version $nk_qemu_min or newer.
@@ -216,27 +227,32 @@ nk_packages_of() {
     printf '%s' "$nk_missing" | awk -F'|' -v kind="$1" '$1 == kind { n = split($2, w, " "); for (i = 1; i <= n; i++) if (!seen[w[i]]++) printf "%s ", w[i] }'
 }
 
-# The missing packages of a kind, with the placeholder for the linker resolved.
-nk_rust_packages() {
+# Replaces the placeholder for the linker in a list of packages. While the package lists are
+# not there yet, by the command that finds it out.
+nk_with_lld() {
     nk_lld=$(nk_lld_package)
-    nk_packages_of rust | sed "s/LLD/${nk_lld:-lld (the version of rust-web-llvm)}/"
+    [ -n "$nk_lld" ] || nk_lld="\$(apt-cache depends rust-web-llvm | sed -n 's|.*Depends: llvm-|lld-|p')"
+    awk -v lld="$nk_lld" '{ at = index($0, "LLD"); if (at) $0 = substr($0, 1, at - 1) lld substr($0, at + 3); print }'
+}
+
+nk_rust_packages() {
+    nk_packages_of rust | nk_with_lld
 }
 
 nk_list_missing() {
     printf '%s' "$nk_missing" | while IFS='|' read -r nk_kind nk_pkgs nk_why; do
-        case $nk_pkgs in *LLD*) nk_pkgs=$(printf '%s' "$nk_pkgs" | sed "s/LLD/$(nk_lld_package)/") ;; esac
-        printf '  %s\n      %s\n' "$nk_pkgs" "$nk_why" >&2
+        printf '  %s\n      %s\n' "$(printf '%s\n' "$nk_pkgs" | sed 's/LLD/lld/')" "$nk_why" >&2
     done
 }
 
 nk_print_commands() {
     nk_codename=$(. /etc/os-release 2>/dev/null && echo "${VERSION_CODENAME:-}")
     nk_list=$(nk_packages_of plain)$(nk_rust_packages)
-    [ -z "$nk_list" ] || nk_say "as root on Debian: apt-get install --no-install-recommends $nk_list"
+    [ -z "$nk_list" ] || nk_say "as root on Debian: apt-get update; apt-get install --no-install-recommends $nk_list"
     nk_list=$(nk_packages_of qemu)
     [ -z "$nk_list" ] || case $nk_codename in
-        bookworm) nk_say "as root on Debian 12: add the suite bookworm-backports, then apt-get install --no-install-recommends -t bookworm-backports $nk_list" ;;
-        *) nk_say "as root on Debian 13: apt-get install --no-install-recommends $nk_list" ;;
+        bookworm) nk_say "as root on Debian 12: add the suite bookworm-backports, then apt-get update; apt-get install --no-install-recommends -t bookworm-backports $nk_list" ;;
+        *) nk_say "as root on Debian 13: apt-get update; apt-get install --no-install-recommends $nk_list" ;;
     esac
 }
 

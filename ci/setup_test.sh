@@ -178,6 +178,14 @@ case $nk_said in
     *'apt-get install --no-install-recommends gcc libc6-dev'*) check 'the command is printed' 0 0 ;;
     *) check 'the command is printed' 'apt-get install … gcc libc6-dev' "$nk_said" ;;
 esac
+mkdir "$work/apt-bin"
+printf '#!/bin/sh\necho "  Depends: libc6"; echo "  Depends: llvm-22"\n' >"$work/apt-bin/apt-cache"
+chmod +x "$work/apt-bin/apt-cache"
+check "the linker of Debian's Rust is found" 'a lld-22 b' \
+    "$(PATH=$work/apt-bin:$PATH; echo 'a LLD b' | nk_with_lld)"
+program "$work/apt-bin" apt-cache ''
+check 'or how to find it is told' "a \$(apt-cache depends rust-web-llvm | sed -n 's|.*Depends: llvm-|lld-|p') b" \
+    "$(PATH=$work/apt-bin:$PATH; echo 'a LLD b' | nk_with_lld)"
 nk_missing=''
 check 'nothing missing, nothing said' '' "$(nk_install_missing 2>&1)"
 

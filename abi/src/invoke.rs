@@ -86,11 +86,11 @@ ops! {
     CoreMint = 96,
     /// CoreControl: take the holder word (r2 = OSnode to hand it to).
     CoreHandOver = 97,
-    /// CoreControl: command. r2 = command (capfmt::CoreCommand), r3 = Kcb cap (Start), r4 = image record. Result r1 = sequence number.
+    /// CoreControl: command, and signal the core (Stop: stop interrupt, else wake). r2 = command (capfmt::CoreCommand; None in any status), r3 = Kcb cap (Start), r4 = image record (Start; else the last one stays). Result r1 = sequence number.
     CoreCommand = 98,
     /// CoreControl: signal. r2 = 0 wake, 1 stop interrupt, 2 NMI, 3 INIT, 4 SIPI (r3 = page) / PSCI CPU_ON; result r1 = firmware status.
     CoreSignal = 99,
-    /// CoreControl: r1 = status, r2 = target sequence, r3 = home sequence, r4 = KCB, r5 = image, r6 = epitaph kind, r7 = epitaph pc.
+    /// CoreControl: r1 = status, r2 = target sequence, r3 = home sequence, r4 = KCB, r5 = image record of the last Start, r6 = epitaph kind, r7 = epitaph pc.
     CoreInfo = 100,
     /// CoreControl: read word r2 (byte offset, 8-aligned) of the Core object; result r1.
     CoreRead = 101,

@@ -113,9 +113,9 @@ layout! {
         /// Log ring: bytes ever written; byte i stands at 0x1040 + i % 4032.
         log_written / set_log_written @ 0x1000,
     ;
-        /// ISA parameters by index: x86: 0 LAPIC base, 1 IO-APIC base, 2 address of the word that locks the
-        /// IO-APIC; Arm: 0 GICD, 1 GICR of this core, 2 GICC, 3 GIC version, 4 PSCI conduit (0 none, 1 SMC,
-        /// 2 HVC); both: 7 first byte after the last RAM byte.
+        /// ISA parameters by index: x86: 0 LAPIC base, 1 IO-APIC base, 2 address of the word that locks
+        /// the IO-APIC; Arm: 0 GICD, 1 GICR of this core, 2 GICC, 3 GIC version, 4 PSCI conduit (0 none,
+        /// 1 SMC, 2 HVC), 5 PL011 of the loader's console; both: 7 first byte after the last RAM byte.
         isa_param / set_isa_param @ 0x060 [8],
         /// Image record 0 and 1 (see [`ImageRecord`]), 16 words each.
         image_word / set_image_word @ 0x180 [32],

@@ -119,7 +119,12 @@ fn map_devices<T: IsaTables>(mem: &mut impl PhysMap, core: PhysAddr, devices: &[
         for off in (0..d.bytes).step_by(PAGE as usize) {
             assert!(at < 0x20_0000, "too many device registers for the pen");
             let entry = T::leaf(0, d.base.add(off), EntryRights::KERNEL_DEVICE);
-            set_entry(mem, pen_table(core, 3), index(0, abi::vaddr::CORE_VA + at), entry);
+            set_entry(
+                mem,
+                pen_table(core, 3),
+                index(0, abi::vaddr::CORE_VA + at),
+                entry,
+            );
             at += PAGE;
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! [`ElfImage::parse`] is total on any bytes; what it returns needs no further
 //! checks: every segment lies in the file, in ascending pages of its own, never
-//! writable and executable; every relocation is RELATIVE and hits a writable
-//! segment. Sources: ELF-64 Object File Format 1.5; System V ABI, dynamic linking.
+//! writable and executable; every relocation is RELATIVE and hits initialised
+//! data of a writable segment. Sources: ELF-64 Object File Format 1.5; System V ABI, dynamic linking.
 
 use capfmt::Isa;
 use elf::endian::LittleEndian;
@@ -106,8 +106,6 @@ fn header(file: &[u8], isa: Isa) -> Result<FileHeader<LittleEndian>, ImageError>
     if h.e_type != ET_DYN {
         return Err(ImageError::NotPie);
     }
-    let table = u64::from(h.e_shnum) * u64::from(h.e_shentsize);
-    slice(file, h.e_shoff, table, FilePart::Sections)?;
     Ok(h)
 }
 
@@ -152,6 +150,9 @@ impl<'a> ElfImage<'a> {
                 _ => {}
             }
         }
+        // Nothing is taken from the sections, but a file without its end is not the file that was meant.
+        let sections = u64::from(h.e_shnum) * u64::from(h.e_shentsize);
+        slice(file, h.e_shoff, sections, FilePart::Sections)?;
         image.check_entry()?;
         if let Some((index, d)) = dynamic {
             image.read_dynamic(index, &d)?;
@@ -266,7 +267,7 @@ impl<'a> ElfImage<'a> {
             let at = r.r_offset.wrapping_sub(self.link_base);
             let holds = |s: &Segment| {
                 let off = at.wrapping_sub(s.start);
-                s.relocatable && off < s.mem_bytes && s.mem_bytes - off >= 8
+                s.relocatable && off < s.file_bytes && s.file_bytes - off >= 8
             };
             if !self.segments().iter().any(holds) {
                 return Err(fault(RelocationFault::Target(r.r_offset)));

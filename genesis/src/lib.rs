@@ -24,7 +24,9 @@ mod tables;
 mod user_image;
 mod window;
 
-pub use crate::core::{CORE_DEVICES_OFFSET, CoreParams, FirmwareEntry, build_core, core_slot_table, pen_code_page};
+pub use crate::core::{
+    CORE_DEVICES_OFFSET, CoreParams, FirmwareEntry, build_core, core_slot_table, pen_code_page,
+};
 pub use elf_image::MAX_SEGMENTS;
 pub use error::{FilePart, ImageError, InFile, RelocationFault};
 pub use image::{
@@ -34,6 +36,7 @@ pub use image::{
 pub use isa::{EntryRights, IsaTables, elf_machine, relative_relocation};
 pub use load::{
     DeviceRange, IMAGE_AREA_BYTES, KERNEL_STACK_BYTES, KernelParams, POISON, load_kernel, poison,
+    restore_kernel,
 };
 pub use osnode::{Given, OsnodeError, OsnodeSpec, RamRange, build_osnode};
 pub use user_image::{UserImage, UserMapping};

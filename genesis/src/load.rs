@@ -1,13 +1,15 @@
 //! A verified kernel into an image area, with the tables it is entered with.
 //!
 //! Area: four table pages (root, slot, level 1, level 0), the image's pages, the
-//! stack. The level-0 table covers the 2 MiB from the image's base on: image,
+//! stack; at the end the initial contents of the image's writable segments and a
+//! page that says where they belong ([`restore_kernel`]). The level-0 table covers the 2 MiB from the image's base on: image,
 //! unmapped page, stack, unmapped page; in the second MiB the device registers.
 //! Nothing else is mapped in the image slot but the Core object.
 
 use capfmt::{ImageRecord, PhysAddr, PhysMap};
 
 use crate::core::core_slot_table;
+use crate::elf_image::{MAX_SEGMENTS, Segment};
 use crate::error::ImageError;
 use crate::image::KernelImage;
 use crate::isa::{EntryRights, IsaTables};
@@ -17,7 +19,7 @@ use crate::{CORE_INDEX, PAGE, SLOT_INDEX, WINDOW_INDEX};
 /// Bytes of an image area: tables, image, stack.
 pub const IMAGE_AREA_BYTES: u64 = 0x10_0000;
 /// Bytes of the kernel stack; the pages below and above are never mapped.
-pub const KERNEL_STACK_BYTES: u64 = 0x8000;
+pub const KERNEL_STACK_BYTES: u64 = 0x1_0000;
 /// What a released image area is overwritten with, byte by byte.
 pub const POISON: u8 = 0x6b;
 
@@ -61,11 +63,13 @@ pub fn load_kernel<T: IsaTables>(
     p: &KernelParams<'_>,
 ) -> Result<ImageRecord, ImageError> {
     let span = image.elf().span();
-    check_sizes(span, p.devices)?;
+    let saved = image.elf().segments().iter().map(saved_bytes).sum();
+    check_sizes(span, saved, p.devices)?;
     let note = image.note();
     let base = note.base_va;
     let image_at = area.add(TABLE_PAGES * PAGE);
     copy_image(mem, image_at, image);
+    save_data(mem, area, image, saved);
     let stack_at = image_at.add(span);
     mem.zero(stack_at, KERNEL_STACK_BYTES);
     let stack_va = base + span + PAGE;
@@ -117,8 +121,8 @@ pub fn load_kernel<T: IsaTables>(
     })
 }
 
-fn check_sizes(span: u64, devices: &[DeviceRange]) -> Result<(), ImageError> {
-    let bytes = TABLE_PAGES * PAGE + span + KERNEL_STACK_BYTES;
+fn check_sizes(span: u64, saved: u64, devices: &[DeviceRange]) -> Result<(), ImageError> {
+    let bytes = TABLE_PAGES * PAGE + span + KERNEL_STACK_BYTES + saved + PAGE;
     let too_large = |bytes, limit| Err(ImageError::TooLarge { bytes, limit });
     if bytes > IMAGE_AREA_BYTES {
         return too_large(bytes, IMAGE_AREA_BYTES);
@@ -140,6 +144,70 @@ fn copy_image(mem: &mut impl PhysMap, at: PhysAddr, image: &KernelImage<'_>) {
     }
     let mut put = |off: u64, bytes: &[u8]| mem.write_bytes(at.add(off), bytes);
     image.elf().write(image.note().base_va, &mut put);
+}
+
+/// First word of the page that says what [`restore_kernel`] restores.
+const SAVED_MAGIC: u64 = 0x0144_5653_4b4e;
+/// Words of one segment's record on that page: offset in the area, bytes with contents,
+/// bytes of zeros after them, offset of the contents; all multiples of 8.
+const SAVED_WORDS: u64 = 4;
+
+/// The words of a segment from its first page to the end of its file contents: (first byte in
+/// the image, end).
+const fn content_words(s: &Segment) -> (u64, u64) {
+    (s.first_page(), (s.start + s.file_bytes + 7) & !7)
+}
+
+fn saved_bytes(s: &Segment) -> u64 {
+    let (from, end) = content_words(s);
+    if s.write { end - from } else { 0 }
+}
+
+/// Keeps the relocated initial contents of all writable segments at the area's end.
+fn save_data(mem: &mut impl PhysMap, area: PhysAddr, image: &KernelImage<'_>, saved: u64) {
+    let page = area.add(IMAGE_AREA_BYTES - PAGE);
+    let mut to = IMAGE_AREA_BYTES - PAGE - saved;
+    let mut count = 0;
+    for s in image.elf().segments().iter().filter(|s| s.write) {
+        let (from, end) = content_words(s);
+        let zeros = s.end_page() - end;
+        let at = TABLE_PAGES * PAGE + from;
+        let record = page.add(16 + 8 * SAVED_WORDS * count);
+        for (i, w) in [at, end - from, zeros, to].into_iter().enumerate() {
+            mem.store(record.add(8 * i as u64), w);
+        }
+        copy_words(mem, area.add(at), area.add(to), end - from);
+        to += end - from;
+        count += 1;
+    }
+    mem.store(page, SAVED_MAGIC);
+    mem.store(page.add(8), count);
+}
+
+fn copy_words(mem: &mut impl PhysMap, from: PhysAddr, to: PhysAddr, bytes: u64) {
+    for off in (0..bytes).step_by(8) {
+        let word = mem.load(from.add(off));
+        mem.store(to.add(off), word);
+    }
+}
+
+/// Gives a loaded kernel that ran its initial data back, so that it can be started
+/// again as if it were fresh; code, tables and the image record are as they were.
+/// `false`: no kernel is loaded in this area. The core must be in the pen.
+#[must_use]
+pub fn restore_kernel(mem: &mut impl PhysMap, area: PhysAddr) -> bool {
+    let page = area.add(IMAGE_AREA_BYTES - PAGE);
+    let count = mem.load(page.add(8));
+    if mem.load(page) != SAVED_MAGIC || count > MAX_SEGMENTS as u64 {
+        return false;
+    }
+    for n in 0..count {
+        let record = page.add(16 + 8 * SAVED_WORDS * n);
+        let [at, bytes, zeros, from] = [0, 8, 16, 24].map(|i| mem.load(record.add(i)));
+        copy_words(mem, area.add(from), area.add(at), bytes);
+        mem.zero(area.add(at + bytes), zeros);
+    }
+    true
 }
 
 /// Overwrites an image area that no core uses any more.

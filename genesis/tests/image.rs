@@ -65,7 +65,7 @@ fn each_reason_has_its_error() {
         why: RelocationFault::Kind(6),
     };
     assert_eq!(refusal(|e| e.rela[1].0 = 6), kind);
-    for at in [0x2000, 0x4ff9, 0x9000, u64::MAX] {
+    for at in [0x2000, 0x42f9, 0x5124, 0x7000, 0x9000, u64::MAX] {
         let why = RelocationFault::Target(at);
         let target = E::BadRelocation { index: 0, why };
         assert_eq!(refusal(|e| e.rela[0].1 = at), target);

@@ -4,12 +4,12 @@ mod common;
 
 use capfmt::{Core, CoreStatus, Isa, PhysAddr, PhysMap};
 use common::elf::{KERNEL_BASE, sample};
-use common::walk::{pages, read};
+use common::walk::{assert_same, pages, read};
 use common::{Arena, Arm, Decode, X86};
 use genesis::{
-    CoreParams, DeviceRange, EntryRights, FirmwareEntry, IMAGE_AREA_BYTES, ImageError,
-    KERNEL_STACK_BYTES, KernelImage, KernelParams, POISON, RamRange, WINDOW_INDEX, WindowError,
-    build_core, build_window, load_kernel, poison,
+    CORE_DEVICES_OFFSET, CoreParams, DeviceRange, EntryRights, FirmwareEntry, IMAGE_AREA_BYTES,
+    ImageError, KERNEL_STACK_BYTES, KernelImage, KernelParams, POISON, RamRange, WINDOW_INDEX,
+    WindowError, build_core, build_window, load_kernel, poison, restore_kernel,
 };
 
 const BASE: u64 = 0x4000_0000;
@@ -17,6 +17,10 @@ const CORE: PhysAddr = PhysAddr(BASE + 0x3_0000);
 const AREA: PhysAddr = PhysAddr(BASE + 0x10_0000);
 const WINDOW: PhysAddr = PhysAddr(BASE + 0x1000);
 const PAGE: u64 = 4096;
+const PEN_DEVICES: [DeviceRange; 1] = [DeviceRange {
+    base: PhysAddr(0x900_0000),
+    bytes: 2 * PAGE,
+}];
 
 fn firmware<T: Decode>() -> FirmwareEntry {
     match T::ISA {
@@ -41,6 +45,7 @@ fn core<T: Decode>(mem: &mut Arena) -> Core {
         pen_kernel_entry: 2,
         firmware: firmware::<T>(),
         window_table: WINDOW,
+        devices: &PEN_DEVICES,
     };
     build_core::<T>(mem, CORE, &params);
     Core(CORE)
@@ -75,7 +80,7 @@ fn kernel_in_its_area<T: Decode>() {
     };
     let before = mem.bytes(AREA.0 + IMAGE_AREA_BYTES, 0x1000);
     let r = load_kernel::<T>(&mut mem, AREA, &image, &params).expect("refused");
-    assert_eq!(mem.bytes(AREA.0 + IMAGE_AREA_BYTES, 0x1000), before);
+    assert_same(&mem.bytes(AREA.0 + IMAGE_AREA_BYTES, 0x1000), &before);
     assert_eq!(
         (r.phys, r.size, r.base_va),
         (AREA, IMAGE_AREA_BYTES, KERNEL_BASE)
@@ -93,7 +98,7 @@ fn kernel_in_its_area<T: Decode>() {
         (0x4000, 0x1000, EntryRights::KERNEL_CONST),
         (0x5000, 0x4000, EntryRights::KERNEL_DATA),
     ];
-    let mut expected = 16 + 17 + KERNEL_STACK_BYTES / PAGE;
+    let mut expected = 18 + 17 + KERNEL_STACK_BYTES / PAGE;
     for (off, bytes, rights) in kinds {
         expected += bytes / PAGE;
         for page in (off..off + bytes).step_by(PAGE as usize) {
@@ -105,7 +110,7 @@ fn kernel_in_its_area<T: Decode>() {
         expected,
         "pages beside those that were asked for"
     );
-    assert_eq!(read(&mem, &map, KERNEL_BASE, 0x9000), loaded);
+    assert_same(&read(&mem, &map, KERNEL_BASE, 0x9000), &loaded);
 
     let bottom = r.stack_top - KERNEL_STACK_BYTES;
     assert!(
@@ -122,10 +127,18 @@ fn kernel_in_its_area<T: Decode>() {
     assert_eq!(map[&r.device_va].rights, EntryRights::KERNEL_DEVICE);
     check_core_mapping(&map);
 
+    // The kernel ran: its data is not what it was.
+    for off in (0..0x4000).step_by(8) {
+        mem.store(PhysAddr(map[&(KERNEL_BASE + 0x5000)].phys + off), !off);
+    }
+    assert!(restore_kernel(&mut mem, AREA));
+    assert_same(&read(&mem, &map, KERNEL_BASE, 0x9000), &loaded);
+
     poison(&mut mem, AREA);
+    assert!(!restore_kernel(&mut mem, AREA));
     let all = mem.bytes(AREA.0, IMAGE_AREA_BYTES);
     assert!(all.iter().all(|b| *b == POISON));
-    assert_eq!(mem.bytes(AREA.0 + IMAGE_AREA_BYTES, 0x1000), before);
+    assert_same(&mem.bytes(AREA.0 + IMAGE_AREA_BYTES, 0x1000), &before);
 }
 
 fn check_core_mapping(map: &std::collections::BTreeMap<u64, common::walk::Page>) {
@@ -138,6 +151,13 @@ fn check_core_mapping(map: &std::collections::BTreeMap<u64, common::walk::Page>)
         };
         assert_eq!(page.rights, rights);
     }
+    let device = abi::vaddr::CORE_VA + CORE_DEVICES_OFFSET;
+    for i in 0..2 {
+        let page = map[&(device + i * PAGE)];
+        assert_eq!(page.phys, PEN_DEVICES[0].base.0 + i * PAGE);
+        assert_eq!(page.rights, EntryRights::KERNEL_DEVICE);
+    }
+    assert!(!map.contains_key(&(device + 2 * PAGE)));
 }
 
 #[test]
@@ -149,7 +169,7 @@ fn kernels_are_loaded_and_mapped() {
 #[test]
 fn what_does_not_fit_is_refused_untouched() {
     let mut elf = sample(Isa::X86);
-    elf.loads[3].mem = IMAGE_AREA_BYTES;
+    elf.loads[3].mem = IMAGE_AREA_BYTES - 0x1_0000;
     let file = elf.build();
     let image = KernelImage::parse(&file, Isa::X86).expect("refused");
     let mut mem = arena();
@@ -204,13 +224,13 @@ fn core_object<T: Decode>() {
     let identity = match T::ISA {
         Isa::X86 => {
             assert_eq!(c.pen_firmware_entry(&mem), 0x8000);
-            assert_eq!((map.len(), c.pen_identity_root(&mem)), (17, 0));
+            assert_eq!((map.len(), c.pen_identity_root(&mem)), (19, 0));
             map[&0x8000]
         }
         Isa::Arm => {
             let page = CORE.0 + Core::PEN_CODE;
             assert_eq!(c.pen_firmware_entry(&mem), page + 0x40);
-            assert_eq!(map.len(), 16);
+            assert_eq!(map.len(), 18);
             let map = pages::<T>(&mem, PhysAddr(c.pen_identity_root(&mem)), &[]);
             assert_eq!(map.len(), 1);
             assert_eq!(map[&page].phys, page);

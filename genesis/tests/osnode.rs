@@ -8,7 +8,7 @@ use capfmt::{
     PhysMap, Rights, cnode, mdb,
 };
 use common::elf::{Elf, sample};
-use common::walk::{Page, pages, read};
+use common::walk::{Page, assert_same, pages, read};
 use common::{Arena, Arm, Decode, X86};
 use genesis::{Given, OsnodeError, OsnodeSpec, RamRange, build_osnode};
 
@@ -195,9 +195,9 @@ fn address_space<T: Decode>() {
     );
 
     let span = 0x45_5008u64.next_multiple_of(PAGE);
-    assert_eq!(
-        read(&mem, &map, vaddr::IMAGE, span),
-        elf.loaded(vaddr::IMAGE)
+    assert_same(
+        &read(&mem, &map, vaddr::IMAGE, span),
+        &elf.loaded(vaddr::IMAGE),
     );
     let rights = |va: u64| (map[&va].rights.write, map[&va].rights.execute);
     let kinds = [

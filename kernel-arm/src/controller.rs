@@ -54,7 +54,7 @@ impl Controller {
     }
 
     /// Private interrupts as kernels want them; the mask is [`Mask::Kernel`] afterwards.
-    pub fn init(&self) {
+    pub fn init(&mut self) {
         self.gic.init_core();
     }
 

@@ -60,8 +60,10 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     let empty = registers::translate(&raw const EMPTY_ROOT as u64).expect("own image is mapped");
     let spaces = AddressSpaces::new(empty);
     let timer = Timer::new();
-    let controller = own_controller();
+    let mut controller = own_controller();
     controller.init();
+    // From here on the core can be taken back.
+    context::unmask_interrupts();
     V::before_attach();
     let osnode = match kernel::attach(&mut machine, kcb, note::identity::<V>()) {
         Ok(osnode) => osnode,
@@ -88,7 +90,6 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
             core,
         })
     };
-    context::unmask_interrupts();
     kernel.run(Event::Idle)
 }
 

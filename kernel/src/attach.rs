@@ -57,6 +57,9 @@ pub fn attach<M: Machine, P: Policy>(
     let kcb = Kcb(kcb);
     let core = Core(m.core_object());
     kcb_check(m, kcb, M::ISA, m.features()).map_err(AttachError::Kcb)?;
+    if Clock::new(0, 0, core.mult(m), core.shift(m)).is_none() {
+        return Err(AttachError::BadClock);
+    }
     let epoch = win(m, kcb, CoreId(core.core_id(m) as u32))?;
     let clock = match prepare(m, kcb, core) {
         Ok(clock) => clock,

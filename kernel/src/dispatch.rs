@@ -150,6 +150,10 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
         lmp::retry_undelivered(e);
     }
     unmask_some(e);
+    if e.os.policy.next_event_ns() != u64::MAX && e.os.policy.next_event_ns() <= e.now_ns() {
+        let now = e.now_ns();
+        e.os.policy.refresh(e.m, now);
+    }
     if let Some(current) = e.os.current {
         match runnable(e.m, current.dcb) {
             None => {
@@ -197,6 +201,11 @@ pub(crate) fn resume<M: Machine, P: Policy>(mut e: Entry<'_, M, P>) -> Resume {
     let area = live_area(e.m, current.page);
     let same = !fresh && e.saved.is_some_and(|s| s.area == area);
     let mut deadline = e.os.deadline();
+    if e.os.policy.next_event_ns() != u64::MAX {
+        let ns = e.os.policy.next_event_ns();
+        let at = time::counter_at(&mut e, ns);
+        deadline = Some(deadline.map_or(at, |d| d.min(at)));
+    }
     if must_come_back(&e) {
         let soon = e.counter() + e.os.clock.ns_to_ticks(longop::GAP_NS);
         deadline = Some(deadline.map_or(soon, |d| d.min(soon)));

@@ -13,6 +13,11 @@ const FUNCTION_LINES: usize = 65;
 
 /// `./nekton sizes`.
 pub fn command() -> Result<bool> {
+    let large = large_source()?;
+    for line in &large {
+        println!("{line}");
+    }
+    println!("{} files or functions over the aim", large.len());
     for isa in Isa::ALL {
         let images = build::images(isa, false)?;
         println!(
@@ -29,11 +34,6 @@ pub fn command() -> Result<bool> {
             );
         }
     }
-    let large = large_source()?;
-    for line in &large {
-        println!("{line}");
-    }
-    println!("{} files or functions over the aim", large.len());
     Ok(true)
 }
 

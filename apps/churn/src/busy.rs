@@ -138,7 +138,11 @@ fn verdict(state: &Shared) -> Verdict {
     faults.extend(ump.map(|f| format!("UMP: {f}")));
     faults.extend(s.fault.clone());
     let balls = match &s.ump {
-        Some(r) => format!("{} UMP messages (slowest {} us)", r.count(), r.slowest_ns() / 1000),
+        Some(r) => format!(
+            "{} UMP messages (slowest {} us)",
+            r.count(),
+            r.slowest_ns() / 1000
+        ),
         None => "no UMP (no other OSnode)".into(),
     };
     let text = format!(
@@ -164,13 +168,19 @@ async fn live_registers(state: &Shared) -> i32 {
         let got = digest(work(seed as f64, ROUNDS));
         if got != EXPECTED[seed] {
             let want = EXPECTED[seed];
-            fail(state, format!("floating-point result {got:#018x}, not {want:#018x}"));
+            fail(
+                state,
+                format!("floating-point result {got:#018x}, not {want:#018x}"),
+            );
         }
         time::sleep(REST_NS).await;
         for (i, word) in pattern.iter().enumerate() {
             let found = tls::get(i);
             if found != *word {
-                fail(state, format!("thread-local word {i} is {found:#x}, not {word:#x}"));
+                fail(
+                    state,
+                    format!("thread-local word {i} is {found:#x}, not {word:#x}"),
+                );
             }
         }
         state.borrow_mut().pieces += 1;

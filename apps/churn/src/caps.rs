@@ -28,13 +28,13 @@ pub struct CapView {
 /// An operation to carry out on slots `0..slots` of the harness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CapOp {
-    /// Copy `from` to `to` with these rights.
+    /// Copy `from` to `to` with at most these rights.
     Mint {
         /// Source slot.
         from: usize,
         /// Destination slot.
         to: usize,
-        /// Rights of the copy.
+        /// Rights that the copy may have.
         rights: u8,
     },
     /// Move `from` to `to`.
@@ -118,6 +118,7 @@ pub struct CapModel {
 }
 
 const ALL_RIGHTS: u8 = 15;
+const WRITE: u8 = 2;
 
 impl CapModel {
     /// `slots` slots, the first of which holds RAM of `bytes` bytes with all rights.
@@ -253,12 +254,9 @@ impl CapModel {
         let (Some(e), None) = (self.slots[from], self.slots[to]) else {
             return false;
         };
-        if rights & !e.rights != 0 {
-            return false;
-        }
         self.slots[to] = Some(Entry {
             thing: e.thing,
-            rights,
+            rights: e.rights & rights,
         });
         true
     }
@@ -291,6 +289,9 @@ impl CapModel {
         let end = offset + bytes;
         let same = source.frame == frame;
         if source.frame && !frame || end > source.bytes || bytes == 0 {
+            return false;
+        }
+        if !same && e.rights & WRITE == 0 {
             return false;
         }
         let first = source.offset + offset;

@@ -109,10 +109,17 @@ fn round(state: &RefCell<State>, ram: &Capability, slots: &[CapAddr]) -> Result<
     let revoked = again(|| invoke::revoke(ram.addr()));
     state.borrow_mut().revoking = false;
     revoked.map_err(named("revoke"))?;
-    let every = if state.borrow().rounds % FULL_CHECK == 0 { 1 } else { 61 };
+    let every = if state.borrow().rounds % FULL_CHECK == 0 {
+        1
+    } else {
+        61
+    };
     for slot in slots.iter().step_by(every) {
         if let Ok(id) = again(|| invoke::identify(*slot)) {
-            return Err(format!("{:?} in slot {:#x} survived a revoke", id.cap.kind, slot.0));
+            return Err(format!(
+                "{:?} in slot {:#x} survived a revoke",
+                id.cap.kind, slot.0
+            ));
         }
     }
     let left = again(|| invoke::identify(ram.addr())).map_err(named("identify"))?;

@@ -103,7 +103,8 @@ proptest! {
                 CapOp::Delete { at } => prop_assert_eq!(after[at], None),
                 CapOp::Move { from, to } => { prop_assert_eq!(after[to], before[from]); prop_assert_eq!(after[from], None); }
                 CapOp::Mint { from, to, rights } => {
-                    prop_assert_eq!(after[to].map(|v| v.rights), Some(rights));
+                    let had = before[from].map_or(0, |v| v.rights);
+                    prop_assert_eq!(after[to].map(|v| v.rights), Some(rights & had));
                     prop_assert_eq!(after[from], before[from]);
                 }
             }

@@ -43,6 +43,21 @@ pub enum Mask {
 const _: () = assert!(PRIORITY_FORCE < Mask::Kernel as u8);
 const _: () = assert!(Mask::Kernel as u8 <= PRIORITY_NORMAL && PRIORITY_NORMAL < Mask::Open as u8);
 
+impl Mask {
+    /// The priority mask register's value. With two security states the distributor shows us the
+    /// lower half of the priorities shifted up; a CPU interface whose firmware leaves group 0 to us
+    /// (SCR_EL3.FIQ = 0) does not, and must be told the true ones (GICv3 4.8.6).
+    #[must_use]
+    pub const fn register(self, true_priorities: bool) -> u64 {
+        let shown = self as u64;
+        if true_priorities {
+            shown >> 1 | 0x80
+        } else {
+            shown
+        }
+    }
+}
+
 /// Offsets in the distributor, and in the redistributor's second frame for the private interrupts.
 pub mod offset {
     /// Control.
@@ -142,6 +157,19 @@ pub use device::Gic;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn masks_let_force_through_in_both_views() {
+        for true_view in [false, true] {
+            let seen = |p: u8| if true_view { u64::from(p) >> 1 | 0x80 } else { u64::from(p) };
+            let (open, kernel) = (
+                Mask::Open.register(true_view),
+                Mask::Kernel.register(true_view),
+            );
+            assert!(seen(PRIORITY_FORCE) < kernel && kernel <= seen(PRIORITY_NORMAL));
+            assert!(seen(PRIORITY_NORMAL) < open && open <= 0xff);
+        }
+    }
 
     #[test]
     fn software_interrupts_of_version_3() {

@@ -41,6 +41,9 @@ pub fn clear(mem: &mut impl PhysMap, kcb: Kcb, cte: Cte) {
 }
 
 /// Moves the capability in `from`, with flags, owner and sharers, to the empty slot `to`.
+///
+/// What else names the slot (a VNode's shadow names a Mapping's, the long-operation
+/// record those on its lists) is the caller's to change.
 pub fn move_to(mem: &mut impl PhysMap, kcb: Kcb, from: Cte, to: Cte) {
     remove(mem, kcb, from);
     for i in 0..8 {

@@ -12,6 +12,8 @@ use crate::PAGE;
 /// log2 of the slots of each CNode made here.
 const CNODE_LOG2: u32 = 8;
 const CNODE_BYTES: u64 = CTE_BYTES << CNODE_LOG2;
+/// Bytes of the RAM capability in `slots::START_RAM`.
+const START_RAM_BYTES: u64 = 2 << 20;
 /// Entries of the peer table.
 const PEERS: u64 = 256;
 /// Bytes of what [`Builder::new`] and the KCB's maker allocate.
@@ -203,6 +205,13 @@ pub(super) fn place_ram(b: &mut Builder<'_, impl PhysMap>, spec: &OsnodeSpec<'_>
         if i == b.range {
             r.base = PhysAddr(b.next.next_multiple_of(PAGE));
             r.bytes = b.end - r.base.0;
+            // What the first process lives on until it has made a memory service.
+            let own = START_RAM_BYTES.min(r.bytes);
+            if own != 0 {
+                b.place(slots::START_RAM, &Cap::region(CapType::Ram, r.base, own));
+            }
+            r.base = r.base.add(own);
+            r.bytes -= own;
         }
         if r.bytes != 0 {
             let slot = CapAddr(slots::RAM.0 + list.len as u32);

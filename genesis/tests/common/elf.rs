@@ -80,8 +80,8 @@ pub fn sample(isa: Isa) -> Elf {
         rela: vec![
             (relative, 0x4010, 0x2020),
             (relative, 0x4018, 0),
-            (relative, 0x5124, 0x5008),
-            (relative, 0x7001, 0x2033),
+            (relative, 0x5110, 0x5008),
+            (relative, 0x5121, 0x2033),
         ],
         note: kernel_note([isa as u64, 1 | 1 << 32, 0b11, 0b111, KERNEL_BASE]),
         relro: Some((0x4000, 0x1000)),

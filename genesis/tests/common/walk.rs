@@ -71,3 +71,11 @@ pub fn read(mem: &Arena, pages: &BTreeMap<u64, Page>, va: u64, len: u64) -> Vec<
     };
     (va..va + len).map(byte).collect()
 }
+
+/// Panics at the first byte that differs.
+pub fn assert_same(found: &[u8], expected: &[u8]) {
+    assert_eq!(found.len(), expected.len());
+    if let Some(i) = (0..found.len()).find(|i| found[*i] != expected[*i]) {
+        panic!("byte {i:#x}: {:#x}, not {:#x}", found[i], expected[i]);
+    }
+}

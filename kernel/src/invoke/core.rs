@@ -106,6 +106,8 @@ pub(crate) fn command<M: Machine, P: Policy>(
         ),
         k if k == CoreCommand::Start as u64 => (penned, Signal::Wake),
         k if k == CoreCommand::Off as u64 => (penned, Signal::Wake),
+        // Takes back what was not taken; only the pen answers it, so it proves that a core is there.
+        k if k == CoreCommand::None as u64 => (true, Signal::Wake),
         _ => return refuse(SysError::BadArgument),
     };
     if !ok {
@@ -115,7 +117,7 @@ pub(crate) fn command<M: Machine, P: Policy>(
     let (kcb, image) = if cmd == CoreCommand::Start as u64 {
         decode_start(e, c, core)?
     } else {
-        (core.target_kcb(e.m), core.target_image(e.m))
+        (core.target_kcb(e.m), core.home_image(e.m))
     };
     let seq = core.home_seq(e.m) + 1;
     let hw = core.hw_id(e.m);
@@ -204,7 +206,7 @@ pub(crate) fn info<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
         seq,
         core.home_seq(e.m),
         core.target_kcb(e.m),
-        core.target_image(e.m),
+        core.home_image(e.m),
         core.epitaph_kind(e.m),
         core.epitaph_pc(e.m),
     ];
@@ -264,7 +266,7 @@ pub(crate) fn image<M: Machine, P: Policy>(
         status(e.m, core),
         Some(CoreStatus::Running | CoreStatus::Starting | CoreStatus::Detached)
     );
-    if runs && core.target_image(e.m) == record {
+    if runs && core.home_image(e.m) == record {
         return refuse(SysError::BadCoreState);
     }
     let mut t = e.begin();

@@ -2,7 +2,7 @@
 
 use capfmt::{Dcb, PhysAddr, PhysMap};
 
-use super::{Picked, Policy, TIME_SLICE_NS};
+use super::{Picked, Policy, charge, has_budget, slice_of};
 use crate::Event;
 
 /// Places in the heap; further dispatchers queue behind it, first in first out.
@@ -42,6 +42,8 @@ pub struct FairShare {
     /// Virtual time: the key of the last one picked.
     virtual_ns: u64,
     arrivals: u64,
+    /// End of the earliest period of a queued dispatcher that used its budget up; `u64::MAX` = none.
+    refill_ns: u64,
     ring: [TraceRecord; RING_RECORDS],
     entries: u64,
 }
@@ -146,19 +148,6 @@ impl FairShare {
     }
 }
 
-/// Starts a new period if the old one is over; whether budget is left.
-fn has_budget(m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> bool {
-    if dcb.sched_class(m) != 1 {
-        return false;
-    }
-    if dcb.deadline_ns(m) <= now_ns {
-        let (period, budget) = (dcb.period_ns(m), dcb.budget_ns(m));
-        dcb.set_deadline_ns(m, now_ns.saturating_add(period));
-        dcb.set_budget_left_ns(m, budget);
-    }
-    dcb.budget_left_ns(m) != 0
-}
-
 impl Policy for FairShare {
     fn new() -> Self {
         FairShare {
@@ -168,6 +157,7 @@ impl Policy for FairShare {
             overflow_tail: 0,
             virtual_ns: 0,
             arrivals: 0,
+            refill_ns: u64::MAX,
             ring: [TraceRecord::default(); RING_RECORDS],
             entries: 0,
         }
@@ -177,6 +167,9 @@ impl Policy for FairShare {
         let key = if has_budget(m, dcb, now_ns) {
             dcb.deadline_ns(m) & !SHARED
         } else {
+            if dcb.sched_class(m) == 1 {
+                self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
+            }
             SHARED | self.virtual_ns.saturating_add(ran_ns)
         };
         if self.len == HEAP_PLACES {
@@ -209,23 +202,34 @@ impl Policy for FairShare {
     }
 
     fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
-        let strict = has_budget(m, dcb, now_ns);
-        let slice_ns = if strict {
-            dcb.budget_left_ns(m)
-        } else {
-            TIME_SLICE_NS
-        };
-        Picked {
-            dcb,
-            slice_ns,
-            strict,
-        }
+        slice_of(m, dcb, now_ns)
     }
 
     fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
-        if dcb.sched_class(m) == 1 {
-            let left = dcb.budget_left_ns(m).saturating_sub(ran_ns);
-            dcb.set_budget_left_ns(m, left);
+        charge(m, dcb, ran_ns);
+    }
+
+    fn next_event_ns(&self) -> u64 {
+        self.refill_ns
+    }
+
+    /// Gives those whose new period has begun a reserved key again.
+    fn refresh(&mut self, m: &mut impl PhysMap, now_ns: u64) {
+        self.refill_ns = u64::MAX;
+        for at in 0..self.len {
+            let Place { key, dcb, .. } = self.heap[at];
+            let dcb = Dcb(PhysAddr(dcb));
+            if key & SHARED == 0 || dcb.sched_class(m) != 1 {
+                continue;
+            }
+            if has_budget(m, dcb, now_ns) {
+                self.heap[at].key = dcb.deadline_ns(m) & !SHARED;
+            } else {
+                self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
+            }
+        }
+        for at in (0..self.len / 2).rev() {
+            self.sift_down(at);
         }
     }
 

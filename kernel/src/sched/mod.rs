@@ -48,6 +48,8 @@ pub trait Policy: Sized {
     fn is_empty(&self) -> bool;
     /// Whether someone queued must run before `current` goes on.
     fn preempts(&self, m: &impl PhysMap, current: Dcb) -> bool;
+    /// The time that [`Policy::next_event_ns`] named has come.
+    fn refresh(&mut self, _m: &mut impl PhysMap, _now_ns: u64) {}
     /// OSnode time at which the policy must be asked again though nothing else happens; `u64::MAX` = never.
     fn next_event_ns(&self) -> u64 {
         u64::MAX
@@ -55,4 +57,48 @@ pub trait Policy: Sized {
     /// Every kernel entry passes here first: the place for an event ring.
     #[inline]
     fn trace(&mut self, _counter: impl FnOnce() -> u64, _event: &Event) {}
+}
+
+/// Starts a new period of a class-1 dispatcher if its old one is over: periods follow each other without a
+/// gap as long as it keeps coming back. Whether it has budget left.
+fn has_budget(m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> bool {
+    if dcb.sched_class(m) != 1 {
+        return false;
+    }
+    let (deadline, period) = (dcb.deadline_ns(m), dcb.period_ns(m));
+    if deadline <= now_ns {
+        let late = now_ns - deadline;
+        let from = if late < period { deadline } else { now_ns };
+        let budget = dcb.budget_ns(m);
+        dcb.set_deadline_ns(m, from.saturating_add(period));
+        dcb.set_budget_left_ns(m, budget);
+    }
+    dcb.budget_left_ns(m) != 0
+}
+
+/// The slice of a dispatcher that gets the core: its budget, or its turn; without budget it must come back
+/// when its period ends.
+fn slice_of(m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
+    let mut picked = Picked {
+        dcb,
+        slice_ns: TIME_SLICE_NS,
+        strict: false,
+    };
+    if dcb.sched_class(m) == 1 {
+        picked.strict = true;
+        picked.slice_ns = if has_budget(m, dcb, now_ns) {
+            dcb.budget_left_ns(m)
+        } else {
+            TIME_SLICE_NS.min(dcb.deadline_ns(m) - now_ns)
+        };
+    }
+    picked
+}
+
+/// Charges a budget.
+fn charge(m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
+    if dcb.sched_class(m) == 1 {
+        let left = dcb.budget_left_ns(m).saturating_sub(ran_ns);
+        dcb.set_budget_left_ns(m, left);
+    }
 }

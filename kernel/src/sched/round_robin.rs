@@ -2,7 +2,7 @@
 
 use capfmt::{Dcb, PhysAddr, PhysMap};
 
-use super::{Picked, Policy, TIME_SLICE_NS};
+use super::{Picked, Policy, charge, has_budget, slice_of};
 
 /// A first-in-first-out queue through [`Dcb::sched_link`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,16 +65,6 @@ pub struct RoundRobin {
     refill_ns: u64,
 }
 
-/// Gives `dcb` a new period if its old one is over.
-fn refill(m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) {
-    if dcb.deadline_ns(m) <= now_ns {
-        let period = dcb.period_ns(m);
-        let budget = dcb.budget_ns(m);
-        dcb.set_deadline_ns(m, now_ns.saturating_add(period));
-        dcb.set_budget_left_ns(m, budget);
-    }
-}
-
 impl RoundRobin {
     fn insert_reserved(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
         let deadline = dcb.deadline_ns(m);
@@ -92,27 +82,6 @@ impl RoundRobin {
             Dcb(PhysAddr(prev)).set_sched_link(m, dcb.0.0);
         }
     }
-
-    /// Moves those whose new period has begun back to the reserved queue.
-    fn refill_all(&mut self, m: &mut impl PhysMap, now_ns: u64) {
-        if self.refill_ns > now_ns {
-            return;
-        }
-        self.refill_ns = u64::MAX;
-        let mut rest = Queue::default();
-        while let Some(dcb) = self.turns.pop(m) {
-            if dcb.sched_class(m) == 1 && dcb.deadline_ns(m) <= now_ns {
-                refill(m, dcb, now_ns);
-                self.insert_reserved(m, dcb);
-                continue;
-            }
-            if dcb.sched_class(m) == 1 {
-                self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
-            }
-            rest.push(m, dcb);
-        }
-        self.turns = rest;
-    }
 }
 
 impl Policy for RoundRobin {
@@ -126,8 +95,7 @@ impl Policy for RoundRobin {
     #[inline]
     fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, _ran_ns: u64) {
         if dcb.sched_class(m) == 1 {
-            refill(m, dcb, now_ns);
-            if dcb.budget_left_ns(m) != 0 {
+            if has_budget(m, dcb, now_ns) {
                 return self.insert_reserved(m, dcb);
             }
             self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
@@ -143,38 +111,21 @@ impl Policy for RoundRobin {
 
     #[inline]
     fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
-        self.refill_all(m, now_ns);
         let dcb = match self.reserved.pop(m) {
             Some(dcb) => dcb,
             None => self.turns.pop(m)?,
         };
-        Some(self.slice(m, dcb, now_ns))
+        Some(slice_of(m, dcb, now_ns))
     }
 
     #[inline]
     fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
-        let mut picked = Picked {
-            dcb,
-            slice_ns: TIME_SLICE_NS,
-            strict: false,
-        };
-        if dcb.sched_class(m) == 1 {
-            refill(m, dcb, now_ns);
-            let left = dcb.budget_left_ns(m);
-            if left != 0 {
-                picked.slice_ns = left;
-                picked.strict = true;
-            }
-        }
-        picked
+        slice_of(m, dcb, now_ns)
     }
 
     #[inline]
     fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
-        if dcb.sched_class(m) == 1 {
-            let left = dcb.budget_left_ns(m).saturating_sub(ran_ns);
-            dcb.set_budget_left_ns(m, left);
-        }
+        charge(m, dcb, ran_ns);
     }
 
     #[inline]
@@ -185,6 +136,15 @@ impl Policy for RoundRobin {
     #[inline]
     fn next_event_ns(&self) -> u64 {
         self.refill_ns
+    }
+
+    /// Moves those whose new period has begun back to the reserved queue.
+    fn refresh(&mut self, m: &mut impl PhysMap, now_ns: u64) {
+        self.refill_ns = u64::MAX;
+        let mut old = core::mem::take(&mut self.turns);
+        while let Some(dcb) = old.pop(m) {
+            self.enqueue(m, dcb, now_ns, 0);
+        }
     }
 
     /// A reserved dispatcher with an earlier deadline (or any, when the current one has no budget) goes first.

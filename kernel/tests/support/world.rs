@@ -219,7 +219,11 @@ impl<P: Policy> World<P> {
 
     /// Enters the kernel by a system call of whoever runs.
     pub fn enter(&mut self, regs: [u64; 8]) -> Resume {
-        let area = self.area();
+        self.enter_at(self.area(), regs)
+    }
+
+    /// As [`World::enter`], with the registers in this save area.
+    pub fn enter_at(&mut self, area: PhysAddr, regs: [u64; 8]) -> Resume {
         for (r, v) in TestMachine::SYSCALL_REGS.into_iter().zip(regs) {
             self.m.store(area.add(r), v);
         }

@@ -44,6 +44,15 @@ crate::messages! {
             /// NUMA node.
             node: u8,
         },
+        /// Device manager: memory from `base` on is on this NUMA node. Answer: `Freed`.
+        NodeRange = 8 {
+            /// First byte.
+            base: u64,
+            /// Bytes.
+            bytes: u64,
+            /// NUMA node.
+            node: u8,
+        },
     }
 }
 

@@ -78,6 +78,16 @@ crate::messages! {
             /// Which.
             pid: Pid,
         },
+        /// The first process of the asked OSnode itself after `number`. Answer: `Process` or `Refused(End)`.
+        NextHere = 9 {
+            /// Number of the process before.
+            number: u64,
+        },
+        /// What the kernel that runs an OSnode says of itself. Answer: `Kernel` (blob: build id as hex).
+        Kernel = 10 {
+            /// OSnode.
+            osnode: u64,
+        },
         /// Memory of an OSnode. Answer: `Memory`.
         Memory = 8 {
             /// Its id.
@@ -131,6 +141,15 @@ crate::messages! {
             largest: u64,
             /// Blocks given out.
             blocks: u64,
+        },
+        /// The running kernel.
+        Kernel = 0x8007 {
+            /// Its name.
+            name: Name,
+            /// Core that it runs on.
+            core: u32,
+            /// Attach epoch of the OSnode.
+            epoch: u64,
         },
         /// Refused. Blob: which object, what to do.
         Refused = 0x80ff {

@@ -7,7 +7,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::{CoreDescription, Interrupts, MachineDescription};
+use crate::{CoreDescription, Interrupts, MachineDescription, NodeMemory};
 
 /// Largest table that is read.
 const MAX_TABLE: u64 = 1 << 20;
@@ -153,8 +153,21 @@ pub fn describe(rsdp: u64, read: Reader<'_>) -> Result<MachineDescription, AcpiE
     Ok(MachineDescription {
         cores,
         interrupts: Interrupts::Apic { local },
+        memory: memory_of(srat.as_deref()),
         psci_conduit: 0,
     })
+}
+
+/// Memory by proximity domain. Type 1: domain at 2, base at 8, length at 16, flags at 28.
+fn memory_of(srat: Option<&[u8]>) -> Vec<NodeMemory> {
+    let all = entries(srat.unwrap_or(&[]), HEADER + 12);
+    let memory = all.filter(|(kind, e)| *kind == 1 && e.len() >= 40 && word(e, 28, 4) & 1 != 0);
+    let described = memory.map(|(_, e)| NodeMemory {
+        base: word(e, 8, 8),
+        bytes: word(e, 16, 8),
+        node: word(e, 2, 4) as u32,
+    });
+    described.collect()
 }
 
 /// The proximity domain of a core.

@@ -16,7 +16,7 @@ mod machine;
 mod registry;
 pub mod tree;
 
-pub use machine::{CoreDescription, Interrupts, MachineDescription};
+pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory};
 pub use registry::{CoreRecord, Operation, Plan, Refusal, Registry, state_word};
 
 #[cfg(test)]

@@ -36,6 +36,17 @@ pub enum Interrupts {
     },
 }
 
+/// Memory of a NUMA node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodeMemory {
+    /// First byte.
+    pub base: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// NUMA node.
+    pub node: u32,
+}
+
 /// A machine's cores.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct MachineDescription {
@@ -43,6 +54,8 @@ pub struct MachineDescription {
     pub cores: Vec<CoreDescription>,
     /// Interrupt hardware.
     pub interrupts: Interrupts,
+    /// Which memory is on which node, if firmware says it.
+    pub memory: Vec<NodeMemory>,
     /// Arm: PSCI conduit: 0 none, 1 SMC, 2 HVC.
     pub psci_conduit: u64,
 }

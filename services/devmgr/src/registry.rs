@@ -252,26 +252,22 @@ impl Registry {
         of_core.map(|(o, _)| *o)
     }
 
-    /// The core whose OSnode executes: the home OSnode's if it can, else the lowest.
+    /// The core whose OSnode executes: the home OSnode's, which has the control of every core; for
+    /// the core that it runs on itself the lowest other one, all of which have that core's.
     fn executor_for(&self, core: u32) -> Result<u32, Refusal> {
-        let mut busy = None;
-        let mut lowest = None;
-        for (i, c) in (0..).zip(&self.cores) {
-            if i == core || c.state != CoreState::Running {
-                continue;
+        let runs = |c: &CoreRecord| c.state == CoreState::Running;
+        let all = || (0..).zip(&self.cores);
+        let home = all().find(|(_, c)| runs(c) && c.osnode == self.home);
+        match home {
+            Some((i, c)) if i != core => {
+                return if c.busy { Err(Refusal::Busy(i)) } else { Ok(i) };
             }
-            if c.busy {
-                busy = Some(i);
-            } else if c.osnode == self.home {
-                return Ok(i);
-            } else if lowest.is_none() {
-                lowest = Some(i);
-            }
+            _ => {}
         }
-        lowest.ok_or(match busy {
-            Some(i) => Refusal::Busy(i),
-            None => Refusal::NoExecutor(core),
-        })
+        let others = || all().filter(|(i, c)| *i != core && runs(c));
+        let free = others().find(|(_, c)| !c.busy).map(|(i, _)| i);
+        let busy = others().next().map(|(i, _)| i);
+        free.ok_or(busy.map_or(Refusal::NoExecutor(core), Refusal::Busy))
     }
 
     /// Ends an operation: the core's state now, and the OSnode that it runs (0 = as planned).

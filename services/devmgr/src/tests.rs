@@ -56,6 +56,11 @@ fn acpi_machine() -> Memory {
     for (id, domain) in [(0u8, 0u8), (1, 0), (3, 1)] {
         srat.extend_from_slice(&[0, 16, domain, id, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     }
+    let memory = [
+        1u8, 40, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0x10,
+    ];
+    srat.extend_from_slice(&memory);
+    srat.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     m.table(0x800, b"SRAT", &srat);
     m
 }
@@ -66,6 +71,12 @@ fn madt_and_srat_give_cores_and_nodes() {
     let cores: Vec<_> = d.cores.iter().map(|c| (c.hw_id, c.node)).collect();
     assert_eq!(cores, [(0, 0), (1, 0), (3, 1), (0x100, 0)]);
     assert_eq!(d.interrupts, Interrupts::Apic { local: 0xfee0_0000 });
+    let memory = NodeMemory {
+        base: 0x2000_0000,
+        bytes: 0x1000_0000,
+        node: 1,
+    };
+    assert_eq!(d.memory, [memory]);
     let mut d = d;
     assert!(d.boot_core_first(3));
     let ids: Vec<_> = d.cores.iter().map(|c| c.hw_id).collect();
@@ -170,6 +181,15 @@ fn arm_tree() -> Vec<u8> {
                 });
             }
         });
+        t.node("chosen", |t| {
+            t.property("stdout-path", b"/pl011@9000000:115200\0")
+        });
+        t.node("pl011@9000000", |t| {
+            t.property("compatible", b"arm,pl011\0arm,primecell\0");
+            let words = |w: &[u32]| w.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
+            t.property("reg", &words(&[0, 0x900_0000, 0, 0x1000]));
+            t.property("interrupts", &words(&[0, 1, 4]));
+        });
         t.node("intc@8000000", |t| {
             t.property("compatible", b"arm,gic-v3\0");
             let reg = [0, 0x800_0000u32, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000];
@@ -200,6 +220,7 @@ fn a_tree_gives_cores_and_controller() {
         cpu_interface: 0,
     };
     assert_eq!(d.interrupts, gic);
+    assert_eq!(tree::console(&bytes), Some((0x900_0000, 33)));
     assert_eq!(tree::describe(b"not a tree"), Err(TreeError::Malformed));
 }
 
@@ -209,7 +230,7 @@ proptest! {
         let mut t = arm_tree();
         let i = at.index(t.len() - 4);
         t[i..i + 4].copy_from_slice(&with);
-        let _ = tree::describe(&t);
+        let _ = (tree::describe(&t), tree::console(&t));
         t.truncate(cut.index(t.len()));
         let _ = tree::describe(&t);
         let mut m = acpi_machine();
@@ -310,8 +331,14 @@ fn an_executor_is_not_detached_meanwhile() {
         Err(Refusal::Busy(1)),
         "o2 executes for core 0"
     );
-    let two = r.plan(op(2)).expect("o2 can");
-    assert_eq!(two.executor, 2);
+    let two = r.plan(op(2));
+    assert_eq!(
+        two,
+        Err(Refusal::Busy(0)),
+        "only o1 has the control of core 2"
+    );
+    r.finish(zero, CoreState::Running, 0);
+    r.plan(op(2)).expect("o1 is free again");
     assert!(Refusal::Busy(1).to_string().contains("core 1"));
 }
 

@@ -12,7 +12,7 @@ use fdt::nodes::Node;
 use fdt::parsing::NoPanic;
 use fdt::parsing::unaligned::UnalignedParser;
 
-use crate::{CoreDescription, Interrupts, MachineDescription};
+use crate::{CoreDescription, Interrupts, MachineDescription, NodeMemory};
 
 type Parser<'a> = (UnalignedParser<'a>, NoPanic);
 type TreeNode<'a> = Node<'a, Parser<'a>>;
@@ -55,6 +55,11 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |w, b| w << 8 | u64::from(*b))
 }
 
+/// Affinity fields 3 to 0 of an MPIDR in 32 bits.
+fn packed_id(mpidr: u64) -> u64 {
+    mpidr & 0xff_ffff | (mpidr >> 32 & 0xff) << 24
+}
+
 fn cells(node: &TreeNode<'_>, name: &str, otherwise: usize) -> usize {
     let value = property(node, name).map(|v| number(v) as usize);
     value.filter(|n| (1..=2).contains(n)).unwrap_or(otherwise)
@@ -88,7 +93,7 @@ pub fn describe(bytes: &[u8]) -> Result<MachineDescription, TreeError> {
         let reg = property(&node, "reg").and_then(|r| r.get(..id_bytes));
         let capacity = property(&node, "capacity-dmips-mhz").map_or(1024, number);
         cores.push(CoreDescription {
-            hw_id: number(reg.ok_or(TreeError::Missing("reg of a core"))?),
+            hw_id: packed_id(number(reg.ok_or(TreeError::Missing("reg of a core"))?)),
             node: property(&node, "numa-node-id").map_or(0, number) as u32,
             capacity: capacity as u32,
         });
@@ -99,8 +104,54 @@ pub fn describe(bytes: &[u8]) -> Result<MachineDescription, TreeError> {
     Ok(MachineDescription {
         cores,
         interrupts: interrupts(&tree)?,
+        memory: memory(&tree),
         psci_conduit: psci_conduit(&tree),
     })
+}
+
+/// Memory nodes that say which NUMA node they are on.
+fn memory<'a>(tree: &Fdt<'a, Parser<'a>>) -> Vec<NodeMemory> {
+    let mut found = Vec::new();
+    let Ok(nodes) = tree.all_nodes() else {
+        return found;
+    };
+    for node in nodes {
+        let Ok((_, node)) = node else { break };
+        let (Some(b"memory"), Some(id)) = (
+            text(&node, "device_type"),
+            property(&node, "numa-node-id").map(number),
+        ) else {
+            continue;
+        };
+        // Two cells each for address and size on all known boards with several nodes.
+        for reg in property(&node, "reg").unwrap_or(&[]).chunks_exact(16) {
+            found.push(NodeMemory {
+                base: number(&reg[..8]),
+                bytes: number(&reg[8..]),
+                node: id as u32,
+            });
+        }
+    }
+    found
+}
+
+/// The PL011 that the tree names as console: address of its registers, interrupt number.
+#[must_use]
+pub fn console(bytes: &[u8]) -> Option<(u64, u64)> {
+    let tree = Fdt::new_unaligned_fallible(bytes).ok()?;
+    let chosen = tree.find_node("/chosen").ok()??;
+    let path = core::str::from_utf8(text(&chosen, "stdout-path")?).ok()?;
+    let path = path.split(':').next()?;
+    let node = tree.find_node(path).ok()??;
+    if !is_compatible(&node, &["arm,pl011"]) {
+        return None;
+    }
+    let base = property(&node, "reg")?.get(..8).map(number)?;
+    // Three cells: kind (0 = shared, from 32 on; 1 = a core's own, from 16 on), number, trigger.
+    let interrupt = property(&node, "interrupts")?;
+    let cell = |i: usize| interrupt.get(4 * i..4 * i + 4).map(number);
+    let first = if cell(0)? == 0 { 32 } else { 16 };
+    Some((base, first + cell(1)?))
 }
 
 fn psci_conduit<'a>(tree: &Fdt<'a, Parser<'a>>) -> u64 {

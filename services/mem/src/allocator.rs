@@ -89,6 +89,8 @@ pub enum FreeError {
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {
     sources: Vec<Source>,
+    /// (first byte, first byte after, node): where firmware says which node memory is on.
+    nodes: Vec<(u64, u64, u8)>,
     free: BTreeMap<u64, Free>,
     granted: BTreeMap<u64, Grant>,
     accounts: BTreeMap<u32, Account>,
@@ -166,7 +168,7 @@ impl Allocator {
             }
         }
         let (piece, base) = self
-            .find(size, align.max(PAGE), node)
+            .find_on(size, align.max(PAGE), node)
             .ok_or(AllocError::OutOfMemory(self.largest(node)))?;
         let Free {
             size: piece_size,
@@ -197,31 +199,60 @@ impl Allocator {
         Ok(grant)
     }
 
+    /// Says that memory from `base` on is on `node`. Once anything is said, only that counts.
+    pub fn set_node(&mut self, base: u64, size: u64, node: u8) {
+        self.nodes.push((base, base.saturating_add(size), node));
+    }
+
+    /// Where memory of a node may lie: runs of bytes of a source.
+    fn windows(&self, source: u16, node: Option<u8>) -> Vec<(u64, u64)> {
+        match node {
+            None => Vec::from([(0, u64::MAX)]),
+            Some(n) if self.nodes.is_empty() => {
+                let on = self.sources[usize::from(source)].node == n;
+                if on {
+                    Vec::from([(0, u64::MAX)])
+                } else {
+                    Vec::new()
+                }
+            }
+            Some(n) => {
+                let of_node = self.nodes.iter().filter(|(.., node)| *node == n);
+                of_node.map(|(from, to, _)| (*from, *to)).collect()
+            }
+        }
+    }
+
     /// The best piece for a request: (its first byte, first byte of the grant).
-    fn find(&self, size: u64, align: u64, node: Option<u8>) -> Option<(u64, u64)> {
+    fn find_on(&self, size: u64, align: u64, node: Option<u8>) -> Option<(u64, u64)> {
         let mut best: Option<(u64, u64, u64)> = None;
         for (&piece, free) in &self.free {
-            if !self.on_node(free.source, node) {
-                continue;
-            }
-            let Some(base) = piece.checked_next_multiple_of(align) else {
-                continue;
-            };
-            let fits = base - piece <= free.size && free.size - (base - piece) >= size;
-            if fits && best.is_none_or(|(_, _, s)| free.size < s) {
-                best = Some((piece, base, free.size));
+            for (from, to) in self.windows(free.source, node) {
+                let first = piece.max(from);
+                let end = (piece + free.size).min(to);
+                let Some(base) = first.checked_next_multiple_of(align) else {
+                    continue;
+                };
+                let fits = base <= end && end - base >= size;
+                if fits && best.is_none_or(|(_, _, s)| free.size < s) {
+                    best = Some((piece, base, free.size));
+                }
             }
         }
         best.map(|(piece, base, _)| (piece, base))
     }
 
-    fn on_node(&self, source: u16, node: Option<u8>) -> bool {
-        node.is_none_or(|n| self.sources[usize::from(source)].node == n)
-    }
-
+    /// Bytes of the largest piece that lies on a node.
     fn largest(&self, node: Option<u8>) -> u64 {
-        let of_node = self.free.values().filter(|f| self.on_node(f.source, node));
-        of_node.map(|f| f.size).max().unwrap_or(0)
+        let pieces = self.free.iter().flat_map(|(&base, f)| {
+            let windows = self.windows(f.source, node).into_iter();
+            let cut = move |(from, to)| {
+                let end = (base + f.size).min(to);
+                end.saturating_sub(base.max(from))
+            };
+            windows.map(cut)
+        });
+        pieces.max().unwrap_or(0)
     }
 
     /// Notes in which slot the service keeps its own copy of a grant's capability.

@@ -98,6 +98,7 @@ fn answer(
         MemoryRequest::OpenAccount { .. }
             | MemoryRequest::CloseAccount { .. }
             | MemoryRequest::Donate { .. }
+            | MemoryRequest::NodeRange { .. }
     );
     if system_only && client != SYSTEM {
         return refused(ServiceError::BadOperation);
@@ -115,6 +116,10 @@ fn answer(
         MemoryRequest::OpenAccount { limit } => open_account(service, server, limit),
         MemoryRequest::CloseAccount { account } => close_account(service, account),
         MemoryRequest::Donate { node } => donate(service, request, node),
+        MemoryRequest::NodeRange { base, bytes, node } => {
+            service.borrow_mut().books.set_node(base, bytes, node);
+            Ok((MemoryReply::Freed { bytes: 0 }, None))
+        }
     };
     result.unwrap_or_else(refused)
 }

@@ -62,6 +62,21 @@ fn a_transfer_moves_the_holding() {
     assert_eq!(a.grants_of(2).len(), 1);
 }
 
+#[test]
+fn what_firmware_says_of_nodes_counts() {
+    let mut a = two_nodes();
+    // Half of the first region is really on node 1.
+    a.set_node(0, 0x30_0000, 0);
+    a.set_node(0x30_0000, 0x200_0000, 1);
+    let g = a.alloc(1, 0x20_0000, PAGE, Some(0)).expect("all of node 0");
+    assert_eq!(g.base, 0x10_0000);
+    let e = a.alloc(1, PAGE, PAGE, Some(0)).expect_err("node 0 is full");
+    assert_eq!(e, AllocError::OutOfMemory(0));
+    let g = a.alloc(1, 0x20_0000, 0x10_0000, Some(1)).expect("node 1");
+    assert_eq!(g.base, 0x30_0000);
+    a.check_invariants().expect("in order");
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Alloc {

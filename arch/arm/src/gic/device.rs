@@ -9,6 +9,8 @@ use core::arch::asm;
 pub struct Gic {
     distributor: usize,
     access: Access,
+    /// See [`Mask::register`]; found out by [`Gic::init_core`].
+    true_priorities: bool,
 }
 
 /// How this core's part is reached.
@@ -60,6 +62,7 @@ impl Gic {
         Gic {
             distributor,
             access: Access::V2 { cpu },
+            true_priorities: false,
         }
     }
 
@@ -73,6 +76,7 @@ impl Gic {
         Gic {
             distributor,
             access: Access::V3 { redistributor },
+            true_priorities: false,
         }
     }
 
@@ -109,12 +113,13 @@ impl Gic {
 
     /// Brings this core's part into a kernel's first state: private interrupts masked but the
     /// software ones and the virtual timer, nothing active, everything but `FORCE` held off.
-    pub fn init_core(&self) {
+    pub fn init_core(&mut self) {
         let private = match self.access {
             Access::V3 { redistributor } => {
                 sysreg!(write "icc_sre_el1", sysreg!(read "icc_sre_el1") | 1);
                 crate::barrier::isb();
                 wake(redistributor);
+                self.true_priorities = self.has_true_priorities();
                 redistributor + offset::SGI_FRAME
             }
             Access::V2 { .. } => self.distributor,
@@ -148,6 +153,19 @@ impl Gic {
         }
     }
 
+    /// Whether the mask register takes true priorities though the distributor shows shifted ones:
+    /// the distributor has two security states (DS clear), and the highest priority but zero can be
+    /// written to the mask and read back (shifted, it would lose its only bit).
+    fn has_true_priorities(&self) -> bool {
+        const DS: u32 = 1 << 6;
+        if read(self.distributor + offset::CTLR) & DS != 0 {
+            return false;
+        }
+        let bits = (sysreg!(read "icc_ctlr_el1") >> 8 & 7) + 1;
+        sysreg!(write "icc_pmr_el1", 1 << (8 - bits));
+        sysreg!(read "icc_pmr_el1") != 0
+    }
+
     /// Waits until register writes have arrived (RWP: bit 31 of a distributor's, bit 3 of a
     /// redistributor's CTLR). Version 2 has none.
     fn settle(&self, frame: usize) {
@@ -165,7 +183,7 @@ impl Gic {
     #[inline]
     pub fn mask(&self, mask: Mask) {
         match self.access {
-            Access::V3 { .. } => sysreg!(write "icc_pmr_el1", mask as u64),
+            Access::V3 { .. } => sysreg!(write "icc_pmr_el1", mask.register(self.true_priorities)),
             Access::V2 { cpu } => write(cpu + offset::GICC_PMR, mask as u32),
         }
     }

@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+mod cores;
+mod traps;
+
 use abi::{CapAddr, Op, Syscall, slots};
 use core::arch::asm;
 use core::fmt::{self, Write};
@@ -59,6 +62,8 @@ fn now() -> u64 {
 
 extern "C" fn main() -> ! {
     let _ = writeln!(Log, "probe: hello");
+    traps::all();
+    cores::second();
     let id = invoke(Op::KernelIdentify, slots::KERNEL, &[]);
     let _ = writeln!(Log, "probe: identify {id:x?}");
     let t0 = now();

@@ -1,0 +1,392 @@
+//! The service: operations on cores, executed here.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use core::cell::{Cell, RefCell};
+use core::marker::PhantomData;
+
+use abi::{bootinfo, slots};
+use archive::Archive;
+use bootseq::{Failure, KcbSource, Op, Outcome, Refusal, Request as Wanted, Sequence, Success};
+use bootseq::{Target, Timing};
+use proto::iface::cores::{CoreOp, CoreState};
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::{Name, PeerError, ServiceError};
+use rt::chan::{Attach, Client, Request, Server};
+use rt::vspace::{self, Access};
+use rt::{CapAddr, env, invoke, task, time};
+
+use crate::actions::{Running, status};
+use crate::cores::{self, Description, Holdings, sentence};
+use crate::{Platform, Window, osnode, report};
+
+/// Words of the boot information that a new OSnode gets, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Boot {
+    /// Address of the archive.
+    pub archive: u64,
+    /// Its bytes.
+    pub archive_bytes: u64,
+    /// RSDP.
+    pub rsdp: u64,
+    /// Device tree.
+    pub fdt: u64,
+    /// Counter at the loader's entry.
+    pub entry_counter: u64,
+    /// First byte after all RAM.
+    pub ram_end: u64,
+}
+
+/// A boot driver.
+pub struct Driver<P> {
+    pub holdings: RefCell<Holdings>,
+    pub archive: Archive<'static>,
+    pub memory: Client,
+    /// The monitor's system interface.
+    pub system: Client,
+    pub boot: Boot,
+    pub cmdline: String,
+    pub window_table: u64,
+    /// Kernel capability with every right, or null.
+    pub kernel: CapAddr,
+    /// Low pages for firmware (x86), or 0.
+    pub low_page: u64,
+    /// Features of the cores.
+    pub core_features: u64,
+    /// Operations that are between two kernels.
+    pub switching: Cell<u32>,
+    platform: PhantomData<P>,
+}
+
+impl<P: Platform> Driver<P> {
+    /// NUMA node of a core.
+    pub fn node_of(&self, core: u32) -> u32 {
+        let h = self.holdings.borrow();
+        h.described.get(&core).map_or(0, |d| d.node)
+    }
+
+    async fn open() -> Result<Driver<P>, String> {
+        let info = env::given("boot-info").ok_or("boot-info was not given")?;
+        let info = vspace::map(info, 0, bootinfo::BYTES, Access::Read);
+        let info = info.map_err(|e| sentence("the boot information", e))?;
+        let word = |at: u64| info.load(at);
+        let bytes = env::archive().ok_or("the boot archive was not given")?;
+        let archive =
+            Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
+        let text = |e: PeerError| e.to_string();
+        let names = Client::names().await.map_err(text)?;
+        let memory = Client::bind(slots::MEMORY).await.map_err(text)?;
+        let len = word(bootinfo::word::CMDLINE_BYTES).min(bootinfo::BYTES);
+        let mut cmdline = alloc::vec![0; len as usize];
+        info.read(word(bootinfo::word::CMDLINE), &mut cmdline);
+        let boot = Boot {
+            archive: word(bootinfo::word::ARCHIVE),
+            archive_bytes: word(bootinfo::word::ARCHIVE_BYTES),
+            rsdp: word(bootinfo::word::RSDP),
+            fdt: word(bootinfo::word::FDT),
+            entry_counter: word(bootinfo::word::ENTRY_COUNTER),
+            ram_end: word(bootinfo::word::RAM_END),
+        };
+        let mut driver = Driver {
+            holdings: RefCell::new(Holdings {
+                described: Default::default(),
+                cores: Default::default(),
+                kcbs: Default::default(),
+                window: Window::new(),
+            }),
+            archive,
+            memory,
+            system: names,
+            boot,
+            cmdline: String::from_utf8_lossy(&cmdline).into_owned(),
+            window_table: word(bootinfo::word::WINDOW_TABLE),
+            kernel: env::given("kernel").unwrap_or(CapAddr::NULL),
+            low_page: 0,
+            core_features: 0,
+            switching: Cell::new(0),
+            platform: PhantomData,
+        };
+        driver.take_given()?;
+        Ok(driver)
+    }
+
+    fn take_given(&mut self) -> Result<(), String> {
+        let h = self.holdings.get_mut();
+        for core in 0..64 {
+            cores::take_given(h, core)?;
+        }
+        let own = h.kcbs.values().next().ok_or("no KCB was given")?;
+        let info = invoke::kcb_info(own.cap).map_err(|e| sentence("the KCB", e))?;
+        self.core_features = info.features;
+        if let Some(frame) = env::given("trampoline") {
+            let id = invoke::identify(frame).map_err(|e| sentence("the low pages", e))?;
+            let (base, bytes) = (id.cap.base.0, id.cap.size);
+            let mapped = h.window.add(frame, base, bytes, bytes);
+            mapped.map_err(|e| sentence("mapping the low pages", e))?;
+            self.low_page = base;
+        }
+        // What other OSnodes get copies of is marked here.
+        if h.cores.len() == 1 && h.kcbs.contains_key(&env::osnode()) {
+            export_shared(self.kernel);
+        }
+        Ok(())
+    }
+}
+
+fn export_shared(kernel: CapAddr) {
+    let shared = [
+        Some(slots::ARCHIVE),
+        env::given("image0.0"),
+        env::given("image1.0"),
+    ];
+    for cap in shared.into_iter().flatten() {
+        if let Err(e) = invoke::cap_export(kernel, cap) {
+            rt::println!("boot driver: sharing a frame: {}", e.message());
+        }
+    }
+}
+
+/// Runs the driver for as long as the process lives; its exit status.
+pub async fn serve<P: Platform>() -> i32 {
+    let driver = match Driver::<P>::open().await {
+        Ok(d) => Rc::new(d),
+        Err(e) => {
+            rt::println!("{}: cannot start: {e}", P::NAME);
+            return 1;
+        }
+    };
+    let server = match Server::open() {
+        Ok(s) => s,
+        Err(e) => {
+            rt::println!("{}: no endpoint for the service: {}", P::NAME, e.message());
+            return 1;
+        }
+    };
+    if let Err(e) = server.register(".bootdrv").await {
+        rt::println!("{}: cannot register the service: {e}", P::NAME);
+        return 1;
+    }
+    loop {
+        let request = server.next().await;
+        let driver = driver.clone();
+        task::spawn(async move { take(&driver, &request).await });
+    }
+}
+
+fn answer(request: &Request, reply: &DriverReply, text: &str) {
+    // A device manager that is gone needs no answer.
+    let _ = request.answer(reply, Attach::blob(text.as_bytes()));
+}
+
+fn state_of(word: u64) -> CoreState {
+    match status(word) {
+        capfmt::CoreStatus::Off => CoreState::Off,
+        capfmt::CoreStatus::Detached => CoreState::Detached,
+        capfmt::CoreStatus::Penned => CoreState::Penned,
+        capfmt::CoreStatus::Starting => CoreState::Starting,
+        capfmt::CoreStatus::Running => CoreState::Running,
+        capfmt::CoreStatus::Crashed => CoreState::Crashed,
+    }
+}
+
+/// State of a core; one without objects was never started.
+fn core_state<P: Platform>(driver: &Driver<P>, core: u32) -> CoreState {
+    let control = driver.holdings.borrow().cores.get(&core).map(|c| c.control);
+    let info = control.and_then(|c| invoke::core_info(c).ok());
+    info.map_or(CoreState::Off, |i| state_of(i.status))
+}
+
+async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
+    let done = DriverReply::Done {
+        osnode: 0,
+        took_ns: 0,
+    };
+    let refuse = |core: u32, error: ServiceError, text: &str| {
+        let state = core_state(driver, core);
+        answer(request, &DriverReply::Refused { error, state }, text);
+    };
+    match request.decode::<DriverRequest>() {
+        Err(_) => refuse(u32::MAX, ServiceError::BadMessage, ""),
+        Ok(DriverRequest::Describe {
+            core,
+            hw_id,
+            node,
+            redistributors,
+        }) => {
+            let described = Description {
+                core,
+                hw_id,
+                node,
+                redistributors,
+            };
+            driver
+                .holdings
+                .borrow_mut()
+                .described
+                .insert(core, described);
+            answer(request, &done, "");
+        }
+        Ok(DriverRequest::Operate {
+            op,
+            core,
+            osnode,
+            fresh,
+        }) => operate(driver, request, op, core, osnode, fresh).await,
+        Ok(DriverRequest::State { core }) => state(driver, request, core),
+        Ok(DriverRequest::HandOver { core, osnode }) => match control(driver, core) {
+            Some(c) => match invoke::core_hand_over(c, osnode) {
+                Ok(()) => answer(request, &done, ""),
+                Err(e) => refuse(core, e.into(), e.message()),
+            },
+            None => answer(request, &done, ""),
+        },
+        Ok(DriverRequest::Log { core }) => match control(driver, core).map(report::log) {
+            Some(Ok(text)) => answer(request, &DriverReply::Log {}, &text),
+            Some(Err(e)) => refuse(core, e.into(), e.message()),
+            None => refuse(core, ServiceError::NoCore, "the core was never started"),
+        },
+    }
+}
+
+fn control<P: Platform>(driver: &Driver<P>, core: u32) -> Option<CapAddr> {
+    let h = driver.holdings.borrow();
+    h.cores.get(&core).map(|c| c.control)
+}
+
+fn state<P: Platform>(driver: &Driver<P>, request: &Request, core: u32) {
+    let state = core_state(driver, core);
+    let text = match (state, control(driver, core)) {
+        (CoreState::Crashed, Some(c)) => report::epitaph(c).unwrap_or_default(),
+        _ => String::new(),
+    };
+    let kernel = Name::default();
+    answer(request, &DriverReply::State { state, kernel }, &text);
+}
+
+async fn operate<P: Platform>(
+    driver: &Driver<P>,
+    request: &Request,
+    op: CoreOp,
+    core: u32,
+    osnode: u64,
+    fresh: u64,
+) {
+    let start = time::system_ns();
+    let kernel = match request.text() {
+        name if name.is_empty() => String::from("std"),
+        name => name,
+    };
+    if control(driver, core).is_none() {
+        if let Err(text) = cores::make_core(driver, core).await {
+            let error = ServiceError::OutOfMemory;
+            let state = CoreState::Off;
+            return answer(request, &DriverReply::Refused { error, state }, &text);
+        }
+    }
+    let target = Target {
+        core,
+        known: control(driver, core).is_some(),
+        own: env::core() == core,
+        boot_processor: {
+            let h = driver.holdings.borrow();
+            h.cores.get(&core).is_some_and(|c| c.is_boot)
+        },
+        power: P::POWER,
+    };
+    let kcb = {
+        let h = driver.holdings.borrow();
+        h.kcbs.get(&osnode).map(|k| k.kcb)
+    };
+    let (wanted, kcb) = match (op, kcb) {
+        (CoreOp::Start, None) if osnode == 0 => (Op::Start, KcbSource::Fresh),
+        (CoreOp::Start, kcb) => (Op::Start, KcbSource::Kept(kcb.unwrap_or(0))),
+        (CoreOp::Stop, kcb) => (Op::Stop, KcbSource::Kept(kcb.unwrap_or(0))),
+        (CoreOp::Update, kcb) => (Op::Update, KcbSource::Kept(kcb.unwrap_or(0))),
+        (CoreOp::Recover, kcb) => (Op::Recover, KcbSource::Kept(kcb.unwrap_or(0))),
+    };
+    let mut running = Running::new(driver, core, kernel.clone(), fresh);
+    let sequence = Sequence::new(target, Wanted { op: wanted, kcb }, Timing::DEFAULT);
+    let outcome = running.run(sequence).await;
+    let ran = outcome.is_ok();
+    if running.made && !ran && core_state(driver, core) != CoreState::Running {
+        osnode::discard(driver, fresh).await;
+    }
+    let took_ns = time::system_ns() - start;
+    report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
+}
+
+fn report_outcome<P: Platform>(
+    driver: &Driver<P>,
+    request: &Request,
+    running: &Running<'_, P>,
+    outcome: Outcome,
+    core: u32,
+    kernel: &str,
+    took_ns: u64,
+) {
+    let osnode_of = |kcb: u64| {
+        let h = driver.holdings.borrow();
+        h.kcbs
+            .values()
+            .find(|k| k.kcb == kcb)
+            .map_or(0, |k| k.osnode)
+    };
+    let with_epitaph = |text: String| match running.epitaph.as_str() {
+        "" => text,
+        epitaph => format!("{text} (its last words: {epitaph})"),
+    };
+    match outcome {
+        Ok(Success::Running { kcb, crashed }) => {
+            let osnode = osnode_of(kcb);
+            let text = format!("core {core} runs o{osnode} with kernel {kernel}");
+            let text = if crashed { with_epitaph(text) } else { text };
+            answer(request, &DriverReply::Done { osnode, took_ns }, &text);
+        }
+        Ok(Success::Stopped { kcb }) => {
+            let osnode = osnode_of(kcb);
+            let text = format!("core {core} is stopped, o{osnode} is kept");
+            answer(request, &DriverReply::Done { osnode, took_ns }, &text);
+        }
+        Ok(Success::Nothing) => {
+            let osnode = 0;
+            answer(
+                request,
+                &DriverReply::Done { osnode, took_ns },
+                "nothing was to be done",
+            );
+        }
+        Err(failure) => {
+            let (error, text) = explain(failure, running, core);
+            let state = core_state(driver, core);
+            let text = with_epitaph(text);
+            answer(request, &DriverReply::Refused { error, state }, &text);
+        }
+    }
+}
+
+/// The error and the sentence for a failed operation.
+fn explain<P: Platform>(
+    failure: Failure,
+    running: &Running<'_, P>,
+    core: u32,
+) -> (ServiceError, String) {
+    let error = match failure {
+        Failure::Refused(Refusal::UnknownCore) => ServiceError::NoCore,
+        Failure::Refused(Refusal::OwnCore) => ServiceError::OwnCore,
+        Failure::Refused(Refusal::Kernel) => ServiceError::BadKernel,
+        Failure::Refused(Refusal::Osnode) => ServiceError::OutOfMemory,
+        Failure::Refused(_) => ServiceError::BadCoreState,
+        Failure::Failed { reason, .. } => match reason {
+            bootseq::Reason::Panicked => ServiceError::KernelCrashed,
+            bootseq::Reason::Sys(e) => ServiceError::Sys(e),
+            bootseq::Reason::Firmware(_) => ServiceError::Sys(rt::SysError::Firmware),
+            _ => ServiceError::CoreTimeout,
+        },
+    };
+    let text = match failure {
+        Failure::Refused(Refusal::Kernel | Refusal::Osnode) => running.why.clone(),
+        other => format!("core {core}: {other}"),
+    };
+    (error, text)
+}

@@ -1,0 +1,242 @@
+//! Making a fresh OSnode, and giving it up again.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use abi::{CapAddr, slots};
+use capfmt::{Cap, CapType, MdbFlags, NOTIFICATION_BYTES, PhysAddr, Rights};
+use genesis::{Given, OsnodeSpec, RamRange};
+use proto::iface::system::{SystemReply, SystemRequest};
+use rt::chan::{Answer, Attach};
+use rt::{env, invoke};
+
+use crate::Platform;
+use crate::cores::{KcbHandle, frame_of, ram_on, sentence};
+use crate::driver::Driver;
+
+/// Memory of an OSnode.
+const OSNODE_BYTES: u64 = 32 << 20;
+/// How much of it is mapped while the objects are made: they stand at its beginning.
+const MAPPED_BYTES: u64 = 8 << 20;
+/// Alignment of the region.
+const REGION_ALIGN: u64 = 2 << 20;
+
+/// One of the channels to the home monitor, as the new OSnode gets it.
+struct HomeChannel {
+    frame: Cap,
+    notify: Cap,
+}
+
+async fn channel<P: Platform>(
+    driver: &Driver<P>,
+    request: SystemRequest,
+) -> Result<HomeChannel, String> {
+    let answer = driver.system.request(&request, Attach::NONE).await;
+    let answer: Answer<SystemReply> = answer.map_err(|e| e.to_string())?;
+    match answer.message {
+        SystemReply::Prepared {
+            base,
+            bytes,
+            notification,
+            channel,
+        } => Ok(HomeChannel {
+            frame: Cap::region(CapType::Frame, PhysAddr(base), bytes),
+            notify: Cap {
+                kind: CapType::Notify,
+                rights: Rights::ALL,
+                param: channel as u32,
+                base: PhysAddr(notification),
+                size: NOTIFICATION_BYTES,
+                extra: env::osnode(),
+            },
+        }),
+        SystemReply::Refused { error } => Err(format!("no channel for the OSnode: {error}")),
+        _ => Err("the monitor's answer is not understood".into()),
+    }
+}
+
+/// Capabilities from this OSnode for the new one.
+fn given_list<P: Platform>(
+    driver: &Driver<P>,
+    asks: &HomeChannel,
+    asked: &HomeChannel,
+) -> Result<Vec<Given>, String> {
+    let owner = env::osnode();
+    let shared = |slot: CapAddr, cap: Cap| Given {
+        slot,
+        cap,
+        owner,
+        flags: MdbFlags::REMOTE_COPIES,
+    };
+    let right = |slot: CapAddr, cap: Cap| Given {
+        slot,
+        cap,
+        owner,
+        flags: MdbFlags::default(),
+    };
+    let mut list = Vec::from([
+        shared(slots::HOME_CHANNEL, asks.frame),
+        shared(slots::HOME_REQUESTS, asked.frame),
+        right(slots::HOME_NOTIFY, asks.notify),
+        right(slots::HOME_REQUESTS_NOTIFY, asked.notify),
+    ]);
+    // The new OSnode can drive the core that this one runs on.
+    let h = driver.holdings.borrow();
+    let boot = h.cores.get(&0).ok_or("the boot core is not known")?;
+    let own = h.kcbs.get(&owner).ok_or("the own KCB is not known")?;
+    let region = |kind, base, bytes| Cap::region(kind, PhysAddr(base), bytes);
+    let [first, second] = boot.areas;
+    let area = genesis::IMAGE_AREA_BYTES;
+    let of_core = [
+        region(CapType::CoreControl, boot.object, capfmt::CORE_OBJECT_BYTES),
+        region(CapType::Frame, first, area),
+        region(CapType::Frame, second, area),
+        identified(own.cap)?,
+    ];
+    for (i, cap) in (0..).zip(of_core) {
+        list.push(shared(CapAddr(slots::CORE_RECORDS.0 + i), cap));
+    }
+    Ok(list)
+}
+
+fn identified(cap: CapAddr) -> Result<Cap, String> {
+    let id = invoke::identify(cap).map_err(|e| sentence("a capability to give", e))?;
+    Ok(id.cap)
+}
+
+/// Makes OSnode `osnode` for `core`, on its node; the address of its KCB.
+///
+/// # Errors
+/// A sentence; nothing is left then.
+pub async fn make<P: Platform>(driver: &Driver<P>, core: u32, osnode: u64) -> Result<u64, String> {
+    let asks = channel(driver, SystemRequest::Prepare { osnode, core }).await?;
+    let made = make_with_channel(driver, core, osnode, &asks).await;
+    if made.is_err() {
+        abandon(driver, osnode).await;
+    }
+    made
+}
+
+async fn make_with_channel<P: Platform>(
+    driver: &Driver<P>,
+    core: u32,
+    osnode: u64,
+    asks: &HomeChannel,
+) -> Result<u64, String> {
+    let asked = channel(driver, SystemRequest::Second { osnode }).await?;
+    let given = given_list(driver, asks, &asked)?;
+    let node = driver.node_of(core);
+    let ram = ram_on(&driver.memory, OSNODE_BYTES, REGION_ALIGN, node).await?;
+    let frame = frame_of(&ram, OSNODE_BYTES, 0)?;
+    drop(ram);
+    let base = identified(frame.addr())?.base;
+    let built = build(driver, core, osnode, frame.addr(), base, &given);
+    let kcb = match built {
+        Ok(kcb) => kcb,
+        Err(e) => {
+            free(frame);
+            return Err(e);
+        }
+    };
+    let sealed = invoke::seal(driver.kernel, frame.addr(), CapType::Kcb, kcb - base.0);
+    if let Err(e) = sealed {
+        free(frame);
+        return Err(sentence("sealing the OSnode", e));
+    }
+    let handle = KcbHandle {
+        cap: frame.leak(),
+        kcb,
+        osnode,
+    };
+    driver.holdings.borrow_mut().kcbs.insert(osnode, handle);
+    Ok(kcb)
+}
+
+fn free(frame: rt::Capability) {
+    if let Err(e) = rt::mem::free_ram(frame) {
+        rt::println!("boot driver: memory is lost: {e}");
+    }
+}
+
+fn build<P: Platform>(
+    driver: &Driver<P>,
+    core: u32,
+    osnode: u64,
+    frame: CapAddr,
+    base: PhysAddr,
+    given: &[Given],
+) -> Result<u64, String> {
+    let monitor = driver
+        .archive
+        .entries()
+        .flatten()
+        .find(|e| e.name == "bin/monitor");
+    let monitor = monitor.ok_or("there is no file bin/monitor")?;
+    let monitor = driver
+        .archive
+        .verified(monitor.name)
+        .map_err(|e| e.to_string())?;
+    let boot = driver.boot;
+    let ram = [RamRange {
+        base,
+        bytes: OSNODE_BYTES,
+        node: driver.node_of(core) as u8,
+    }];
+    let spec = OsnodeSpec {
+        osnode,
+        features: driver.core_features,
+        core: core.into(),
+        node: driver.node_of(core) as u8,
+        is_boot: false,
+        home: env::osnode(),
+        ram: &ram,
+        monitor,
+        name: b"monitor",
+        start_block: &[],
+        archive: (PhysAddr(boot.archive), boot.archive_bytes),
+        rsdp: boot.rsdp,
+        fdt: boot.fdt,
+        trampoline: 0,
+        entry_counter: boot.entry_counter,
+        ram_end: boot.ram_end,
+        window_table: PhysAddr(driver.window_table),
+        cmdline: driver.cmdline.as_bytes(),
+        cores: &[0],
+        system_offset_ns: 0,
+        irq_sources: 0,
+        io_ports: false,
+        kernel_rights: Rights::ALL,
+        given,
+    };
+    let mut h = driver.holdings.borrow_mut();
+    let window = &mut h.window;
+    window
+        .add(frame, base.0, MAPPED_BYTES, OSNODE_BYTES)
+        .map_err(|e| sentence("mapping the OSnode's memory", e))?;
+    let built = genesis::build_osnode::<P::Tables>(window, &spec);
+    window.publish(base, MAPPED_BYTES);
+    // A sealed object is mapped nowhere.
+    window.remove(base.0);
+    built
+        .map(|kcb| kcb.0)
+        .map_err(|e| format!("the OSnode cannot be made: {e}"))
+}
+
+/// Gives up an OSnode that never ran.
+pub async fn discard<P: Platform>(driver: &Driver<P>, osnode: u64) {
+    let handle = driver.holdings.borrow_mut().kcbs.remove(&osnode);
+    if let Some(handle) = handle {
+        free(rt::Capability::from_slot(handle.cap));
+    }
+    abandon(driver, osnode).await;
+}
+
+async fn abandon<P: Platform>(driver: &Driver<P>, osnode: u64) {
+    let request = SystemRequest::Abandon { osnode };
+    let answer = driver.system.request(&request, Attach::NONE).await;
+    let answer: Result<Answer<SystemReply>, _> = answer;
+    if let Err(e) = answer {
+        rt::println!("boot driver: the monitor does not answer: {e}");
+    }
+}

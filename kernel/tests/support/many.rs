@@ -1,0 +1,126 @@
+//! A world of several processes with capabilities of every kind, and random events for it.
+
+use abi::{CapAddr, Op, disp, slots};
+use capfmt::{CapType, Notification, PhysMap};
+use kernel::{Event, FaultAccess, Next, Policy};
+use model::Rng;
+
+use super::random;
+use super::world::{NOTIFICATION, World};
+
+const PROCESSES: u32 = 4;
+pub const BYTES: u64 = 0x20_0000;
+
+/// Four processes; each holds RAM of its own, Endpoints of all, and one of everything else.
+pub fn world<P: Policy>() -> World<P> {
+    let mut w = World::<P>::new(BYTES);
+    let all: Vec<_> = (0..PROCESSES).map(|k| w.spawn(k)).collect();
+    w.ok(
+        Op::CoreMint,
+        slots::CORE,
+        &[u64::from(CapAddr::new(1, 100).0)],
+    );
+    for (k, p) in all.iter().enumerate() {
+        let ram = CapAddr::new(1, 110 + k as u32);
+        w.make(
+            CapType::Ram,
+            0,
+            0x5_0000 + 0x1_8000 * k as u64,
+            0x1_8000,
+            1,
+            ram,
+        );
+        w.copy(ram, p.root, CapAddr::new(0, 20));
+        let mut to = 21;
+        let given = [
+            slots::NOTIFICATION,
+            slots::IRQ_SOURCES,
+            slots::IO_PORTS,
+            slots::KERNEL,
+            slots::DEVICES,
+            CapAddr::new(1, 100),
+            all[(k + 1) % all.len()].dispatcher,
+            all[(k + 1) % all.len()].task,
+        ];
+        for from in given.into_iter().chain(all.iter().map(|q| q.endpoint)) {
+            w.copy(from, p.root, CapAddr::new(0, to));
+            to += 1;
+        }
+        w.copy(slots::KERNEL, p.root, slots::KERNEL);
+        w.m.store(p.page.add(disp::UPCALLS_WANTED), 0x3f & (5 * k as u64 + 8));
+    }
+    for p in &all {
+        w.start(p);
+    }
+    w
+}
+
+/// OSnode time, roughly.
+fn now_ns<P: Policy>(w: &World<P>) -> u64 {
+    w.m.counter.get() - 1_000_000
+}
+
+/// A random event that is no system call.
+fn event<P: Policy>(w: &mut World<P>, r: &mut Rng) -> Event {
+    match r.below(8) {
+        0..3 => {
+            w.m.advance(r.below(12_000_000));
+            Event::Timer
+        }
+        3 => Event::Irq(r.below(100)),
+        4 => {
+            let page = Notification(NOTIFICATION);
+            let word = r.below(4);
+            page.set_word(&mut w.m, word, 1 << r.below(64));
+            page.set_summary(&mut w.m, 1 << word);
+            Event::Notified
+        }
+        5 => Event::StopRequested,
+        6 => Event::Idle,
+        _ if r.one_in(8) && matches!(w.last.next, Next::Run { .. }) => {
+            let access = FaultAccess {
+                write: true,
+                execute: false,
+            };
+            Event::PageFault(r.word(), access)
+        }
+        _ => Event::Timer,
+    }
+}
+
+/// One random entry. `false`: nobody will ever run again.
+pub fn random_step<P: Policy>(w: &mut World<P>, r: &mut Rng) -> bool {
+    match w.last.next {
+        Next::Run { area, page, .. } => {
+            // User code may write anything into its frame.
+            if r.one_in(40) {
+                let at = 8 * r.below(disp::FRAME_BYTES / 8);
+                w.m.store(page.add(at), r.word());
+            }
+            if r.one_in(8) {
+                let e = event(w, r);
+                w.event(e);
+            } else {
+                let regs = random::syscall(r, now_ns(w));
+                let area = if w.m.load(page.add(disp::DISABLED)) == 0 {
+                    page.add(disp::ENABLED_AREA)
+                } else {
+                    let _ = area;
+                    page.add(disp::DISABLED_AREA)
+                };
+                w.enter_at(area, regs);
+            }
+            true
+        }
+        Next::Idle => {
+            if w.last.deadline.is_some() {
+                w.tick();
+                return true;
+            }
+            let e = event(w, r);
+            w.event(e);
+            !r.one_in(10)
+        }
+        Next::Pen => false,
+    }
+}

@@ -1,0 +1,275 @@
+//! UMP channels between services of different OSnodes.
+//!
+//! The client's monitor owns the Frame. It asks the service's monitor, directly or
+//! through the home monitor; that one gets a copy of the Frame, hands it to the
+//! service, and answers with the service's bell.
+
+use alloc::collections::BTreeMap;
+
+use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, unpack_region};
+use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
+use proto::{Name, PeerError, ServiceError};
+use rt::chan::{Answer, Attach, Client, Request};
+use rt::{Capability, cap};
+
+use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
+use crate::names_service::{answer, refuse};
+use crate::peers;
+use crate::world::World;
+
+/// A channel of a client here.
+struct Outgoing {
+    frame: ChannelFrame,
+    osnode: u64,
+    /// For the client, until it asks for it.
+    notify: Option<Capability>,
+}
+
+/// A channel to a service here: key is (client's OSnode, region).
+struct Incoming {
+    name: Name,
+    bind: u64,
+    /// Kept for ever: the last copy here can never be deleted.
+    frame: Option<Capability>,
+    open: bool,
+}
+
+/// All channels of this OSnode.
+pub struct Bindings {
+    outgoing: BTreeMap<u64, Outgoing>,
+    incoming: BTreeMap<(u64, u64), Incoming>,
+    next: u64,
+}
+
+impl Bindings {
+    pub const fn new() -> Bindings {
+        Bindings {
+            outgoing: BTreeMap::new(),
+            incoming: BTreeMap::new(),
+            next: 1,
+        }
+    }
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+}
+
+/// A process here wants a channel to service `name` of `osnode`.
+pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name, channel: u64) {
+    let frame = match channels::take_frame(world) {
+        Ok(f) => f,
+        Err(PeerError::Refused(e)) => return refuse(request, e),
+        Err(_) => return refuse(request, ServiceError::OutOfMemory),
+    };
+    let bell = pack_bell(world.notification_page(), channel);
+    let wanted = MonitorRequest::BindUmp {
+        osnode,
+        client: world.osnode,
+        region: frame.region,
+        bell,
+    };
+    let bound = if osnode == world.osnode {
+        accept(world, world.osnode, name, frame.region, bell).await
+    } else {
+        ask(world, osnode, &wanted, name).await
+    };
+    let notify = match bound {
+        Ok(bell) => channels::notify_for(world, osnode, bell).map_err(ServiceError::from),
+        Err(e) => Err(e),
+    };
+    let notify = match notify {
+        Ok(n) => n,
+        Err(e) => {
+            world.state.borrow_mut().pool.put(frame);
+            return refuse(request, e);
+        }
+    };
+    let copy = cap::copy(frame.cap.addr());
+    let bind = {
+        let mut s = world.state.borrow_mut();
+        let bind = s.bindings.number();
+        let outgoing = Outgoing {
+            frame,
+            osnode,
+            notify,
+        };
+        s.bindings.outgoing.insert(bind, outgoing);
+        bind
+    };
+    match copy {
+        Ok(copy) => {
+            let bytes = CHANNEL_BYTES;
+            let reply = NamesReply::UmpFrame { bind, bytes };
+            answer(request, &reply, Some(copy.addr()));
+        }
+        Err(e) => refuse(request, e.into()),
+    }
+}
+
+/// Asks another OSnode's monitor for a binding; the service's bell.
+async fn ask(
+    world: &World,
+    osnode: u64,
+    wanted: &MonitorRequest,
+    name: Name,
+) -> Result<u64, ServiceError> {
+    let blob = name.as_str().as_bytes();
+    match peers::ask(world, osnode, wanted, blob).await?.message {
+        MonitorReply::Bound { bell } => Ok(bell),
+        MonitorReply::Refused { error } => Err(error),
+        MonitorReply::Done {} => Err(ServiceError::BadMessage),
+    }
+}
+
+/// The client asks for the capability that wakes the service.
+pub fn notify(world: &World, request: &Request, bind: u64) {
+    let taken = {
+        let mut s = world.state.borrow_mut();
+        let found = s.bindings.outgoing.get_mut(&bind);
+        found.map(|o| o.notify.take())
+    };
+    match taken {
+        None => refuse(request, ServiceError::NotFound),
+        Some(None) => answer(request, &NamesReply::UmpNotify { given: false }, None),
+        Some(Some(notify)) => {
+            let given = Some(notify.addr());
+            answer(request, &NamesReply::UmpNotify { given: true }, given);
+        }
+    }
+}
+
+/// The client gives its channel up.
+pub async fn close(world: &World, request: &Request, bind: u64) {
+    let outgoing = world.state.borrow_mut().bindings.outgoing.remove(&bind);
+    let Some(outgoing) = outgoing else {
+        return refuse(request, ServiceError::NotFound);
+    };
+    let closing = MonitorRequest::CloseUmp {
+        osnode: outgoing.osnode,
+        client: world.osnode,
+        region: outgoing.frame.region,
+    };
+    let closed = if outgoing.osnode == world.osnode {
+        closed(world, world.osnode, outgoing.frame.region).await;
+        true
+    } else {
+        peers::ask(world, outgoing.osnode, &closing, &[])
+            .await
+            .is_ok()
+    };
+    if closed {
+        // Both sides are through with it.
+        world.state.borrow_mut().pool.put(outgoing.frame);
+    }
+    answer(request, &NamesReply::Done {}, None);
+}
+
+/// A connection to the service registered under `name`.
+async fn service(world: &World, name: Name) -> Result<Client, ServiceError> {
+    let (known, endpoint) = {
+        let s = world.state.borrow();
+        let endpoint = s.names.get(&name).map(|c| cap::copy(c.addr()));
+        (s.services.get(&name).cloned(), endpoint)
+    };
+    if let Some(client) = known.filter(|c| !c.is_gone()) {
+        return Ok(client);
+    }
+    let endpoint = endpoint.ok_or(ServiceError::NotFound)??;
+    let bound = Client::bind(endpoint.addr()).await;
+    let client = bound.map_err(|_| ServiceError::ProcessGone)?;
+    world
+        .state
+        .borrow_mut()
+        .services
+        .insert(name, client.clone());
+    Ok(client)
+}
+
+/// A client of OSnode `client` wants a channel to service `name` here; the service's bell.
+pub async fn accept(
+    world: &World,
+    client: u64,
+    name: Name,
+    region: u64,
+    bell: u64,
+) -> Result<u64, ServiceError> {
+    let to = service(world, name).await?;
+    let (base, bytes) = unpack_region(region);
+    let (bind, kept) = {
+        let mut s = world.state.borrow_mut();
+        let bind = s.bindings.number();
+        let old = s.bindings.incoming.remove(&(client, region));
+        (bind, old.and_then(|o| o.frame))
+    };
+    let frame = match kept {
+        Some(frame) => Some(frame),
+        None if client == world.osnode => None,
+        None => Some(channels::import_frame(client, base, bytes)?),
+    };
+    let copy = match &frame {
+        Some(f) => cap::copy(f.addr())?,
+        None => local_frame(world, region).await?,
+    };
+    let incoming = Incoming {
+        name,
+        bind,
+        frame,
+        open: true,
+    };
+    {
+        let mut s = world.state.borrow_mut();
+        s.bindings.incoming.insert((client, region), incoming);
+    }
+    let osnode = client;
+    let offer = AcceptRequest::Ump { bind, osnode };
+    let channel = offered(&to, &offer, Some(&copy)).await?;
+    if let Some(notify) = channels::notify_for(world, client, bell)? {
+        offered(&to, &AcceptRequest::Notify { bind }, Some(&notify)).await?;
+    }
+    match channel {
+        u64::MAX => Ok(NO_BELL),
+        c => Ok(pack_bell(world.notification_page(), c)),
+    }
+}
+
+/// A Frame of this OSnode's own, for a channel inside it.
+async fn local_frame(world: &World, region: u64) -> Result<Capability, ServiceError> {
+    let (base, bytes) = unpack_region(region);
+    // The Frame is this OSnode's: a copy made from its words is a copy like any other.
+    Ok(channels::import_frame(world.osnode, base, bytes)?)
+}
+
+async fn offered(
+    to: &Client,
+    offer: &AcceptRequest,
+    cap: Option<&Capability>,
+) -> Result<u64, ServiceError> {
+    let with = Attach {
+        blob: &[],
+        cap: cap.map(Capability::addr),
+    };
+    let answer: Result<Answer<AcceptReply>, _> = to.request(offer, with).await;
+    match answer.map(|a| a.message) {
+        Ok(AcceptReply::Accepted { channel }) => Ok(channel),
+        Ok(AcceptReply::Refused { error }) => Err(error),
+        Err(_) => Err(ServiceError::ProcessGone),
+    }
+}
+
+/// The client of OSnode `client` gave its channel up: the service is told.
+pub async fn closed(world: &World, client: u64, region: u64) {
+    let found = {
+        let mut s = world.state.borrow_mut();
+        let found = s.bindings.incoming.get_mut(&(client, region));
+        found.filter(|i| i.open).map(|i| {
+            i.open = false;
+            (i.name, i.bind)
+        })
+    };
+    let Some((name, bind)) = found else { return };
+    if let Ok(to) = service(world, name).await {
+        // A service that is gone has closed its side.
+        let _ = offered(&to, &AcceptRequest::Closed { bind }, None).await;
+    }
+}

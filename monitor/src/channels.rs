@@ -1,0 +1,114 @@
+//! Frames for UMP channels, and capabilities that cross OSnodes.
+//!
+//! A Frame that another OSnode has a copy of can never be freed or made into
+//! something else (`SharedRemote`). So the monitor owns the Frames of all channels,
+//! and uses one again, zeroed, when both sides gave it up.
+
+use alloc::vec::Vec;
+
+use abi::slots;
+use capfmt::{Cap, CapType, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
+use proto::iface::monitor::{pack_region, unpack_bell};
+use proto::{PeerError, ServiceError};
+use rt::vspace::{self, Access, Mapped};
+use rt::{CapAddr, Capability, SysError, cap, invoke, mem};
+
+use crate::world::World;
+
+/// Bytes of a channel: 127 messages each way.
+pub const CHANNEL_BYTES: u64 = 16 * 1024;
+
+/// A channel's Frame, marked as shared.
+pub struct ChannelFrame {
+    pub cap: Capability,
+    /// Packed region.
+    pub region: u64,
+    mapped: Mapped,
+}
+
+/// Frames that no channel uses.
+pub struct Pool {
+    free: Vec<ChannelFrame>,
+}
+
+impl Pool {
+    pub const fn new() -> Pool {
+        Pool { free: Vec::new() }
+    }
+    /// Takes a Frame back.
+    pub fn put(&mut self, frame: ChannelFrame) {
+        self.free.push(frame);
+    }
+}
+
+/// A zeroed Frame for a channel.
+pub fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
+    let kept = world.state.borrow_mut().pool.free.pop();
+    let frame = match kept {
+        Some(f) => f,
+        None => make_frame()?,
+    };
+    frame.mapped.zero(0, CHANNEL_BYTES);
+    Ok(frame)
+}
+
+/// Makes Frames beforehand, so that later channels change no memory figure.
+pub fn stock(world: &World, count: usize) -> Result<(), PeerError> {
+    for _ in 0..count {
+        let frame = make_frame()?;
+        world.state.borrow_mut().pool.put(frame);
+    }
+    Ok(())
+}
+
+fn make_frame() -> Result<ChannelFrame, PeerError> {
+    let cap = mem::alloc_frame(CHANNEL_BYTES)?;
+    let base = invoke::identify(cap.addr())?.cap.base.0;
+    let out = PeerError::Refused(ServiceError::BadArgument);
+    let region = pack_region(base, CHANNEL_BYTES).ok_or(out)?;
+    let mapped = vspace::map(cap.addr(), 0, CHANNEL_BYTES, Access::ReadWrite)?;
+    invoke::cap_export(slots::KERNEL, cap.addr())?;
+    Ok(ChannelFrame {
+        cap,
+        region,
+        mapped,
+    })
+}
+
+/// A copy of another OSnode's Frame.
+pub fn import_frame(owner: u64, base: u64, bytes: u64) -> Result<Capability, SysError> {
+    let frame = Cap::region(CapType::Frame, PhysAddr(base), bytes);
+    import(frame.emit(), owner)
+}
+
+/// The words of a Notify for channel `channel` of OSnode `osnode`'s page.
+pub fn notify_cap(osnode: u64, page: u64, channel: u64) -> Cap {
+    Cap {
+        kind: CapType::Notify,
+        rights: Rights::ALL,
+        param: channel as u32,
+        base: PhysAddr(page),
+        size: NOTIFICATION_BYTES,
+        extra: osnode,
+    }
+}
+
+/// The Notify capability for a bell of `osnode`; `None` for somebody who only polls.
+pub fn notify_for(world: &World, osnode: u64, bell: u64) -> Result<Option<Capability>, SysError> {
+    let Some((page, channel)) = unpack_bell(bell) else {
+        return Ok(None);
+    };
+    if osnode == world.osnode {
+        return mint_notify(channel).map(Some);
+    }
+    import(notify_cap(osnode, page, channel).emit(), osnode).map(Some)
+}
+
+/// A Notify capability for a channel of this OSnode.
+pub fn mint_notify(channel: u64) -> Result<Capability, SysError> {
+    cap::in_slot(|slot: CapAddr| invoke::notify_mint(slots::NOTIFICATION, channel, slot))
+}
+
+fn import(words: RawCap, owner: u64) -> Result<Capability, SysError> {
+    cap::in_slot(|slot: CapAddr| invoke::cap_import(slots::KERNEL, words, owner, slot))
+}

@@ -1,0 +1,256 @@
+//! Setting an OSnode up: memory service, spawn service, and what the first OSnode has besides.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use abi::{CapAddr, bootinfo, slots};
+use archive::Archive;
+use capfmt::{CapType, Rights};
+use monitor::{Piece, around, fit};
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::process::ProcessNotice;
+use proto::{Name, Pid};
+use rt::chan::{Answer, Attach, Client, Request};
+use rt::spawn::{Process, Program, SpawnError, memory_needed};
+use rt::{Capability, SysError, cap, env, invoke, mem};
+
+use crate::services;
+use crate::world::{World, introducer};
+
+/// Bytes that the memory service gets for itself, at least.
+const MEMORY_SERVICE_BYTES: u64 = 4 << 20;
+
+/// A range of RAM that the monitor holds.
+struct Range {
+    cap: CapAddr,
+    piece: Piece,
+    node: u8,
+}
+
+/// Sets the OSnode up.
+///
+/// # Errors
+/// What failed, as a sentence.
+pub async fn found(world: &World) -> Result<(), String> {
+    let bytes = env::archive().ok_or("the boot archive was not given")?;
+    let archive = Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
+    let memory = make_memory_service(world, archive).await?;
+    // From here on the monitor itself is a client of the memory service.
+    let endpoint = world.named(".memory").await;
+    let endpoint = endpoint.map_err(|e| sentence("the memory service's endpoint", e))?;
+    let root = slots::ROOT_CNODE;
+    invoke::cnode_copy(root, endpoint.addr(), slots::MEMORY, Rights::ALL, None)
+        .map_err(|e| sentence("the memory service's endpoint", e))?;
+    donate(world, &memory).await?;
+    make_spawn_service(world, archive, &endpoint)?;
+    if world.home == 0 {
+        services::start_first(world).await
+    } else {
+        services::start_further(world).await
+    }
+}
+
+fn sentence(what: &str, e: SysError) -> String {
+    format!("{what}: {}", e.message())
+}
+
+/// RAM that the monitor was given.
+fn ranges(world: &World) -> Vec<Range> {
+    let count = world.boot.word(bootinfo::word::RAM_COUNT).min(64);
+    let mut found = Vec::new();
+    for i in 0..count {
+        let at = bootinfo::word::RAM_RECORDS + 16 * i;
+        let record = world.boot.word(at + 8);
+        let slot = CapAddr(slots::RAM.0 + i as u32);
+        let Ok(id) = invoke::identify(slot) else {
+            continue;
+        };
+        found.push(Range {
+            cap: slot,
+            piece: Piece {
+                base: id.cap.base.0,
+                bytes: id.cap.size,
+            },
+            node: (record >> 56) as u8,
+        });
+    }
+    found
+}
+
+/// What is left to donate.
+struct Leftover {
+    ranges: Vec<Range>,
+    /// Which range the memory service's own block was cut from, and the block.
+    cut: (usize, Piece),
+}
+
+fn program_file(archive: Archive<'static>, name: &str) -> Result<&'static [u8], String> {
+    let path = format!("bin/{name}");
+    let entries = archive.entries().flatten();
+    let entry = entries.into_iter().find(|e| e.name == path);
+    let entry = entry.ok_or_else(|| format!("the boot archive has no file {path}"))?;
+    archive.verified(entry.name).map_err(|e| e.to_string())
+}
+
+fn spawn_error(name: &str, e: &SpawnError) -> String {
+    format!("{name} cannot be started: {e}")
+}
+
+async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result<Leftover, String> {
+    let image = program_file(archive, "mem")?;
+    let bytes = memory_needed(image, MEMORY_SERVICE_BYTES);
+    let bytes = bytes.map_err(|e| spawn_error("mem", &e))?;
+    let ranges = ranges(world);
+    let places = ranges.iter().enumerate();
+    let mut places = places.filter_map(|(i, r)| Some((i, fit(r.piece, bytes)?)));
+    let cut = places
+        .next()
+        .ok_or("there is not enough RAM for the memory service")?;
+    let (i, block) = cut;
+    let ram = mem::retype_one(
+        ranges[i].cap,
+        CapType::Ram,
+        0,
+        block.base - ranges[i].piece.base,
+        bytes,
+    );
+    let ram = ram.map_err(|e| sentence("the memory service's RAM", e))?;
+    let names = introduction(world, introducer::SYSTEM)?;
+    let given = [(Name::truncated("names"), names.addr())];
+    let process = build(
+        world,
+        "mem",
+        image,
+        &given,
+        introducer::MEMORY,
+        CapAddr::NULL,
+        ram,
+    )?;
+    start(world, "mem", process)?;
+    Ok(Leftover { ranges, cut })
+}
+
+fn introduction(world: &World, badge: u32) -> Result<Capability, String> {
+    let made = world.server.introduction(badge);
+    made.map_err(|e| sentence("an endpoint of the monitor", e))
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a process is made of")]
+fn build(
+    world: &World,
+    name: &str,
+    image: &[u8],
+    given: &[(Name, CapAddr)],
+    badge: u32,
+    memory_service: CapAddr,
+    ram: Capability,
+) -> Result<Process, String> {
+    let parent = introduction(world, badge)?;
+    let fault = world.server.fault_introduction(badge);
+    let fault = fault.map_err(|e| sentence("an endpoint of the monitor", e))?;
+    let program = Program {
+        image,
+        args: &[name],
+        given,
+        pid: Pid {
+            osnode: world.osnode,
+            number: 0,
+        },
+        parent: parent.addr(),
+        fault: fault.addr(),
+        memory_service,
+        kernel: slots::KERNEL,
+        archive: if name == "spawn" {
+            slots::ARCHIVE
+        } else {
+            CapAddr::NULL
+        },
+        notification: CapAddr::NULL,
+        flags: env::flags(),
+    };
+    Process::build(&program, ram).map_err(|e| spawn_error(name, &e.error))
+}
+
+fn start(world: &World, name: &str, process: Process) -> Result<(), String> {
+    process.start().map_err(|e| sentence(name, e))?;
+    world.state.borrow_mut().own.push(process);
+    Ok(())
+}
+
+/// Gives the memory service everything that is left, and keeps no ancestor of it.
+async fn donate(world: &World, left: &Leftover) -> Result<(), String> {
+    let client = Client::bind(slots::MEMORY)
+        .await
+        .map_err(|e| e.to_string())?;
+    for (i, range) in left.ranges.iter().enumerate() {
+        let pieces = if i == left.cut.0 {
+            around(range.piece, left.cut.1)
+        } else {
+            [Some(range.piece), None]
+        };
+        let whole = i != left.cut.0;
+        for piece in pieces.into_iter().flatten() {
+            let offset = piece.base - range.piece.base;
+            let made = match whole {
+                true => cap::copy(range.cap),
+                false => mem::retype_one(range.cap, CapType::Ram, 0, offset, piece.bytes),
+            };
+            let ram = made.map_err(|e| sentence("RAM to donate", e))?;
+            let request = MemoryRequest::Donate { node: range.node };
+            let answer = client.request(&request, Attach::cap(ram.addr())).await;
+            let answer: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
+            if let MemoryReply::Refused { error } = answer.message {
+                return Err(format!("the memory service takes no RAM: {error}"));
+            }
+        }
+        invoke::delete(range.cap).map_err(|e| sentence("RAM given away", e))?;
+    }
+    rt::io::log(format_args!("o{}: memory service is up\n", world.osnode));
+    Ok(())
+}
+
+fn make_spawn_service(
+    world: &World,
+    archive: Archive<'static>,
+    memory: &Capability,
+) -> Result<(), String> {
+    let image = program_file(archive, "spawn")?;
+    let bytes = memory_needed(image, 0).map_err(|e| spawn_error("spawn", &e))?;
+    let ram = mem::alloc_ram(bytes).map_err(|e| format!("no memory for spawn: {e}"))?;
+    let names = introduction(world, introducer::SYSTEM)?;
+    let programs = introduction(world, introducer::PROGRAMS)?;
+    let given = [
+        (Name::truncated("names"), names.addr()),
+        (Name::truncated("names-apps"), programs.addr()),
+    ];
+    let process = build(
+        world,
+        "spawn",
+        image,
+        &given,
+        introducer::SPAWN,
+        memory.addr(),
+        ram,
+    )?;
+    start(world, "spawn", process)
+}
+
+/// A service that the monitor started says something of itself.
+pub fn noticed(request: &Request) {
+    let who = match request.introducer() {
+        introducer::MEMORY => "memory service",
+        introducer::SPAWN => "spawn service",
+        _ => return,
+    };
+    match request.decode::<ProcessNotice>() {
+        Ok(ProcessNotice::Exited { status }) => {
+            rt::println!("monitor: the {who} ended with status {status}");
+        }
+        Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
+            let text = request.text();
+            rt::println!("monitor: the {who} ended by {kind:?} {detail:#x} at {pc:#x} {text}");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,21 @@
+//! What a monitor knows: names of services, OSnodes and where they run.
+//!
+//! Pure; `main.rs` and its rooms carry it out. Not here: the messages (`proto`).
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod names;
+mod osnodes;
+mod pieces;
+
+pub use names::{NameTable, is_private};
+pub use osnodes::OsnodeTable;
+pub use pieces::{Piece, around, fit};
+
+#[cfg(test)]
+extern crate std;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,73 @@
+//! The monitor: the first process of an OSnode.
+//!
+//! It makes the OSnode's memory service and spawn service and, in the first OSnode,
+//! has the others started; it serves names, joins OSnodes into one system by UMP
+//! channels, and binds channels between their services. The same program on both
+//! instruction sets; what it is given says where it is.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod bind;
+mod channels;
+mod founding;
+mod names_service;
+mod peers;
+mod services;
+mod system;
+mod world;
+
+use proto::Wire;
+use proto::iface::monitor::MonitorRequest;
+use proto::iface::names::NamesRequest;
+use proto::iface::process::ProcessNotice;
+use proto::iface::system::SystemRequest;
+use rt::chan::{Request, Server};
+use rt::{env, task};
+
+use world::World;
+
+rt::entry!(main);
+
+fn main() -> i32 {
+    task::block_on(run())
+}
+
+async fn run() -> i32 {
+    let Some(boot) = env::boot_info() else {
+        rt::println!("monitor: started without boot information");
+        return 1;
+    };
+    let server = match Server::open() {
+        Ok(s) => s,
+        Err(e) => {
+            rt::println!("monitor: no endpoint for its services: {}", e.message());
+            return 1;
+        }
+    };
+    let world = World::new(server.clone(), boot);
+    let started = world.clone();
+    task::spawn(async move {
+        if let Err(e) = founding::found(&started).await {
+            let osnode = env::osnode();
+            rt::println!("monitor: OSnode o{osnode} cannot be set up: {e}");
+        }
+    });
+    loop {
+        let request = server.next().await;
+        dispatch(&world, request);
+    }
+}
+
+fn dispatch(world: &World, request: Request) {
+    match request.interface() {
+        NamesRequest::INTERFACE => names_service::take(world, request),
+        SystemRequest::INTERFACE => system::take(world, request),
+        MonitorRequest::INTERFACE => peers::take(world, request),
+        ProcessNotice::INTERFACE => founding::noticed(&request),
+        _ => {}
+    }
+}

@@ -1,0 +1,46 @@
+//! OSnodes that a monitor knows, and the cores that they run on.
+
+use alloc::collections::BTreeMap;
+
+use proto::iface::system::NOWHERE;
+
+/// The table.
+#[derive(Clone, Debug, Default)]
+pub struct OsnodeTable {
+    cores: BTreeMap<u64, u32>,
+}
+
+impl OsnodeTable {
+    /// With one OSnode.
+    #[must_use]
+    pub fn new(own: u64, core: u32) -> OsnodeTable {
+        OsnodeTable {
+            cores: BTreeMap::from([(own, core)]),
+        }
+    }
+    /// Enters where an OSnode runs ([`NOWHERE`] = detached).
+    pub fn locate(&mut self, osnode: u64, core: u32) {
+        self.cores.insert(osnode, core);
+    }
+    /// Forgets an OSnode that never ran.
+    pub fn remove(&mut self, osnode: u64) {
+        self.cores.remove(&osnode);
+    }
+    /// The first with an id above this one, and its core.
+    #[must_use]
+    pub fn next(&self, osnode: u64) -> Option<(u64, u32)> {
+        let above = osnode.checked_add(1)?;
+        self.cores.range(above..).next().map(|(o, c)| (*o, *c))
+    }
+    /// The one on a core.
+    #[must_use]
+    pub fn on_core(&self, core: u32) -> Option<u64> {
+        let on = |(_, c): &(&u64, &u32)| **c == core && core != NOWHERE;
+        self.cores.iter().find(on).map(|(o, _)| *o)
+    }
+    /// Whether an OSnode is known.
+    #[must_use]
+    pub fn knows(&self, osnode: u64) -> bool {
+        self.cores.contains_key(&osnode)
+    }
+}

@@ -1,0 +1,136 @@
+//! The services that the spawn service starts at the monitor's word.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use abi::{CapAddr, bootinfo, slots};
+use proto::Name;
+use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
+use rt::chan::{Answer, Attach, Client};
+use rt::invoke;
+
+use crate::world::{World, introducer};
+use crate::{peers, system};
+
+/// Capabilities to give, by name. Those whose slot is empty are left out.
+type Given<'a> = &'a [(&'a str, CapAddr)];
+
+/// Starts a program with capabilities.
+async fn start(spawn: &Client, words: &[&str], given: Given<'_>) -> Result<(), String> {
+    for (name, slot) in given {
+        if invoke::identify(*slot).is_err() {
+            continue;
+        }
+        let request = SpawnRequest::Give {
+            name: Name::truncated(name),
+        };
+        let answer = spawn.request(&request, Attach::cap(*slot)).await;
+        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
+        if let SpawnReply::Refused { error } = answer.message {
+            return Err(format!("{name} cannot be given to {}: {error}", words[0]));
+        }
+    }
+    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
+    let request = SpawnRequest::Spawn {
+        place: Place::Here,
+        number: 0,
+        memory: 0,
+    };
+    let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
+    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
+    match answer.message {
+        SpawnReply::Spawned { .. } => Ok(()),
+        _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
+    }
+}
+
+async fn spawn_client(world: &World) -> Result<Client, String> {
+    let endpoint = world.named(".spawn").await;
+    let endpoint = endpoint.map_err(|e| format!("no spawn service: {}", e.message()))?;
+    let bound = Client::bind(endpoint.addr()).await;
+    bound.map_err(|e| format!("no spawn service: {e}"))
+}
+
+fn system_names(world: &World) -> Result<rt::Capability, String> {
+    let made = world.server.introduction(introducer::SYSTEM);
+    made.map_err(|e| format!("an endpoint of the monitor: {}", e.message()))
+}
+
+/// The services of the first OSnode.
+pub async fn start_first(world: &World) -> Result<(), String> {
+    let spawn = spawn_client(world).await?;
+    let names = system_names(world)?;
+    let word = |w: u64| format!("{}", world.boot.word(w));
+    start(&spawn, &["ramfs"], &[("archive", slots::ARCHIVE)]).await?;
+    let image = |i: u32| CapAddr(slots::CORE_IMAGES.0 + i);
+    let rsdp = word(bootinfo::word::RSDP);
+    let fdt = word(bootinfo::word::FDT);
+    let given = [
+        ("names", names.addr()),
+        ("devices", slots::DEVICES),
+        ("irqs", slots::IRQ_SOURCES),
+        ("ports", slots::IO_PORTS),
+        ("kernel", slots::KERNEL),
+        ("archive", slots::ARCHIVE),
+        ("core0", slots::CORE),
+        ("image0.0", image(0)),
+        ("image1.0", image(1)),
+        ("kcb.0", slots::OWN_KCB),
+        ("trampoline", slots::TRAMPOLINE),
+        ("boot-info", slots::BOOT_INFO),
+    ];
+    start(&spawn, &["devmgr", &rsdp, &fdt], &given).await?;
+    start(&spawn, &["shell"], &[("names", names.addr())]).await?;
+    if let Ok(console) = world.named("console").await
+        && let Ok(client) = Client::bind(console.addr()).await
+    {
+        rt::io::set_console(client);
+    }
+    Ok(())
+}
+
+/// The services of any other OSnode: the boot driver for cores whose control it was given.
+pub async fn start_further(world: &World) -> Result<(), String> {
+    let hello = system::join_home(world).map_err(|e| format!("no channel home: {e}"))?;
+    let spawn = spawn_client(world).await?;
+    let count = world.boot.word(bootinfo::word::CORES).min(7) as u32;
+    if count > 0 {
+        start_driver(world, &spawn, count).await?;
+    }
+    let said = peers::say_hello(world, hello).await;
+    said.map_err(|e| format!("the home monitor does not answer: {e}"))
+}
+
+async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), String> {
+    let names = system_names(world)?;
+    let mut texts = Vec::new();
+    for i in 0..count {
+        let id = world
+            .boot
+            .word(bootinfo::word::CORES + 8 + 8 * u64::from(i));
+        for (k, what) in ["control", "image0", "image1", "kcb"].iter().enumerate() {
+            let at = slots::CORE_RECORD_SLOTS * i + k as u32;
+            let slot = CapAddr(slots::CORE_RECORDS.0 + at);
+            texts.push((format!("{what}.{id}"), slot));
+        }
+    }
+    let mut given: Vec<(&str, CapAddr)> = Vec::from([
+        ("names", names.addr()),
+        ("kernel", slots::KERNEL),
+        ("archive", slots::ARCHIVE),
+        ("boot-info", slots::BOOT_INFO),
+    ]);
+    given.extend(texts.iter().map(|(n, s)| (n.as_str(), *s)));
+    let driver = driver_name(world);
+    start(spawn, &[driver], &given).await
+}
+
+/// The boot driver for this kind of machine: what firmware left tells.
+fn driver_name(world: &World) -> &'static str {
+    if world.boot.word(bootinfo::word::RSDP) != 0 {
+        "bootdrv-x86-sipi"
+    } else {
+        "bootdrv-arm-psci"
+    }
+}

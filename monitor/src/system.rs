@@ -1,0 +1,198 @@
+//! What the monitor does for the services of its OSnode: other OSnodes, and the machine.
+
+use abi::slots;
+use proto::iface::monitor::MonitorRequest;
+use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::ump::Side;
+use proto::{PeerError, ServiceError};
+use rt::chan::{Attach, Client, Request};
+use rt::event::Notification;
+use rt::ump::{UmpChannel, UmpError};
+use rt::{CapAddr, Capability, cap, invoke};
+
+use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
+use crate::peers::Peer;
+use crate::world::{World, introducer};
+
+/// Answers; an asker that is gone needs no answer.
+fn answer(request: &Request, reply: &SystemReply, cap: Option<CapAddr>) {
+    let _ = request.answer(reply, Attach { blob: &[], cap });
+}
+
+fn refuse(request: &Request, error: ServiceError) {
+    answer(request, &SystemReply::Refused { error }, None);
+}
+
+/// Takes one request.
+pub fn take(world: &World, request: Request) {
+    if request.introducer() != introducer::SYSTEM {
+        return refuse(&request, ServiceError::BadOperation);
+    }
+    let Ok(message) = request.decode::<SystemRequest>() else {
+        return refuse(&request, ServiceError::BadMessage);
+    };
+    match message {
+        SystemRequest::Prepare { osnode, core } => prepare(world, &request, osnode, core),
+        SystemRequest::Second { osnode } => second(world, &request, osnode),
+        SystemRequest::Abandon { osnode } => {
+            let mut s = world.state.borrow_mut();
+            s.osnodes.remove(osnode);
+            let peer = s.peers.remove(&osnode);
+            drop(s);
+            drop(peer);
+            answer(&request, &SystemReply::Done {}, None);
+        }
+        SystemRequest::Located { osnode, core } => located(world, request, osnode, core),
+        SystemRequest::Next { osnode } => {
+            let next = world.state.borrow().osnodes.next(osnode);
+            match next {
+                Some((osnode, core)) => {
+                    let core = if osnode == world.osnode {
+                        rt::env::core()
+                    } else {
+                        core
+                    };
+                    answer(&request, &SystemReply::Osnode { osnode, core }, None);
+                }
+                None => refuse(&request, ServiceError::End),
+            }
+        }
+        SystemRequest::OnCore { core } => {
+            let on = world.state.borrow().osnodes.on_core(core);
+            match on {
+                Some(osnode) => answer(&request, &SystemReply::Osnode { osnode, core }, None),
+                None => refuse(&request, ServiceError::NoOsnode),
+            }
+        }
+        SystemRequest::Halt { status } => {
+            if let Err(e) = invoke::kernel_halt(slots::KERNEL, status.into()) {
+                refuse(&request, e.into());
+            }
+        }
+    }
+}
+
+/// An OSnode is about to be made: the channels to its monitor.
+fn prepare(world: &World, request: &Request, osnode: u64, core: u32) {
+    let made = make_peer(world, osnode);
+    match made {
+        Ok((peer, frame)) => {
+            let asked = peer.asked.clone();
+            {
+                let mut s = world.state.borrow_mut();
+                s.osnodes.locate(osnode, core);
+                s.peers.insert(osnode, peer);
+            }
+            hand_out(world, request, frame, &asked);
+        }
+        Err(PeerError::Refused(e)) => refuse(request, e),
+        Err(_) => refuse(request, ServiceError::OutOfMemory),
+    }
+}
+
+fn opened(frame: &ChannelFrame, side: Side) -> Result<UmpChannel, PeerError> {
+    let own = Notification::new()?;
+    let copy = cap::copy(frame.cap.addr())?;
+    UmpChannel::open(copy, CHANNEL_BYTES, side, Some(own)).map_err(|e| match e {
+        UmpError::Sys(e) => PeerError::Sys(e),
+        UmpError::Ring(_) => PeerError::Refused(ServiceError::BadArgument),
+    })
+}
+
+/// The peer, and a copy of the Frame of the channel on which it asks. The Frames themselves
+/// belong to the new OSnode's life and are never used for another.
+fn make_peer(world: &World, osnode: u64) -> Result<(Peer, Capability), PeerError> {
+    let theirs = channels::take_frame(world)?;
+    let ours = channels::take_frame(world)?;
+    let asked = opened(&theirs, Side::B)?;
+    let asking = opened(&ours, Side::A)?;
+    let number = u32::try_from(osnode).unwrap_or(u32::MAX) & 0xffff;
+    world
+        .server
+        .accept_ump(asked.clone(), introducer::MONITORS + number);
+    let copy = cap::copy(theirs.cap.addr())?;
+    let ours_copy = cap::copy(ours.cap.addr())?;
+    theirs.cap.leak();
+    ours.cap.leak();
+    let peer = Peer {
+        ask: Client::over_ump(asking.clone()),
+        asking,
+        asked,
+        joined: false,
+        second: Some(ours_copy),
+    };
+    Ok((peer, copy))
+}
+
+fn hand_out(world: &World, request: &Request, frame: Capability, channel: &UmpChannel) {
+    let base = invoke::identify(frame.addr()).map_or(0, |id| id.cap.base.0);
+    let reply = SystemReply::Prepared {
+        base,
+        bytes: CHANNEL_BYTES,
+        notification: world.notification_page(),
+        channel: channel.own_channel(),
+    };
+    answer(request, &reply, Some(frame.addr()));
+}
+
+fn second(world: &World, request: &Request, osnode: u64) {
+    let found = {
+        let mut s = world.state.borrow_mut();
+        let peer = s.peers.get_mut(&osnode);
+        peer.and_then(|p| Some((p.second.take()?, p.asking.clone())))
+    };
+    match found {
+        Some((frame, channel)) => hand_out(world, request, frame, &channel),
+        None => refuse(request, ServiceError::NoOsnode),
+    }
+}
+
+/// Where an OSnode runs now. Of one that starts, the answer waits for its monitor's hello.
+fn located(world: &World, request: Request, osnode: u64, core: u32) {
+    let mut s = world.state.borrow_mut();
+    if osnode != world.osnode {
+        s.osnodes.locate(osnode, core);
+    }
+    let waits = core != NOWHERE && s.peers.get(&osnode).is_some_and(|p| !p.joined);
+    if waits {
+        s.awaited.push((osnode, request));
+        return;
+    }
+    drop(s);
+    answer(&request, &SystemReply::Done {}, None);
+}
+
+/// The channels to the home monitor, of which this OSnode was given the Frames.
+///
+/// # Errors
+/// A Frame or Notify is missing or cannot be used.
+pub fn join_home(world: &World) -> Result<MonitorRequest, PeerError> {
+    let open = |slot: CapAddr, side: Side| -> Result<UmpChannel, PeerError> {
+        let own = Notification::new()?;
+        let frame = cap::copy(slot)?;
+        UmpChannel::open(frame, CHANNEL_BYTES, side, Some(own)).map_err(|e| match e {
+            UmpError::Sys(e) => PeerError::Sys(e),
+            UmpError::Ring(_) => PeerError::Refused(ServiceError::BadArgument),
+        })
+    };
+    let asking = open(slots::HOME_CHANNEL, Side::A)?;
+    let asked = open(slots::HOME_REQUESTS, Side::B)?;
+    asking.set_notify(cap::copy(slots::HOME_NOTIFY)?);
+    asked.set_notify(cap::copy(slots::HOME_REQUESTS_NOTIFY)?);
+    world.server.accept_ump(asked.clone(), introducer::MONITORS);
+    let page = world.notification_page();
+    let hello = MonitorRequest::Hello {
+        osnode: world.osnode,
+        asking_bell: proto::iface::monitor::pack_bell(page, asking.own_channel()),
+        asked_bell: proto::iface::monitor::pack_bell(page, asked.own_channel()),
+    };
+    let peer = Peer {
+        ask: Client::over_ump(asking.clone()),
+        asking,
+        asked,
+        joined: true,
+        second: None,
+    };
+    world.state.borrow_mut().peers.insert(world.home, peer);
+    Ok(hello)
+}

@@ -1,0 +1,90 @@
+//! The tables.
+
+use crate::*;
+use proto::Name;
+use proto::iface::system::NOWHERE;
+use std::vec::Vec;
+
+fn name(s: &str) -> Name {
+    Name::new(s).expect("short")
+}
+
+#[test]
+fn waiters_get_what_they_wait_for() {
+    let mut t: NameTable<u32, char> = NameTable::new();
+    t.wait(name("console"), 'a');
+    t.wait(name("files"), 'b');
+    t.wait(name("console"), 'c');
+    assert_eq!(
+        t.register(name("console"), 7),
+        (Vec::from(['a', 'c']), None)
+    );
+    assert_eq!(t.get(&name("console")), Some(&7));
+    assert_eq!(t.get(&name("files")), None);
+    assert_eq!(t.register(name("console"), 8), (Vec::new(), Some(7)));
+    t.register(name(".spawn"), 9);
+    assert!(is_private(&name(".spawn")) && !is_private(&name("console")));
+    assert_eq!((t.nth(0), t.nth(1)), (Some(name("console")), None));
+}
+
+#[test]
+fn osnodes_move_and_go() {
+    let mut t = OsnodeTable::new(1, 0);
+    t.locate(3, 2);
+    t.locate(2, NOWHERE);
+    assert_eq!(
+        (t.next(0), t.next(1), t.next(3)),
+        (Some((1, 0)), Some((2, NOWHERE)), None)
+    );
+    assert_eq!((t.on_core(2), t.on_core(NOWHERE)), (Some(3), None));
+    t.locate(3, NOWHERE);
+    assert_eq!(t.on_core(2), None);
+    t.remove(3);
+    assert!(!t.knows(3) && t.knows(2));
+    assert_eq!(t.next(u64::MAX), None);
+}
+
+#[test]
+fn a_block_is_cut_from_the_end() {
+    let range = Piece {
+        base: 0x3000,
+        bytes: 0x1_2000,
+    };
+    let block = fit(range, 0x4000).expect("fits");
+    assert_eq!(
+        block,
+        Piece {
+            base: 0x1_0000,
+            bytes: 0x4000
+        }
+    );
+    let [before, after] = around(range, block);
+    assert_eq!(
+        before,
+        Some(Piece {
+            base: 0x3000,
+            bytes: 0xd000
+        })
+    );
+    assert_eq!(
+        after,
+        Some(Piece {
+            base: 0x1_4000,
+            bytes: 0x1000
+        })
+    );
+    assert_eq!(fit(range, 0x2_0000), None);
+    assert_eq!(
+        fit(
+            Piece {
+                base: 0x1000,
+                bytes: 0x1000
+            },
+            0x1000
+        ),
+        Some(Piece {
+            base: 0x1000,
+            bytes: 0x1000
+        })
+    );
+}

@@ -1,0 +1,101 @@
+//! The machine, from the firmware's tables in physical memory.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec;
+use alloc::vec::Vec;
+
+use capfmt::{CapType, Core};
+use devmgr::{MachineDescription, acpi, tree};
+use rt::vspace::{self, Access};
+use rt::{CapAddr, cap, env, invoke, mem};
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+/// Largest device tree that is read.
+const MAX_TREE: u64 = 4 << 20;
+
+/// Where the console is.
+#[derive(Clone, Copy, Debug)]
+pub enum Console {
+    /// A 16550 at these ports with this interrupt source.
+    Ports(u16, u64),
+    /// A PL011 at this address with this interrupt source.
+    Pl011(u64, u64),
+}
+
+/// What the device manager knows of the machine.
+pub struct Machine {
+    pub description: MachineDescription,
+    pub console: Console,
+    /// Program that drives the cores.
+    pub driver: &'static str,
+}
+
+/// Reads physical memory that is not the OSnode's RAM.
+fn read(devices: CapAddr, at: u64, bytes: u64) -> Option<Vec<u8>> {
+    let first = at / PAGE * PAGE;
+    let end = at.checked_add(bytes)?.checked_next_multiple_of(PAGE)?;
+    let base = invoke::identify(devices).ok()?.cap.base.0;
+    let frame = mem::retype_one(devices, CapType::DevFrame, 0, first - base, end - first).ok()?;
+    let mapped = vspace::map(frame.addr(), 0, end - first, Access::Device).ok()?;
+    let mut out = vec![0; bytes as usize];
+    // Device memory takes aligned accesses only: word by word.
+    let skew = at - first;
+    for (i, b) in out.iter_mut().enumerate() {
+        let byte = skew + i as u64;
+        *b = (mapped.load(byte & !7) >> (8 * (byte & 7))) as u8;
+    }
+    Some(out)
+}
+
+/// The hardware id of the core that the loader started on.
+fn boot_hw_id() -> Result<u64, String> {
+    let core = env::given("core0").ok_or("the boot core was not given")?;
+    let control = cap::in_slot(|slot| invoke::core_mint(core, slot));
+    let control = control.map_err(|e| format!("the boot core's control: {}", e.message()))?;
+    let field = Core::FIELDS.iter().find(|f| f.name == "hw_id");
+    let offset = field.map_or(0, |f| f.offset);
+    let id = invoke::core_read(control.addr(), offset);
+    id.map_err(|e| format!("the boot core's object: {}", e.message()))
+}
+
+/// Reads the tables.
+///
+/// # Errors
+/// What is missing or damaged, as a sentence.
+pub fn machine() -> Result<Machine, String> {
+    let mut args = env::args().skip(1).map(|a| a.parse::<u64>().unwrap_or(0));
+    let (rsdp, fdt) = (args.next().unwrap_or(0), args.next().unwrap_or(0));
+    let devices = env::given("devices").ok_or("device memory was not given")?;
+    let mut reader = |at, bytes| read(devices, at, bytes);
+    let mut machine = if rsdp != 0 {
+        let description = acpi::describe(rsdp, &mut reader).map_err(|e| e.to_string())?;
+        Machine {
+            description,
+            // The first serial port of every PC (ISA interrupt 4).
+            console: Console::Ports(0x3f8, 4),
+            driver: "bootdrv-x86-sipi",
+        }
+    } else {
+        let head = reader(fdt, 8).ok_or("the device tree cannot be read")?;
+        let bytes = tree::total_bytes(&head).filter(|b| *b <= MAX_TREE);
+        let bytes = bytes.ok_or_else(|| format!("no device tree is at {fdt:#x}"))?;
+        let tree = reader(fdt, bytes).ok_or("the device tree cannot be read")?;
+        let description = tree::describe(&tree).map_err(|e| e.to_string())?;
+        let (base, source) =
+            tree::console(&tree).ok_or("the device tree names no PL011 console")?;
+        Machine {
+            description,
+            console: Console::Pl011(base, source),
+            driver: "bootdrv-arm-psci",
+        }
+    };
+    let boot = boot_hw_id()?;
+    if !machine.description.boot_core_first(boot) {
+        return Err(format!(
+            "the firmware's tables do not list the boot core ({boot:#x})"
+        ));
+    }
+    Ok(machine)
+}

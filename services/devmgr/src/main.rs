@@ -1,0 +1,118 @@
+//! The device manager: finds the cores, starts console and boot driver, and decides which
+//! OSnode's boot driver executes an operation.
+//!
+//! Arguments: addresses of RSDP and device tree (0 = none). Given by the monitor: device memory,
+//! interrupt sources, I/O ports, the boot core's objects.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod discovery;
+mod operations;
+mod queries;
+mod start;
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use core::cell::RefCell;
+
+use devmgr::Registry;
+use proto::iface::cores::{CoresReply, CoresRequest};
+use proto::{PeerError, ServiceError};
+use rt::chan::{Attach, Client, Request, Server};
+use rt::{env, task};
+
+rt::entry!(main);
+
+/// What changes; never borrowed across an `await`.
+pub struct State {
+    pub registry: Registry,
+    /// Boot drivers by OSnode.
+    pub drivers: BTreeMap<u64, Client>,
+    /// Id of the OSnode that is made next; ids are never used again.
+    pub next_osnode: u64,
+    /// Operations that wait for others to end.
+    pub wakers: alloc::vec::Vec<core::task::Waker>,
+}
+
+/// The device manager.
+#[derive(Clone)]
+pub struct Manager {
+    pub state: Rc<RefCell<State>>,
+    pub spawn: Client,
+    /// The monitor's system interface.
+    pub system: Client,
+}
+
+fn main() -> i32 {
+    task::block_on(run())
+}
+
+async fn run() -> i32 {
+    match set_up().await {
+        Ok((manager, server)) => serve(&manager, &server).await,
+        Err(e) => {
+            rt::println!("devmgr: {e}");
+            1
+        }
+    }
+}
+
+async fn set_up() -> Result<(Manager, Server), String> {
+    let text = |e: PeerError| e.to_string();
+    let spawn = Client::lookup(".spawn").await.map_err(text)?;
+    let system = Client::names().await.map_err(text)?;
+    let machine = discovery::machine()?;
+    start::console(&spawn, &machine).await?;
+    let own = env::osnode();
+    let manager = Manager {
+        state: Rc::new(RefCell::new(State {
+            registry: Registry::new(&machine.description.cores, own),
+            drivers: BTreeMap::new(),
+            next_osnode: own + 1,
+            wakers: alloc::vec::Vec::new(),
+        })),
+        spawn,
+        system,
+    };
+    start::nodes(&machine).await?;
+    start::driver(&manager, &machine).await?;
+    let server = Server::open().map_err(|e| e.message().to_string())?;
+    server.register("cores").await.map_err(text)?;
+    Ok((manager, server))
+}
+
+async fn serve(manager: &Manager, server: &Server) -> i32 {
+    loop {
+        let request = server.next().await;
+        let manager = manager.clone();
+        task::spawn(async move { take(&manager, request).await });
+    }
+}
+
+/// Answers; an asker that is gone needs no answer.
+fn answer(request: &Request, reply: &CoresReply, text: &str) {
+    let _ = request.answer(reply, Attach::blob(text.as_bytes()));
+}
+
+fn refuse(request: &Request, error: ServiceError, text: &str) {
+    answer(request, &CoresReply::Refused { error }, text);
+}
+
+async fn take(manager: &Manager, request: Request) {
+    match request.decode::<CoresRequest>() {
+        Err(_) => refuse(&request, ServiceError::BadMessage, ""),
+        Ok(CoresRequest::Operate { op, core, fresh }) => {
+            let wanted = devmgr::Operation { op, core, fresh };
+            operations::run(manager, &request, wanted).await;
+        }
+        Ok(CoresRequest::Core { index }) => queries::core(manager, &request, index).await,
+        Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
+        Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index),
+        Ok(CoresRequest::Log { core }) => queries::log(manager, &request, core).await,
+    }
+}

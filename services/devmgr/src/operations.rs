@@ -1,0 +1,233 @@
+//! Core operations: checked, handed to a boot driver, and what follows from their end.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
+
+use devmgr::{Operation, Plan, Refusal, Registry};
+use proto::ServiceError;
+use proto::iface::cores::{CoreOp, CoreState, CoresReply};
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use rt::chan::{Answer, Attach, Client, Request};
+use rt::{env, time};
+
+use crate::{Manager, answer, queries, refuse};
+
+/// How long a started OSnode's monitor may take to say hello (ns of system time).
+const HELLO_NS: u64 = 20_000_000_000;
+/// How long an operation waits for others (ns of system time).
+const PATIENCE_NS: u64 = 60_000_000_000;
+
+/// Executes one operation and answers.
+pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
+    let kernel = request.text();
+    let start = time::system_ns();
+    let plan = match plan(manager, wanted).await {
+        Ok(p) => p,
+        Err(r) => return refuse(request, error_of(&r), &r.to_string()),
+    };
+    let result = execute(manager, plan, &kernel).await;
+    let (state, osnode) = match &result {
+        Ok(done) => (done.state, done.osnode),
+        Err(f) => (f.state, 0),
+    };
+    manager
+        .state
+        .borrow_mut()
+        .registry
+        .finish(plan, state, osnode);
+    wake(manager);
+    match result {
+        Ok(done) => {
+            let ended = settle(manager, plan, &done).await;
+            let took_ns = time::system_ns() - start;
+            let osnode = done.osnode;
+            match ended {
+                Ok(()) => answer(request, &CoresReply::Done { osnode, took_ns }, &done.text),
+                Err(text) => refuse(request, ServiceError::NoAnswer, &text),
+            }
+        }
+        Err(f) => refuse(request, f.error, &f.text),
+    }
+}
+
+/// What an operation led to.
+struct Done {
+    state: CoreState,
+    osnode: u64,
+    text: String,
+}
+
+/// How an operation failed, and what the core does now.
+struct Failed {
+    error: ServiceError,
+    state: CoreState,
+    text: String,
+}
+
+fn error_of(r: &Refusal) -> ServiceError {
+    match r {
+        Refusal::NoCore(..) => ServiceError::NoCore,
+        Refusal::NoExecutor(_) | Refusal::Console(_) => ServiceError::OwnCore,
+        Refusal::Busy(_) => ServiceError::Busy,
+        _ => ServiceError::BadCoreState,
+    }
+}
+
+fn wake(manager: &Manager) {
+    let wakers = core::mem::take(&mut manager.state.borrow_mut().wakers);
+    wakers.into_iter().for_each(Waker::wake);
+}
+
+/// Checks and reserves; waits while other operations are in the way.
+async fn plan(manager: &Manager, wanted: Operation) -> Result<Plan, Refusal> {
+    queries::observe(manager, wanted.core).await;
+    let until = time::now_ns() + PATIENCE_NS;
+    let mut last = Refusal::Busy(wanted.core);
+    let planned = poll_fn(|cx| {
+        let mut s = manager.state.borrow_mut();
+        match s.registry.plan(wanted) {
+            Err(r @ Refusal::Busy(_)) => {
+                last = r;
+                s.wakers.push(cx.waker().clone());
+                Poll::Pending
+            }
+            result => Poll::Ready(result),
+        }
+    });
+    match time::timeout(until, planned).await {
+        Some(result) => result,
+        None => Err(last),
+    }
+}
+
+/// The boot driver of an OSnode.
+async fn driver(manager: &Manager, osnode: u64) -> Result<Client, String> {
+    let known = manager.state.borrow().drivers.get(&osnode).cloned();
+    if let Some(client) = known.filter(|c| !c.is_gone()) {
+        return Ok(client);
+    }
+    let found = if osnode == env::osnode() {
+        Client::lookup(".bootdrv").await
+    } else {
+        Client::lookup_on(osnode, ".bootdrv").await
+    };
+    let client = found.map_err(|e| format!("no boot driver on o{osnode}: {e}"))?;
+    manager
+        .state
+        .borrow_mut()
+        .drivers
+        .insert(osnode, client.clone());
+    Ok(client)
+}
+
+async fn ask(
+    client: &Client,
+    request: &DriverRequest,
+    blob: &[u8],
+) -> Result<Answer<DriverReply>, String> {
+    let answer = client.request(request, Attach::blob(blob)).await;
+    answer.map_err(|e| format!("the boot driver does not answer: {e}"))
+}
+
+/// Gives the right to command a core from one OSnode to another.
+async fn hand_over(manager: &Manager, core: u32, from: u64, to: u64) -> Result<(), String> {
+    let client = driver(manager, from).await?;
+    let request = DriverRequest::HandOver { core, osnode: to };
+    let answer = ask(&client, &request, &[]).await?;
+    match answer.message {
+        DriverReply::Refused { error, .. } => {
+            Err(format!("core {core} cannot be handed over: {error}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn execute(manager: &Manager, plan: Plan, kernel: &str) -> Result<Done, Failed> {
+    let core = plan.operation.core;
+    let before = {
+        let s = manager.state.borrow();
+        s.registry.core(core).map_or(CoreState::Off, |c| c.state)
+    };
+    let failed = |text: String| Failed {
+        error: ServiceError::NoAnswer,
+        state: before,
+        text,
+    };
+    let own = env::osnode();
+    let elsewhere = plan.executor != own;
+    if elsewhere {
+        hand_over(manager, core, own, plan.executor)
+            .await
+            .map_err(failed)?;
+    }
+    let client = driver(manager, plan.executor).await.map_err(failed)?;
+    let fresh = if plan.operation.op == CoreOp::Start && plan.osnode == 0 {
+        let mut s = manager.state.borrow_mut();
+        s.next_osnode += 1;
+        s.next_osnode - 1
+    } else {
+        0
+    };
+    let request = DriverRequest::Operate {
+        op: plan.operation.op,
+        core,
+        osnode: plan.osnode,
+        fresh,
+    };
+    let answer = ask(&client, &request, kernel.as_bytes())
+        .await
+        .map_err(failed)?;
+    if elsewhere {
+        // The home OSnode drives everything else and may be asked next.
+        hand_over(manager, core, plan.executor, own)
+            .await
+            .map_err(failed)?;
+    }
+    let text = String::from_utf8_lossy(&answer.blob).into_owned();
+    match answer.message {
+        DriverReply::Done { osnode, .. } => Ok(Done {
+            state: match plan.operation.op {
+                CoreOp::Stop => CoreState::Penned,
+                _ => CoreState::Running,
+            },
+            osnode,
+            text,
+        }),
+        DriverReply::Refused { error, state } => Err(Failed { error, state, text }),
+        _ => Err(failed("the boot driver's answer is not understood".into())),
+    }
+}
+
+/// Tells the monitor where the OSnode is now; of a fresh one, waits for its hello.
+async fn settle(manager: &Manager, plan: Plan, done: &Done) -> Result<(), String> {
+    let osnode = if done.osnode != 0 {
+        done.osnode
+    } else {
+        plan.osnode
+    };
+    let core = match plan.operation.op {
+        CoreOp::Stop => NOWHERE,
+        _ => plan.operation.core,
+    };
+    let request = SystemRequest::Located { osnode, core };
+    let until = time::system_ns() + HELLO_NS;
+    let told = manager
+        .system
+        .request_until(&request, Attach::NONE, until)
+        .await;
+    let told: Result<Answer<SystemReply>, _> = told;
+    match told {
+        Ok(_) => Ok(()),
+        Err(e) => Err(format!(
+            "core {core} runs, but o{osnode} does not say hello: {e}"
+        )),
+    }
+}
+
+/// Whether the registry knows a core.
+pub fn knows(registry: &Registry, core: u32) -> bool {
+    core < registry.len()
+}

@@ -1,0 +1,137 @@
+//! What the shell wants to know.
+
+use alloc::format;
+use alloc::string::String;
+
+use devmgr::state_word;
+use proto::ServiceError;
+use proto::iface::cores::{CoreState, CoresReply};
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::spawn::{SpawnReply, SpawnRequest};
+use rt::chan::{Answer, Attach, Client, Request};
+use rt::env;
+
+use crate::operations::knows;
+use crate::{Manager, answer, refuse};
+
+/// The boot driver of this OSnode.
+fn own_driver(manager: &Manager) -> Option<Client> {
+    manager.state.borrow().drivers.get(&env::osnode()).cloned()
+}
+
+/// Takes over what a core's object says of it.
+pub async fn observe(manager: &Manager, core: u32) {
+    let Some(driver) = own_driver(manager) else {
+        return;
+    };
+    if core == env::core() || !knows(&manager.state.borrow().registry, core) {
+        return;
+    }
+    let answer = driver
+        .request(&DriverRequest::State { core }, Attach::NONE)
+        .await;
+    let answer: Result<Answer<DriverReply>, _> = answer;
+    if let Ok(DriverReply::State { state, .. }) = answer.map(|a| a.message) {
+        manager.state.borrow_mut().registry.observe(core, state);
+    }
+}
+
+/// One core.
+pub async fn core(manager: &Manager, request: &Request, index: u32) {
+    observe(manager, index).await;
+    let s = manager.state.borrow();
+    let Some(c) = s.registry.core(index) else {
+        return refuse(request, ServiceError::End, "");
+    };
+    let d = c.description;
+    let place = if d.capacity == 1024 {
+        format!("node {}", d.node)
+    } else {
+        format!("node {} ({}/1024)", d.node, d.capacity)
+    };
+    let reply = CoresReply::Core {
+        core: index,
+        state: c.state,
+        osnode: c.osnode,
+        node: d.node,
+        hw_id: d.hw_id,
+    };
+    answer(request, &reply, &place);
+}
+
+/// What the kernel that runs on a core says of itself: asked there.
+pub async fn kernel(manager: &Manager, request: &Request, index: u32) {
+    let found = {
+        let s = manager.state.borrow();
+        s.registry.core(index).map(|c| (c.state, c.osnode))
+    };
+    let osnode = match found {
+        Some((CoreState::Running, osnode)) => osnode,
+        Some((state, _)) => {
+            let text = format!("core {index} is {}", state_word(state));
+            return refuse(request, ServiceError::BadCoreState, &text);
+        }
+        None => return refuse(request, ServiceError::End, ""),
+    };
+    let wanted = SpawnRequest::Kernel { osnode };
+    let asked = manager.spawn.request(&wanted, Attach::NONE).await;
+    let asked: Result<Answer<SpawnReply>, _> = asked;
+    match asked {
+        Ok(a) => {
+            let text = String::from_utf8_lossy(&a.blob);
+            match a.message {
+                SpawnReply::Kernel { name, epoch, .. } => {
+                    answer(request, &CoresReply::Kernel { name, epoch }, &text);
+                }
+                SpawnReply::Refused { error } => refuse(request, error, &text),
+                _ => refuse(request, ServiceError::BadMessage, ""),
+            }
+        }
+        Err(e) => refuse(request, ServiceError::NoAnswer, &format!("o{osnode}: {e}")),
+    }
+}
+
+/// One OSnode.
+pub fn osnode(manager: &Manager, request: &Request, index: u32) {
+    let all = manager.state.borrow().registry.osnodes();
+    match all.get(index as usize) {
+        Some(&(osnode, core, attached)) => {
+            let reply = CoresReply::Osnode {
+                osnode,
+                core,
+                attached,
+            };
+            answer(request, &reply, "");
+        }
+        None => refuse(request, ServiceError::End, ""),
+    }
+}
+
+/// What the kernels of a core logged.
+pub async fn log(manager: &Manager, request: &Request, core: u32) {
+    if !knows(&manager.state.borrow().registry, core) {
+        let count = manager.state.borrow().registry.len();
+        let text = format!("there is no core {core}: this machine has {count}");
+        return refuse(request, ServiceError::NoCore, &text);
+    }
+    let Some(driver) = own_driver(manager) else {
+        return refuse(request, ServiceError::NoAnswer, "there is no boot driver");
+    };
+    let wanted = DriverRequest::Log { core };
+    let asked = driver.request(&wanted, Attach::NONE).await;
+    let asked: Result<Answer<DriverReply>, _> = asked;
+    match asked {
+        Ok(a) => {
+            let text = String::from_utf8_lossy(&a.blob);
+            match a.message {
+                DriverReply::Log {} => answer(request, &CoresReply::Log {}, &text),
+                _ => refuse(request, ServiceError::NoCore, &text),
+            }
+        }
+        Err(e) => refuse(
+            request,
+            ServiceError::NoAnswer,
+            &format!("the boot driver: {e}"),
+        ),
+    }
+}

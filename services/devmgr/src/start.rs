@@ -1,0 +1,161 @@
+//! Starting drivers with exactly what they need.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use abi::slots;
+use capfmt::CapType;
+use devmgr::Interrupts;
+use proto::Name;
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
+use rt::chan::{Answer, Attach, Client};
+use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
+
+use crate::Manager;
+use crate::discovery::{Console, Machine};
+
+/// Ports of a 16550.
+const UART_PORTS: u64 = 8;
+/// Bytes of a PL011's registers.
+const UART_BYTES: u64 = 4096;
+
+fn sentence(what: &str, e: SysError) -> String {
+    format!("{what}: {}", e.message())
+}
+
+/// Starts a program with capabilities by name.
+async fn start(spawn: &Client, words: &[&str], given: &[(&str, CapAddr)]) -> Result<(), String> {
+    for (name, slot) in given {
+        let request = SpawnRequest::Give {
+            name: Name::truncated(name),
+        };
+        let answer = spawn.request(&request, Attach::cap(*slot)).await;
+        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
+        if let SpawnReply::Refused { error } = answer.message {
+            return Err(format!("{name} cannot be given to {}: {error}", words[0]));
+        }
+    }
+    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
+    let request = SpawnRequest::Spawn {
+        place: Place::Here,
+        number: 0,
+        memory: 0,
+    };
+    let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
+    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
+    match answer.message {
+        SpawnReply::Spawned { .. } => Ok(()),
+        _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
+    }
+}
+
+fn interrupt(source: u64) -> Result<Capability, String> {
+    let sources = env::given("irqs").ok_or("interrupt sources were not given")?;
+    let minted = cap::in_slot(|slot| invoke::irq_mint(sources, source, slot));
+    minted.map_err(|e| sentence("the console's interrupt", e))
+}
+
+/// Starts the console driver.
+///
+/// # Errors
+/// A sentence.
+pub async fn console(spawn: &Client, machine: &Machine) -> Result<(), String> {
+    match machine.console {
+        Console::Ports(first, source) => {
+            let ports = env::given("ports").ok_or("I/O ports were not given")?;
+            let own = mem::retype_one(ports, CapType::IoPort, 0, first.into(), UART_PORTS);
+            let own = own.map_err(|e| sentence("the console's ports", e))?;
+            let irq = interrupt(source)?;
+            let given = [("ports", own.addr()), ("irq", irq.addr())];
+            start(spawn, &["console-16550", &first.to_string()], &given).await
+        }
+        Console::Pl011(base, source) => {
+            let registers = device_frame(base, UART_BYTES)?;
+            let irq = interrupt(source)?;
+            let given = [("registers", registers.addr()), ("irq", irq.addr())];
+            start(spawn, &["console-pl011"], &given).await
+        }
+    }
+}
+
+fn device_frame(base: u64, bytes: u64) -> Result<Capability, String> {
+    let devices = env::given("devices").ok_or("device memory was not given")?;
+    let id = invoke::identify(devices).map_err(|e| sentence("device memory", e))?;
+    let offset = base.wrapping_sub(id.cap.base.0);
+    let frame = mem::retype_one(devices, CapType::DevFrame, 0, offset, bytes);
+    frame.map_err(|e| sentence("a device's registers", e))
+}
+
+/// Tells the memory service which memory is on which node.
+///
+/// # Errors
+/// A sentence.
+pub async fn nodes(machine: &Machine) -> Result<(), String> {
+    let memory = Client::lookup(".memory").await.map_err(|e| e.to_string())?;
+    for m in &machine.description.memory {
+        let request = MemoryRequest::NodeRange {
+            base: m.base,
+            bytes: m.bytes,
+            node: m.node as u8,
+        };
+        let answer = memory.request(&request, Attach::NONE).await;
+        let _: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Starts the boot driver of this OSnode and describes every core to it.
+///
+/// # Errors
+/// A sentence.
+pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> {
+    let core = env::given("core0").ok_or("the boot core was not given")?;
+    let control = cap::in_slot(|slot| invoke::core_mint(core, slot));
+    let control = control.map_err(|e| sentence("the boot core's control", e))?;
+    let mut given = Vec::from([("control.0", control.addr()), ("archive", slots::ARCHIVE)]);
+    let passed_on = [
+        "names",
+        "kernel",
+        "boot-info",
+        "image0.0",
+        "image1.0",
+        "kcb.0",
+        "trampoline",
+    ];
+    for name in passed_on {
+        given.extend(env::given(name).map(|c| (name, c)));
+    }
+    let redistributors = match machine.description.interrupts {
+        Interrupts::Gic {
+            redistributors,
+            redistributor_bytes,
+            ..
+        } if redistributors != 0 => (redistributors, redistributor_bytes),
+        _ => (0, 0),
+    };
+    let frame = match redistributors {
+        (0, _) => None,
+        (base, bytes) => Some(device_frame(base, bytes)?),
+    };
+    given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
+    start(&manager.spawn, &[machine.driver], &given).await?;
+    let driver = Client::lookup(".bootdrv")
+        .await
+        .map_err(|e| e.to_string())?;
+    for (core, d) in (0..).zip(&machine.description.cores) {
+        let request = DriverRequest::Describe {
+            core,
+            hw_id: d.hw_id,
+            node: d.node,
+            redistributors,
+        };
+        let answer = driver.request(&request, Attach::NONE).await;
+        let _: Answer<DriverReply> = answer.map_err(|e| e.to_string())?;
+    }
+    let own = env::osnode();
+    manager.state.borrow_mut().drivers.insert(own, driver);
+    Ok(())
+}

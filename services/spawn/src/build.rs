@@ -1,0 +1,156 @@
+//! Building a process from a program file.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use abi::slots;
+use archive::ArchiveError;
+use proto::{Name, Pid, ServiceError};
+use rt::spawn::{Failed, Process, Program, SpawnError, memory_needed};
+use rt::{CapAddr, Capability, env, mem};
+
+use crate::service::Service;
+
+/// Largest memory block of a process, in bytes.
+const MAX_MEMORY: u64 = 1 << 30;
+
+/// Why a program was not started: an error, and a sentence.
+pub type Failure = (ServiceError, String);
+
+/// Starts a program here; its number.
+///
+/// # Errors
+/// The reason; nothing is left then.
+pub async fn start(
+    service: &Service,
+    words: Vec<String>,
+    memory: u64,
+    kept: Vec<(Name, Capability)>,
+) -> Result<u64, Failure> {
+    let name = words.first().cloned().unwrap_or_default();
+    let image = program_file(service, &name)?;
+    let bytes = block_bytes(image, memory, &name)?;
+    let (account, endpoint) = service
+        .open_account()
+        .await
+        .map_err(|e| (ServiceError::OutOfMemory, format!("no memory account: {e}")))?;
+    let number = service.state.borrow_mut().table.add(words.clone());
+    let built = build(
+        service,
+        number,
+        &words,
+        image,
+        bytes,
+        &kept,
+        endpoint.addr(),
+    );
+    let started = built.and_then(|process| {
+        // Entered before it runs: its first notice finds it.
+        let started = process.start();
+        started.map(|()| process).map_err(|e| {
+            let text = format!("{name} cannot be started: {}", e.message());
+            (ServiceError::Sys(e), text)
+        })
+    });
+    match started {
+        Ok(process) => {
+            service.enter(number, process, account);
+            Ok(number)
+        }
+        Err(e) => {
+            service.state.borrow_mut().table.remove(number);
+            service.close_account(account).await;
+            Err(e)
+        }
+    }
+}
+
+fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Failure> {
+    let path = format!("bin/{name}");
+    let entries = service.archive.entries().flatten();
+    let mut entries = entries.filter(|e| e.name == path);
+    let entry = entries.next().ok_or_else(|| {
+        let text = format!("there is no program \"{name}\": ls bin lists them");
+        (ServiceError::NotFound, text)
+    })?;
+    let verified = service.archive.verified(entry.name);
+    verified.map_err(|e: ArchiveError<'_>| (ServiceError::BadProgram, e.to_string()))
+}
+
+fn block_bytes(image: &[u8], asked: u64, name: &str) -> Result<u64, Failure> {
+    let needed = memory_needed(image, asked).map_err(|e| failure(name, &e))?;
+    if needed > MAX_MEMORY {
+        let text = format!("{name}: {needed} bytes are more than a process may have");
+        return Err((ServiceError::BadArgument, text));
+    }
+    Ok(needed)
+}
+
+fn failure(name: &str, e: &SpawnError) -> Failure {
+    let error = match e {
+        SpawnError::BadProgram(_) => ServiceError::BadProgram,
+        SpawnError::TooBig { .. } => ServiceError::OutOfMemory,
+        SpawnError::Start(_) => ServiceError::BadArgument,
+        SpawnError::Sys(_, e) => ServiceError::Sys(*e),
+    };
+    (error, format!("{name}: {e}"))
+}
+
+fn build(
+    service: &Service,
+    number: u64,
+    words: &[String],
+    image: &[u8],
+    bytes: u64,
+    kept: &[(Name, Capability)],
+    memory_service: CapAddr,
+) -> Result<Process, Failure> {
+    let name = &words[0];
+    let sys = |e: rt::SysError| (ServiceError::Sys(e), format!("{name}: {}", e.message()));
+    let badge = u32::try_from(number).map_err(|_| {
+        let text = String::from("all process numbers are used up");
+        (ServiceError::TableFull, text)
+    })?;
+    let parent = service.server.introduction(badge).map_err(sys)?;
+    let fault = service.server.fault_introduction(badge).map_err(sys)?;
+    let find = |key: &str| {
+        let found = kept.iter().find(|(n, _)| n.as_str() == key);
+        found.map(|(_, c)| c.addr())
+    };
+    let mut given: Vec<(Name, CapAddr)> = kept
+        .iter()
+        .filter(|(n, _)| n.as_str() != "archive")
+        .map(|(n, c)| (*n, c.addr()))
+        .collect();
+    if find("names").is_none() {
+        given.push((Name::truncated("names"), service.names));
+    }
+    let args: Vec<&str> = words.iter().map(String::as_str).collect();
+    let program = Program {
+        image,
+        args: &args,
+        given: &given,
+        pid: Pid {
+            osnode: env::osnode(),
+            number,
+        },
+        parent: parent.addr(),
+        fault: fault.addr(),
+        memory_service,
+        kernel: slots::KERNEL,
+        archive: find("archive").unwrap_or(CapAddr::NULL),
+        notification: CapAddr::NULL,
+        flags: env::flags(),
+    };
+    let ram = mem::alloc_ram(bytes).map_err(|e| {
+        let text = format!("no memory for {name} ({bytes} bytes): {e}");
+        (ServiceError::OutOfMemory, text)
+    })?;
+    Process::build(&program, ram).map_err(|Failed { error, ram }| {
+        if let Err(e) = mem::free_ram(ram) {
+            rt::println!("spawn: {bytes} bytes are lost: {e}");
+        }
+        failure(name, &error)
+    })
+}

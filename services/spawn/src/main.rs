@@ -1,0 +1,52 @@
+//! The spawn service: builds processes, watches their ends, gives their memory back.
+//!
+//! Requests about another OSnode go to its spawn service over a UMP channel that the
+//! monitors bind. Given by the monitor: `names` (system), `names-apps` (what
+//! ordinary programs get), the archive.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod build;
+mod peers;
+mod requests;
+mod service;
+
+use rt::chan::Server;
+use rt::task;
+
+use service::Service;
+
+rt::entry!(main);
+
+fn main() -> i32 {
+    task::block_on(serve())
+}
+
+async fn serve() -> i32 {
+    let server = match Server::open() {
+        Ok(s) => s,
+        Err(e) => {
+            rt::println!("spawn: no endpoint for the service: {}", e.message());
+            return 1;
+        }
+    };
+    let service = match Service::open(server.clone()).await {
+        Ok(s) => s,
+        Err(e) => {
+            rt::println!("spawn: cannot start: {e}");
+            return 1;
+        }
+    };
+    if let Err(e) = server.register(".spawn").await {
+        rt::println!("spawn: cannot register the service: {e}");
+        return 1;
+    }
+    loop {
+        let request = server.next().await;
+        requests::take(&service, request);
+    }
+}

@@ -1,0 +1,324 @@
+//! What the spawn service is asked.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use abi::slots;
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::process::{ProcessNotice, ProcessRequest};
+use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
+use proto::{Pid, ServiceError, Wire};
+use rt::chan::{Answer, Attach, Request};
+use rt::{env, invoke, task};
+use spawn::{NameError, join_words, split_words};
+
+use crate::build::{self, Failure};
+use crate::peers;
+use crate::service::{CHECK_NS, STOP_NS, Service};
+
+type Reply = (SpawnReply, Vec<u8>);
+
+/// Takes one request or notice; it is answered now or later.
+pub fn take(service: &Service, mut request: Request) {
+    if request.interface() == ProcessNotice::INTERFACE {
+        return service.noticed(request.introducer().into(), &request);
+    }
+    let Ok(message) = request.decode::<SpawnRequest>() else {
+        return refuse(&request, ServiceError::BadMessage, "");
+    };
+    if let SpawnRequest::Give { name } = message {
+        return match request.cap.take() {
+            Some(cap) => {
+                let mut s = service.state.borrow_mut();
+                s.kept
+                    .entry(request.connection())
+                    .or_default()
+                    .push((name, cap));
+                drop(s);
+                answer(&request, &(SpawnReply::Kept {}, Vec::new()));
+            }
+            None => refuse(&request, ServiceError::NoCapability, ""),
+        };
+    }
+    let service = service.clone();
+    task::spawn(async move {
+        if let Some(osnode) = elsewhere(&service, message).await {
+            return match osnode {
+                Ok(o) => peers::forward(service, o, local_form(message, o), request).await,
+                Err((error, text)) => refuse(&request, error, &text),
+            };
+        }
+        here(&service, message, request).await;
+    });
+}
+
+fn answer(request: &Request, (reply, blob): &Reply) {
+    // An asker that is gone needs no answer.
+    let _ = request.answer(reply, Attach::blob(blob));
+}
+
+fn refuse(request: &Request, error: ServiceError, text: &str) {
+    let blob = text.as_bytes().to_vec();
+    answer(request, &(SpawnReply::Refused { error }, blob));
+}
+
+/// The other OSnode that a message is about.
+async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u64, Failure>> {
+    let osnode = match message {
+        SpawnRequest::Spawn { place, number, .. } => {
+            match peers::resolve(service, place, number).await {
+                Ok(o) => o,
+                Err(e) => return Some(Err(e)),
+            }
+        }
+        SpawnRequest::Check { pid }
+        | SpawnRequest::Kill { pid }
+        | SpawnRequest::Wait { pid }
+        | SpawnRequest::Tell { pid } => pid.osnode,
+        SpawnRequest::Memory { osnode } | SpawnRequest::Kernel { osnode } => osnode,
+        SpawnRequest::Next { .. } | SpawnRequest::NextHere { .. } | SpawnRequest::Give { .. } => {
+            return None;
+        }
+    };
+    let own = osnode == env::osnode() || osnode == 0;
+    (!own).then_some(Ok(osnode))
+}
+
+/// The message as the OSnode that it is about gets it.
+fn local_form(message: SpawnRequest, osnode: u64) -> SpawnRequest {
+    match message {
+        SpawnRequest::Spawn { memory, .. } => SpawnRequest::Spawn {
+            place: Place::Osnode,
+            number: osnode,
+            memory,
+        },
+        other => other,
+    }
+}
+
+async fn here(service: &Service, message: SpawnRequest, request: Request) {
+    let result = match message {
+        SpawnRequest::Spawn { memory, .. } => start(service, &request, memory).await,
+        SpawnRequest::Next { after } => next(service, after).await,
+        SpawnRequest::NextHere { number } => {
+            next_here(service, number).ok_or((ServiceError::End, String::new()))
+        }
+        SpawnRequest::Check { pid } => {
+            let name = request.text();
+            ask(service, pid, &name, &ProcessRequest::Check {}, &[]).await
+        }
+        SpawnRequest::Tell { pid } => tell(service, pid, &request).await,
+        SpawnRequest::Kill { pid } => {
+            let result = kill(service, pid).await;
+            match result {
+                Ok(number) => return service.wait(number, request),
+                Err(e) => Err(e),
+            }
+        }
+        SpawnRequest::Wait { pid } => {
+            let known = service.state.borrow().table.get(pid.number).is_some();
+            if known {
+                return service.wait(pid.number, request);
+            }
+            Err(unknown(pid))
+        }
+        SpawnRequest::Memory { .. } => memory(service).await,
+        SpawnRequest::Kernel { .. } => kernel(),
+        SpawnRequest::Give { .. } => Err((ServiceError::BadOperation, String::new())),
+    };
+    match result {
+        Ok(reply) => answer(&request, &reply),
+        Err((error, text)) => refuse(&request, error, &text),
+    }
+}
+
+fn unknown(pid: Pid) -> Failure {
+    (ServiceError::NotFound, format!("there is no process {pid}"))
+}
+
+async fn start(service: &Service, request: &Request, memory: u64) -> Result<Reply, Failure> {
+    let kept = service
+        .state
+        .borrow_mut()
+        .kept
+        .remove(&request.connection());
+    let words = split_words(&request.blob).ok_or_else(|| {
+        let text = String::from("the program's name and arguments are malformed");
+        (ServiceError::BadMessage, text)
+    })?;
+    let number = build::start(service, words, memory, kept.unwrap_or_default()).await?;
+    let pid = Pid {
+        osnode: env::osnode(),
+        number,
+    };
+    let core = env::core();
+    Ok((SpawnReply::Spawned { pid, core }, Vec::new()))
+}
+
+/// The next process in the order OSnode, number.
+async fn next(service: &Service, after: Pid) -> Result<Reply, Failure> {
+    let end = || (ServiceError::End, String::new());
+    let mut at = after;
+    loop {
+        if at.osnode == env::osnode() {
+            if let Some(reply) = next_here(service, at.number) {
+                return Ok(reply);
+            }
+        } else if at.osnode != 0 {
+            match peers::ask_peer(
+                service,
+                at.osnode,
+                &SpawnRequest::NextHere { number: at.number },
+                &[],
+                false,
+            )
+            .await
+            {
+                Ok(a) if matches!(a.message, SpawnReply::Process { .. }) => {
+                    return Ok((a.message, a.blob));
+                }
+                Ok(_) | Err((ServiceError::OsnodeGone, _)) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        let osnode = peers::next_osnode(service, at.osnode).await;
+        let osnode = osnode.map_err(|_| end())?.osnode;
+        at = Pid { osnode, number: 0 };
+    }
+}
+
+/// The next process of this OSnode.
+fn next_here(service: &Service, number: u64) -> Option<Reply> {
+    let (number, state, memory, blob) = {
+        let s = service.state.borrow();
+        let (n, e) = s.table.next(number)?;
+        (n, e.state, e.memory, join_words(&e.words))
+    };
+    let pid = Pid {
+        osnode: env::osnode(),
+        number,
+    };
+    let used_ns = service.used_ns(number);
+    let reply = SpawnReply::Process {
+        pid,
+        state,
+        memory,
+        used_ns,
+    };
+    Some((reply, blob))
+}
+
+/// The process that a request means: by number, or by name.
+fn find(service: &Service, pid: Pid, name: &str) -> Result<u64, Failure> {
+    let s = service.state.borrow();
+    if pid.number != 0 {
+        let live = s.live.contains_key(&pid.number);
+        return live.then_some(pid.number).ok_or_else(|| unknown(pid));
+    }
+    s.table.named(name).map_err(|e| match e {
+        NameError::Unknown => (
+            ServiceError::NotFound,
+            format!("no process \"{name}\" runs"),
+        ),
+        NameError::Several(n) => (
+            ServiceError::Ambiguous,
+            format!("{n} processes are called {name}"),
+        ),
+    })
+}
+
+async fn ask(
+    service: &Service,
+    pid: Pid,
+    name: &str,
+    request: &ProcessRequest,
+    text: &[u8],
+) -> Result<Reply, Failure> {
+    let number = find(service, pid, name)?;
+    match service.ask_process(number, request, text, CHECK_NS).await {
+        Ok(a) => match a.message {
+            ProcessNotice::Checked { ok } => Ok((SpawnReply::Checked { ok }, a.blob)),
+            _ => Err((
+                ServiceError::Unsupported,
+                String::from("the program cannot check itself"),
+            )),
+        },
+        Err(e) => Err((
+            ServiceError::NoAnswer,
+            format!("the process does not answer: {e}"),
+        )),
+    }
+}
+
+async fn tell(service: &Service, pid: Pid, request: &Request) -> Result<Reply, Failure> {
+    let text = request.text();
+    let (name, text) = match pid.number {
+        0 => text.split_once('\0').unwrap_or((&text, "")),
+        _ => ("", text.as_str()),
+    };
+    ask(
+        service,
+        pid,
+        name,
+        &ProcessRequest::Tell {},
+        text.as_bytes(),
+    )
+    .await
+}
+
+/// Asks a process to end, and ends it if it does not.
+async fn kill(service: &Service, pid: Pid) -> Result<u64, Failure> {
+    let number = find(service, pid, "")?;
+    // Whatever it answers: it is ended now.
+    let _ = service
+        .ask_process(number, &ProcessRequest::Stop {}, &[], STOP_NS)
+        .await;
+    service
+        .end(number, ProcessState::Killed, 0, String::new())
+        .await;
+    Ok(number)
+}
+
+/// The kernel that runs this OSnode, asked here and now.
+fn kernel() -> Result<Reply, Failure> {
+    let asked = invoke::kernel_identify(slots::KERNEL);
+    let id = asked.map_err(|e| (ServiceError::Sys(e), String::from(e.message())))?;
+    let bytes: Vec<u8> = id.build_id.iter().flat_map(|w| w.to_le_bytes()).collect();
+    let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
+    let hex: String = bytes[..end].iter().map(|b| format!("{b:02x}")).collect();
+    let reply = SpawnReply::Kernel {
+        name: id.name,
+        core: id.core as u32,
+        epoch: env::epoch(),
+    };
+    Ok((reply, hex.into_bytes()))
+}
+
+async fn memory(service: &Service) -> Result<Reply, Failure> {
+    let answer = service
+        .memory
+        .request(&MemoryRequest::Stats {}, Attach::NONE)
+        .await;
+    let answer: Result<Answer<MemoryReply>, _> = answer;
+    match answer.map(|a| a.message) {
+        Ok(MemoryReply::Stats {
+            total,
+            free,
+            largest,
+            blocks,
+        }) => {
+            let reply = SpawnReply::Memory {
+                total,
+                free,
+                largest,
+                blocks,
+            };
+            Ok((reply, Vec::new()))
+        }
+        _ => Err((
+            ServiceError::NoAnswer,
+            String::from("the memory service does not answer"),
+        )),
+    }
+}

@@ -1,0 +1,247 @@
+//! State of the spawn service, and the end of a process.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use abi::slots;
+use archive::Archive;
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::process::{ProcessNotice, ProcessRequest};
+use proto::iface::spawn::{ProcessState, SpawnReply};
+use proto::{Name, PeerError};
+use rt::chan::{Answer, Attach, Client, Request, Server};
+use rt::spawn::Process;
+use rt::{CapAddr, Capability, env, invoke, task, time};
+use spawn::{Entry, Table};
+
+/// How long a process may take to end by itself when it is asked to (ns of system time).
+pub const STOP_NS: u64 = 1_000_000_000;
+/// How long a process may take for a check (ns of system time).
+pub const CHECK_NS: u64 = 5_000_000_000;
+
+/// A running process.
+pub struct Live {
+    process: Process,
+    account: u32,
+    /// Connection to its endpoint 0, once somebody asked it something.
+    control: Option<Client>,
+}
+
+/// The service's state; never borrowed across an `await`.
+pub struct State {
+    pub table: Table,
+    pub live: BTreeMap<u64, Live>,
+    /// Capabilities kept for the next spawn of a connection.
+    pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
+    /// Spawn services of other OSnodes.
+    pub peers: BTreeMap<u64, Client>,
+    /// Who waits for the end of which process.
+    waiting: Vec<(u64, Request)>,
+}
+
+/// The service.
+#[derive(Clone)]
+pub struct Service {
+    pub state: Rc<RefCell<State>>,
+    pub server: Server,
+    pub memory: Client,
+    /// The monitor's system interface.
+    pub system: Client,
+    pub archive: Archive<'static>,
+    /// Names for ordinary programs.
+    pub names: CapAddr,
+}
+
+impl Service {
+    /// Connects to memory service and monitor.
+    ///
+    /// # Errors
+    /// What is missing, as a sentence.
+    pub async fn open(server: Server) -> Result<Service, String> {
+        let bytes = env::archive().ok_or("the boot archive was not given")?;
+        let archive =
+            Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
+        let names = env::given("names").ok_or("names was not given")?;
+        let for_apps = env::given("names-apps").ok_or("names-apps was not given")?;
+        let text = |e: PeerError| e.to_string();
+        Ok(Service {
+            state: Rc::new(RefCell::new(State {
+                table: Table::new(),
+                live: BTreeMap::new(),
+                kept: BTreeMap::new(),
+                peers: BTreeMap::new(),
+                waiting: Vec::new(),
+            })),
+            server,
+            memory: Client::bind(slots::MEMORY).await.map_err(text)?,
+            system: Client::bind(names).await.map_err(text)?,
+            archive,
+            names: for_apps,
+        })
+    }
+
+    /// Enters a started process.
+    pub fn enter(&self, number: u64, process: Process, account: u32) {
+        let mut s = self.state.borrow_mut();
+        s.table.started(number, process.memory());
+        let live = Live {
+            process,
+            account,
+            control: None,
+        };
+        s.live.insert(number, live);
+    }
+
+    /// Core time of a process so far.
+    pub fn used_ns(&self, number: u64) -> u64 {
+        let s = self.state.borrow();
+        match s.live.get(&number) {
+            Some(l) => invoke::disp_info(l.process.dispatcher()).map_or(0, |i| i.used_ns),
+            None => s.table.get(number).map_or(0, |e| e.used_ns),
+        }
+    }
+
+    /// Answers `request` when the process has ended and its memory is back.
+    pub fn wait(&self, number: u64, request: Request) {
+        let mut s = self.state.borrow_mut();
+        if s.table.get(number).is_some_and(Entry::is_live) {
+            s.waiting.push((number, request));
+            return;
+        }
+        drop(s);
+        self.answer_end(number, &request);
+    }
+
+    fn answer_end(&self, number: u64, request: &Request) {
+        let s = self.state.borrow();
+        let entry = s.table.get(number);
+        let (state, status, report) = match entry {
+            Some(e) => (e.state, e.status, e.report.as_str()),
+            None => (ProcessState::Exited, 0, ""),
+        };
+        let reply = SpawnReply::Ended { state, status };
+        // An asker that is gone needs no answer.
+        let _ = request.answer(&reply, Attach::blob(report.as_bytes()));
+    }
+
+    /// Ends a process: its capabilities, its memory, its account; then tells who waits.
+    pub async fn end(&self, number: u64, state: ProcessState, status: i32, report: String) {
+        let used = self.used_ns(number);
+        let live = self.state.borrow_mut().live.remove(&number);
+        let Some(live) = live else { return };
+        drop(live.control);
+        match live.process.destroy() {
+            Ok(ram) => {
+                if let Err(e) = rt::mem::free_ram(ram) {
+                    rt::println!("spawn: the memory of process {number} is lost: {e}");
+                }
+            }
+            Err((e, process)) => {
+                let text = e.message();
+                rt::println!("spawn: process {number} cannot be taken apart: {text}");
+                // It is stopped by that, and its memory stays with it.
+                drop(process);
+            }
+        }
+        self.close_account(live.account).await;
+        let told: Vec<(u64, Request)> = {
+            let mut s = self.state.borrow_mut();
+            s.table.ended(number, state, status, report);
+            s.table.set_used(number, used);
+            s.waiting.extract_if(.., |(n, _)| *n == number).collect()
+        };
+        for (_, request) in told {
+            self.answer_end(number, &request);
+        }
+    }
+
+    /// Opens a memory account; its number and the endpoint that a process asks on.
+    ///
+    /// # Errors
+    /// What the memory service says.
+    pub async fn open_account(&self) -> Result<(u32, Capability), PeerError> {
+        let request = MemoryRequest::OpenAccount { limit: 0 };
+        let a: Answer<MemoryReply> = self.memory.request(&request, Attach::NONE).await?;
+        match (a.message, a.cap) {
+            (MemoryReply::Account { account }, Some(cap)) => Ok((account, cap)),
+            (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
+            _ => Err(PeerError::Gone),
+        }
+    }
+
+    /// Closes a memory account.
+    pub async fn close_account(&self, account: u32) {
+        let request = MemoryRequest::CloseAccount { account };
+        let a: Result<Answer<MemoryReply>, _> = self.memory.request(&request, Attach::NONE).await;
+        match a.map(|a| a.message) {
+            Ok(MemoryReply::Freed { .. }) => {}
+            Ok(MemoryReply::Refused { error }) => {
+                rt::println!("spawn: memory account {account} cannot be closed: {error}");
+            }
+            _ => rt::println!("spawn: the memory service does not answer"),
+        }
+    }
+
+    /// Asks a process something; `None` when it is not there or does not answer in time.
+    ///
+    /// # Errors
+    /// What the channel says.
+    pub async fn ask_process(
+        &self,
+        number: u64,
+        request: &ProcessRequest,
+        text: &[u8],
+        within_ns: u64,
+    ) -> Result<Answer<ProcessNotice>, PeerError> {
+        let client = self.control_of(number).await?;
+        let until = time::system_ns() + within_ns;
+        client
+            .request_until(request, Attach::blob(text), until)
+            .await
+    }
+
+    async fn control_of(&self, number: u64) -> Result<Client, PeerError> {
+        let endpoint = {
+            let s = self.state.borrow();
+            let live = s.live.get(&number).ok_or(PeerError::Gone)?;
+            if let Some(c) = &live.control {
+                return Ok(c.clone());
+            }
+            live.process.endpoint()
+        };
+        let bound = time::timeout(time::now_ns() + CHECK_NS, Client::bind(endpoint)).await;
+        let client = bound.ok_or(PeerError::TimedOut)??;
+        let mut s = self.state.borrow_mut();
+        let live = s.live.get_mut(&number).ok_or(PeerError::Gone)?;
+        live.control = Some(client.clone());
+        Ok(client)
+    }
+
+    /// A process says something of itself.
+    pub fn noticed(&self, number: u64, request: &Request) {
+        let (state, status, report) = match request.decode::<ProcessNotice>() {
+            Ok(ProcessNotice::Exited { status }) => (ProcessState::Exited, status, String::new()),
+            Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
+                let text = request.text();
+                let place = format!("{kind:?} {detail:#x} at {pc:#x} {text}");
+                let words = self
+                    .state
+                    .borrow()
+                    .table
+                    .get(number)
+                    .map(|e| e.words.join(" "));
+                let name = words.unwrap_or_default();
+                let osnode = env::osnode();
+                rt::println!("o{osnode}.{number} ({name}) ended by a fault: {place}");
+                (ProcessState::Faulted, 0, place)
+            }
+            _ => return,
+        };
+        let service = self.clone();
+        task::spawn(async move { service.end(number, state, status, report).await });
+    }
+}
