@@ -13,7 +13,8 @@ use capfmt::undo::Transaction;
 use capfmt::{Cap, CapType, Cte, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rights};
 
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
-use crate::{Machine, Policy, decode, dispatch, time, upcall};
+use crate::osnode::Current;
+use crate::{Machine, Next, Osnode, Policy, Resume, decode, dispatch, time, upcall};
 
 /// Words of a message.
 pub(crate) type Words = [u64; MESSAGE_WORDS];
@@ -209,9 +210,20 @@ fn transmit<M: Machine, P: Policy>(
 /// The receiver that the Endpoint capability in r1 names.
 #[inline]
 fn receiver<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller) -> Res<To> {
-    let (cte, word) = decode::used_slot(e, c.dcb, c.reg(e.m, 1))?;
+    let addr = c.reg(e.m, 1);
+    let quick = match &e.os.current {
+        Some(current) if !e.os.op_active => decode::quick_slot(e.m, current, addr),
+        _ => None,
+    };
+    let (cte, word) = match quick {
+        Some(cte) => (cte, e.m.load(cte.0)),
+        None => decode::used_slot(e, c.dcb, addr)?,
+    };
     if word as u8 != CapType::Endpoint as u8 {
-        return refuse(SysError::WrongType);
+        return refuse(match word as u8 {
+            0 => SysError::NoCapability,
+            _ => SysError::WrongType,
+        });
     }
     if word >> 8 & u64::from(Rights::WRITE.0) == 0 {
         return refuse(SysError::NoRight);
@@ -220,6 +232,74 @@ fn receiver<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller) -> Res<To> {
         dcb: Dcb(PhysAddr(e.m.load(cte.0.add(8)))),
         index: word >> 32 & 31,
         badge: e.m.load(cte.0.add(24)) as u32,
+    })
+}
+
+/// The shortest way: an ordinary `Call` (capability-free, between dispatchers of class 0) whose receiver waits
+/// without a time-out. `None`: nothing was done.
+#[inline(always)]
+pub(crate) fn quick_call<M: Machine, P: Policy>(
+    os: &mut Osnode<P>,
+    m: &mut M,
+    current: &Current,
+    area: PhysAddr,
+    r0: u64,
+    r1: u64,
+) -> Option<Resume> {
+    let reply = u64::from(MessageTag::from_r0(r0).reply);
+    let cte = decode::quick_slot(m, current, r1)?;
+    let word = m.load(cte.0);
+    let wanted = CapType::Endpoint as u64 | u64::from(Rights::WRITE.0) << 8;
+    if word & (0xff | u64::from(Rights::WRITE.0) << 8) != wanted {
+        return None;
+    }
+    let to = To {
+        dcb: Dcb(PhysAddr(m.load(cte.0.add(8)))),
+        index: word >> 32 & 31,
+        badge: m.load(cte.0.add(24)) as u32,
+    };
+    let own = |word| record(current.dcb, reply, word);
+    let ready = waits_for(m, to.dcb, to.index)
+        && m.load(to.record(RING)) != 0
+        && m.load(own(RING)) != 0
+        && m.load(own(HEAD)) == m.load(own(TAIL))
+        && to.dcb.wake_at_ns(m) == u64::MAX
+        && to.dcb.sched_class(m) == 0
+        && to.dcb.upcalls(m) == 0
+        && !os.strict;
+    if !ready || os.policy.next_event_ns() != u64::MAX {
+        return None;
+    }
+    let next = dispatch::runnable(m, to.dcb)?;
+    let kcb = os.kcb;
+    kcb.set_current_dcb(m, current.dcb.0.0 | Kcb::IN_SYSCALL);
+    os.calls += 1;
+    let to_area = live_area(m, next.page);
+    m.store(to_area.add(M::SYSCALL_REGS[0]), 0);
+    let result = WaitResult::message(to.index, false, to.badge).0;
+    m.store(to_area.add(M::SYSCALL_REGS[1]), result);
+    for i in 0..MESSAGE_WORDS {
+        let word = m.load(area.add(M::SYSCALL_REGS[2 + i]));
+        m.store(to_area.add(M::SYSCALL_REGS[2 + i]), word);
+    }
+    current.dcb.set_wait_for(m, reply + 1);
+    current.dcb.set_state(m, DcbState::Waiting as u64);
+    let now = m.counter();
+    dispatch::charge_until(os, m, now);
+    // From here on the call has happened.
+    kcb.set_current_dcb(m, next.dcb.0.0);
+    next.dcb.set_state(m, DcbState::Runnable as u64);
+    os.current = Some(next);
+    Some(Resume {
+        next: Next::Run {
+            dcb: next.dcb.0,
+            page: next.page,
+            area: to_area,
+            root: next.root,
+        },
+        save_fpu: Some(area),
+        load_fpu: true,
+        deadline: os.deadline(),
     })
 }
 
