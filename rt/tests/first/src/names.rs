@@ -72,8 +72,12 @@ impl Names {
 
     async fn lookup(&self, name: Name, wait: bool) -> Done {
         loop {
-            if let Some(service) = self.services.borrow().get(&name) {
-                return Ok((NamesReply::Found {}, Some(cap::copy(service.addr())?)));
+            let copy = self.services.borrow().get(&name).map(|s| cap::copy(s.addr()));
+            match copy {
+                Some(Ok(service)) => return Ok((NamesReply::Found {}, Some(service))),
+                // The service ended: its capability went with it.
+                Some(Err(_)) => drop(self.services.borrow_mut().remove(&name)),
+                None => {}
             }
             if !wait {
                 return Err(ServiceError::NotFound);
