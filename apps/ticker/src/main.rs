@@ -3,7 +3,6 @@
 //! Arguments: period in microseconds (10,000 when absent).
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -25,7 +24,11 @@ const PERIOD_US: u64 = 10_000;
 /// Longer than any host lets a virtual core wait, shorter than people wait before they check.
 const GRACE_NS: u64 = 500_000_000;
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let period = env::args()
         .nth(1)
         .map_or(Some(PERIOD_US), |a| a.parse().ok());

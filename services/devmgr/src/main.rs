@@ -5,7 +5,6 @@
 //! interrupt sources, I/O ports, the boot core's objects.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -48,8 +47,8 @@ pub struct Manager {
     pub system: Client,
 }
 
-fn main() -> i32 {
-    task::block_on(run())
+fn main() {
+    rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {
