@@ -46,7 +46,7 @@ async fn start(spawn: &Client, words: &[&str], given: Given<'_>) -> Result<(), S
 }
 
 async fn spawn_client(world: &World) -> Result<Client, String> {
-    let endpoint = world.named(".spawn").await;
+    let endpoint = world.named("spawn").await;
     let endpoint = endpoint.map_err(|e| format!("no spawn service: {}", e.message()))?;
     let bound = Client::bind(endpoint.addr()).await;
     bound.map_err(|e| format!("no spawn service: {e}"))

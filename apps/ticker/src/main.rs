@@ -65,7 +65,7 @@ async fn count(ticks: &RefCell<Ticks>) -> ! {
             t.woken_early(sleep.ended_ns);
         }
         if sleep.until_ns == due && !sleep.by_time {
-            t.interrupted(sleep.ended_ns);
+            t.woken(sleep.ended_ns);
         }
         t.timed_out(time::now_ns());
     }

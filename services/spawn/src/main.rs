@@ -40,7 +40,7 @@ async fn serve() -> i32 {
             return 1;
         }
     };
-    if let Err(e) = server.register(".spawn").await {
+    if let Err(e) = server.register("spawn").await {
         rt::println!("spawn: cannot register the service: {e}");
         return 1;
     }
