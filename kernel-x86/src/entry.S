@@ -55,6 +55,7 @@ nekton_syscall:
     mov [rsp + {FLAGS}], r11
     mov rax, [rip + {SAVED_SP}]
     mov [rsp + {SP}], rax
+    mov [rip + {LIVE_AREA}], rsp
     mov rdi, rsp
     mov rsp, [rip + {STACK_TOP}]
     call nekton_syscall_taken
@@ -110,6 +111,7 @@ nekton_trap:
     mov [rax + {SP}], rbx
     mov rsi, [rsp]
     mov rdx, [rsp + 8]
+    mov [rip + {LIVE_AREA}], rax
     mov rdi, rax
     mov rsp, [rip + {STACK_TOP}]
     push 2                          /* the user's AC would open its pages to the kernel */

@@ -26,6 +26,7 @@ core::arch::global_asm!(
     SAVED_RAX = sym statics::SAVED_RAX,
     PAGE = sym statics::PAGE,
     STACK_TOP = sym statics::STACK_TOP,
+    LIVE_AREA = sym statics::LIVE_AREA,
     XSAVE = sym statics::XSAVE,
     FRESH_FPU = sym statics::FRESH_FPU,
     force_later = sym trap::force_later,

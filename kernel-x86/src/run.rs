@@ -50,20 +50,42 @@ const fn window(at: PhysAddr) -> u64 {
 }
 
 impl<V: Variant> Kernel<V> {
+    /// A system call, whose registers are at `area` (window).
+    #[inline]
+    pub fn system_call(&mut self, area: u64) -> ! {
+        let event = V::event(Event::Syscall);
+        let resume = match event {
+            Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
+            other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
+        };
+        match resume {
+            // SAFETY: what the entry code saved from goes on: page, root and live registers are its.
+            None => unsafe { context::resume(area) },
+            Some(resume) => self.finish(&resume),
+        }
+    }
+
     /// Handles `event` and what comes of it. Interrupts are off.
     pub fn run(&mut self, event: Event) -> ! {
         let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        self.finish(&resume)
+    }
+
+    fn finish(&mut self, resume: &Resume) -> ! {
         if let Some(area) = resume.save_fpu {
             context::save_live(window(area));
         }
-        for effect in resume.effects.iter() {
-            self.carry_out(effect);
+        if !self.osnode.effects().is_empty() {
+            let effects = *self.osnode.effects();
+            for effect in effects.iter() {
+                self.carry_out(effect);
+            }
         }
         crate::log::mirror();
         match resume.next {
             Next::Run {
                 page, area, root, ..
-            } => self.dispatch(&resume, page, area, root),
+            } => self.dispatch(resume, page, area, root),
             Next::Idle => {
                 LIVE_AREA.store(0, Ordering::Relaxed);
                 self.timer.set(resume.deadline);

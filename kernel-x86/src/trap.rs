@@ -18,10 +18,10 @@ const FIRST_INTERRUPT: u64 = 32;
 
 /// A system call; its registers are at `area` (window), the FPU's are live.
 #[inline]
-pub fn syscall<V: Variant>(cell: &'static KernelCell<V>, _area: u64) -> ! {
+pub fn syscall<V: Variant>(cell: &'static KernelCell<V>, area: u64) -> ! {
     // SAFETY: the one call of this entry.
     let kernel = unsafe { cell.enter() };
-    kernel.run(Event::Syscall)
+    kernel.system_call(area)
 }
 
 /// An exception or interrupt while the user ran, whose registers are at `area` (window).

@@ -12,7 +12,9 @@ use capfmt::{
 use crate::entry::{Entry, live_area};
 use crate::osnode::KernelIdentity;
 use crate::time::Clock;
-use crate::{Machine, Osnode, Policy, dispatch, invoke, lmp, notify, report_status, time, upcall};
+use crate::{
+    Effects, Machine, Osnode, Policy, dispatch, invoke, lmp, notify, report_status, time, upcall,
+};
 
 /// Why a KCB was not adopted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -85,6 +87,7 @@ pub fn attach<M: Machine, P: Policy>(
         undelivered: 0,
         unmask_next: 0,
         in_effects: false,
+        effects: Effects::NONE,
     };
     Ok(adopt(m, os, core, epoch))
 }

@@ -8,7 +8,7 @@ use crate::entry::{Entry, live_area};
 use crate::invoke::irq;
 use crate::osnode::Current;
 use crate::sched::WAKE_SLICE_NS;
-use crate::{Effect, Effects, Machine, Next, Policy, Resume, lmp, longop, time, upcall};
+use crate::{Effect, Machine, Next, Policy, Resume, lmp, longop, time, upcall};
 
 /// The dispatcher frame of `dcb`, if it still has one.
 #[inline]
@@ -175,11 +175,11 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 
 /// After attach: routes and unmasks bound interrupts, as many as the effects have room for.
 fn unmask_some<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
-    while e.os.unmask_next < irq::BINDINGS && e.effects.room() > 1 {
+    while e.os.unmask_next < irq::BINDINGS && e.os.effects.room() > 1 {
         let binding = e.kcb().irq(e.m, e.os.unmask_next);
         e.os.unmask_next += 1;
         if binding.source1 != 0 {
-            e.effects.push(Effect::IrqUnmask(binding.source1 - 1));
+            e.os.effects.push(Effect::IrqUnmask(binding.source1 - 1));
         }
     }
 }
@@ -189,24 +189,40 @@ fn must_come_back<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
     e.os.op_active || e.os.unmask_next < irq::BINDINGS
 }
 
+/// Whether the dispatcher that made this system call goes on as if nothing had happened. What
+/// would make a deadline earlier asks for attention.
+#[inline]
+pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
+    let (Some(saved), Some(current)) = (e.saved, e.os.current) else {
+        return false;
+    };
+    !e.os.attention
+        && !must_come_back(e)
+        && e.os.effects.is_empty()
+        && saved.dcb == current.dcb
+        && saved.page == current.page
+        && current.dcb.upcalls(e.m) == 0
+        && live_area(e.m, current.page) == saved.area
+}
+
 /// Ends the entry: who runs, and what must be loaded for it.
-pub(crate) fn resume<M: Machine, P: Policy>(mut e: Entry<'_, M, P>) -> Resume {
+pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
     if e.os.attention || e.os.op_active || e.os.current.is_none() {
-        settle(&mut e);
+        settle(e);
     }
     let Some(current) = e.os.current else {
         return idle(e);
     };
-    let fresh = upcall::deliver(&mut e, current);
+    let fresh = upcall::deliver(e, current);
     let area = live_area(e.m, current.page);
     let same = !fresh && e.saved.is_some_and(|s| s.area == area);
     let mut deadline = e.os.deadline();
     if e.os.policy.next_event_ns() != u64::MAX {
         let ns = e.os.policy.next_event_ns();
-        let at = time::counter_at(&mut e, ns);
+        let at = time::counter_at(e, ns);
         deadline = Some(deadline.map_or(at, |d| d.min(at)));
     }
-    if must_come_back(&e) {
+    if must_come_back(e) {
         let soon = e.counter() + e.os.clock.ns_to_ticks(longop::GAP_NS);
         deadline = Some(deadline.map_or(soon, |d| d.min(soon)));
     }
@@ -217,25 +233,23 @@ pub(crate) fn resume<M: Machine, P: Policy>(mut e: Entry<'_, M, P>) -> Resume {
             area,
             root: current.root,
         },
-        save_fpu: if same { None } else { fpu_home(&e) },
+        save_fpu: if same { None } else { fpu_home(e) },
         load_fpu: !same,
         deadline,
-        effects: e.effects,
     }
 }
 
-fn idle<M: Machine, P: Policy>(mut e: Entry<'_, M, P>) -> Resume {
-    let deadline = if must_come_back(&e) {
+fn idle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
+    let deadline = if must_come_back(e) {
         Some(e.counter())
     } else {
         e.os.deadline()
     };
     Resume {
         next: Next::Idle,
-        save_fpu: fpu_home(&e),
+        save_fpu: fpu_home(e),
         load_fpu: false,
         deadline,
-        effects: e.effects,
     }
 }
 
@@ -252,7 +266,6 @@ pub(crate) fn pen() -> Resume {
         save_fpu: None,
         load_fpu: false,
         deadline: None,
-        effects: Effects::NONE,
     }
 }
 

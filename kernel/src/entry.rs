@@ -5,13 +5,12 @@ use capfmt::undo::Transaction;
 use capfmt::{Dcb, Kcb, PhysAddr, PhysMap};
 
 use crate::osnode::Current;
-use crate::{Effect, Effects, Machine, Osnode, Policy};
+use crate::{Effect, Machine, Osnode, Policy};
 
 /// One kernel entry in progress.
 pub(crate) struct Entry<'a, M: Machine, P: Policy> {
     pub os: &'a mut Osnode<P>,
     pub m: &'a mut M,
-    pub effects: Effects,
     /// The dispatcher and save area whose registers the entry code saved; the live
     /// FPU registers are its too.
     pub saved: Option<Saved>,
@@ -74,7 +73,6 @@ impl<'a, M: Machine, P: Policy> Entry<'a, M, P> {
         Entry {
             os,
             m,
-            effects: Effects::NONE,
             saved: None,
             requester: None,
             counter: None,
@@ -126,7 +124,7 @@ impl<'a, M: Machine, P: Policy> Entry<'a, M, P> {
         let word = c.dcb.0.0 | Kcb::IN_EFFECTS;
         self.os.kcb.set_current_dcb(self.m, word);
         self.os.in_effects = true;
-        self.effects.push(effect);
+        self.os.effects.push(effect);
     }
 }
 

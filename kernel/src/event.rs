@@ -116,6 +116,17 @@ impl Effects {
         self.items[..self.len].iter().copied().flatten()
     }
 
+    /// Forgets them: a new step begins.
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Room left.
     #[must_use]
     pub const fn room(&self) -> usize {
@@ -146,7 +157,8 @@ pub enum Next {
 
 /// Where to go on, and what to do first.
 ///
-/// The step may have filled entries of page tables: Arm needs a `dsb ishst` before it resumes.
+/// [`crate::Osnode::effects`] come first, in order. The step may have filled entries of page
+/// tables: Arm needs a `dsb ishst` before it resumes.
 #[derive(Clone, Copy, Debug)]
 pub struct Resume {
     /// What runs.
@@ -159,6 +171,4 @@ pub struct Resume {
     pub load_fpu: bool,
     /// Program the timer for this counter value; `None` = no deadline, timer off.
     pub deadline: Option<u64>,
-    /// Effects, in order, to carry out before resuming.
-    pub effects: Effects,
 }

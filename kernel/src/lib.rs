@@ -35,4 +35,4 @@ pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, 
 pub use machine::{Machine, PageRights};
 pub use osnode::{KernelIdentity, Osnode};
 pub use sched::{FairShare, Picked, Policy, RoundRobin, TIME_SLICE_NS, TraceRecord};
-pub use step::step;
+pub use step::{step, system_call};

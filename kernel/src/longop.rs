@@ -124,7 +124,7 @@ pub(crate) fn advance<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     kcb.set_op_steps(e.m, steps + 1);
     for _ in 0..PIECES {
         // One effect may follow from each piece.
-        if e.effects.room() == 0 {
+        if e.os.effects.room() == 0 {
             return;
         }
         match piece(e) {
@@ -311,9 +311,9 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
         } else if kind != LongOpKind::Zero as u64 {
             crate::entry::write_results(t.inner_mut(), c.area, &[]);
         }
-        if c.dcb.state(&t) == DcbState::WaitingLongOp as u64 {
-            c.dcb.set_state(&mut t, DcbState::Runnable as u64);
-        }
+    }
+    if requester != 0 {
+        Dcb(PhysAddr(requester)).set_state(&mut t, DcbState::Runnable as u64);
     }
     t.commit();
     release(e, requester);
@@ -343,7 +343,7 @@ fn release<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, requester: u64) {
             dispatch::wake(e, dcb);
         }
     }
-    if requester == 0 || Dcb(PhysAddr(requester)).state(e.m) != DcbState::Runnable as u64 {
+    if requester == 0 {
         return;
     }
     // Started and ended in one entry: the requester just goes on.

@@ -2,8 +2,8 @@
 
 use capfmt::{Dcb, Kcb, PhysAddr};
 
-use crate::Policy;
 use crate::time::Clock;
+use crate::{Effects, Policy};
 
 /// Who the running kernel is, from its own ELF note: what `KernelIdentify` answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,6 +59,8 @@ pub struct Osnode<P: Policy> {
     pub(crate) unmask_next: u64,
     /// `Kcb::IN_EFFECTS` is set.
     pub(crate) in_effects: bool,
+    /// What the last step asks the hardware for.
+    pub(crate) effects: Effects,
 }
 
 impl<P: Policy> Osnode<P> {
@@ -66,6 +68,12 @@ impl<P: Policy> Osnode<P> {
     #[must_use]
     pub const fn kcb(&self) -> PhysAddr {
         self.kcb.0
+    }
+
+    /// What the last step asks the hardware for, in order, before anything runs.
+    #[must_use]
+    pub const fn effects(&self) -> &Effects {
+        &self.effects
     }
 
     /// The scheduler, with what its event ring recorded.

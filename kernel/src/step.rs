@@ -11,13 +11,43 @@ use abi::disp::Upcall;
 /// One kernel entry: what `event` means for the OSnode, and what runs next.
 ///
 /// A sequence of transactions on OSnode memory, each of which is taken back as a
-/// whole by the next [`crate::attach`] if this kernel dies in it. Effects are
-/// carried out by the caller after `step` returns, in order, before it resumes.
+/// whole by the next [`crate::attach`] if this kernel dies in it. The effects
+/// ([`Osnode::effects`]) are carried out by the caller after `step` returns, in
+/// order, before it resumes.
 /// `Event::StopRequested` with a new Stop command on the home line detaches the
 /// OSnode, reports `Detached` on the target line and answers [`crate::Next::Pen`];
 /// the token is dead then. A spurious one changes nothing.
 pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) -> Resume {
-    os.policy.trace(|| m.counter(), &event);
+    let mut e = enter(os, m, &event);
+    if let Event::Syscall = event {
+        system_call_in(&mut e);
+    } else if !other(&mut e, event) {
+        return dispatch::pen();
+    }
+    dispatch::resume(&mut e)
+}
+
+/// As [`step`] for [`Event::Syscall`], or `None` if the caller simply goes on: under the same
+/// root, with the registers that stand in the area where the entry code saved them, FPU
+/// registers live, no effects, the deadline as it was.
+#[inline]
+pub fn system_call<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Option<Resume> {
+    let mut e = enter(os, m, &Event::Syscall);
+    system_call_in(&mut e);
+    if dispatch::goes_on(&e) {
+        return None;
+    }
+    Some(dispatch::resume(&mut e))
+}
+
+#[inline]
+fn enter<'a, M: Machine, P: Policy>(
+    os: &'a mut Osnode<P>,
+    m: &'a mut M,
+    event: &Event,
+) -> Entry<'a, M, P> {
+    os.policy.trace(|| m.counter(), event);
+    os.effects.clear();
     let mut e = Entry::new(os, m);
     if let Some(current) = e.os.current {
         e.saved = Some(Saved {
@@ -26,15 +56,13 @@ pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) 
             area: live_area(e.m, current.page),
         });
     }
-    if let Event::Syscall = event {
-        e.os.in_effects = false;
-        syscall::syscall(&mut e);
-        return dispatch::resume(e);
-    }
-    if !other(&mut e, event) {
-        return dispatch::pen();
-    }
-    dispatch::resume(e)
+    e
+}
+
+#[inline]
+fn system_call_in<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    e.os.in_effects = false;
+    syscall::syscall(e);
 }
 
 /// Everything but system calls; `false`: the OSnode is detached.
@@ -52,7 +80,7 @@ fn other<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, event: Event) -> bool {
         Event::Notified => notify::notified(e),
         Event::StopRequested => return !attach::detach(e),
         Event::Irq(source) => {
-            e.effects.push(Effect::IrqMask(source));
+            e.os.effects.push(Effect::IrqMask(source));
             invoke::irq::interrupt(e, source);
         }
         Event::PageFault(address, access) => upcall::fault(e, Fault::page(address, access)),

@@ -59,11 +59,14 @@ pub(crate) fn leave<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) 
         return refuse(abi::SysError::BadCall);
     }
     c.dcb.set_disabled_faults(e.m, 0);
-    e.m.store(c.page.add(disp::DISABLED), 0);
+    let kcb = e.kcb();
+    // Both or none: which context is live, and that it is in no call.
+    let mut t = e.begin();
+    t.store(c.page.add(disp::DISABLED), 0);
+    kcb.set_current_dcb(&mut t, c.dcb.0.0);
+    t.commit();
     // The context that called is over, and its FPU registers with it.
     e.saved = None;
-    let kcb = e.kcb();
-    kcb.set_current_dcb(e.m, c.dcb.0.0);
     Ok(())
 }
 

@@ -5,19 +5,18 @@ mod support;
 
 use std::collections::BTreeSet;
 
+use abi::{Op, Syscall};
 use capfmt::{Cap, CapType, Cte, schema};
 use kernel::{FairShare, Policy, RoundRobin};
 use model::{Rng, scaled};
-use support::check::check_all;
+use support::check::{check_all, mappings};
 use support::many::{random_step, world};
-use support::world::KCB;
 
 /// Whether a capability may have come to be while these existed.
 fn has_origin(new: &Cap, old: &[(Cte, Cap)]) -> bool {
     match new.kind {
-        // Numbered by the kernel, or brought in by the holder of every kernel right.
+        // Numbered by the kernel.
         CapType::Id | CapType::Domain => return true,
-        CapType::Kcb | CapType::Core => {}
         _ => {}
     }
     old.iter().any(|(_, o)| {
@@ -35,6 +34,7 @@ fn key(c: &Cap) -> [u64; 4] {
 fn run<P: Policy>(seed: u64, steps: u64) {
     let mut r = Rng::new(seed);
     let mut done = 0;
+    let mut answers = std::collections::BTreeMap::new();
     while done < steps {
         let mut w = world::<P>();
         let mut old = check_all(&w.m);
@@ -49,6 +49,12 @@ fn run<P: Policy>(seed: u64, steps: u64) {
                 continue;
             }
             let new = check_all(&w.m);
+            if k % 32 == 0 {
+                mappings(&w.m, &new);
+            }
+            if new == old {
+                continue;
+            }
             for (cte, c) in new.iter().filter(|(_, c)| !known.contains(&key(c))) {
                 let remote = cte.node(&w.m).flags.0 & 7 != 0 || c.kind == CapType::Notify;
                 assert!(
@@ -59,9 +65,56 @@ fn run<P: Policy>(seed: u64, steps: u64) {
             known = new.iter().map(|(_, c)| key(c)).collect();
             old = new;
         }
-        let _ = KCB;
+        for (code, (yes, no)) in w.answers {
+            let sum: &mut (u64, u64) = answers.entry(code).or_default();
+            *sum = (sum.0 + yes, sum.1 + no);
+        }
+    }
+    // A run in which an operation never succeeds proves nothing about it.
+    for op in OFTEN {
+        let (done, refused) = answers
+            .get(&((op as u16) << 8))
+            .copied()
+            .unwrap_or_default();
+        assert!(
+            done > 20 && refused > 20,
+            "{op:?}: {done} done, {refused} refused"
+        );
+    }
+    for call in [Syscall::Send, Syscall::Call, Syscall::Wait, Syscall::Poll] {
+        let (done, refused) = answers.get(&(call as u16)).copied().unwrap_or_default();
+        assert!(
+            done > 100 && refused > 100,
+            "{call:?}: {done} done, {refused} refused"
+        );
     }
 }
+
+const OFTEN: [Op; 23] = [
+    Op::Identify,
+    Op::Copy,
+    Op::Move,
+    Op::Delete,
+    Op::Revoke,
+    Op::Retype,
+    Op::Map,
+    Op::Unmap,
+    Op::Protect,
+    Op::DispConfigure,
+    Op::DispRun,
+    Op::DispSchedule,
+    Op::EndpointOpen,
+    Op::EndpointReceive,
+    Op::NotifyBind,
+    Op::Signal,
+    Op::NotifyMint,
+    Op::IrqMint,
+    Op::IrqBind,
+    Op::CapExport,
+    Op::CapImport,
+    Op::CoreMint,
+    Op::IdCreate,
+];
 
 #[test]
 fn random_calls_under_round_robin() {

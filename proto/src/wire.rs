@@ -79,6 +79,8 @@ impl core::fmt::Display for WireError {
 pub trait Wire: Sized {
     /// Number of the interface.
     const INTERFACE: u8;
+    /// Numbers of the operations.
+    const OPS: &'static [u16];
     /// Operation number and field words.
     fn encode(&self) -> (u16, [u64; FIELD_WORDS]);
     /// Reads the fields of operation `op`; total on any words.
@@ -382,6 +384,7 @@ macro_rules! messages {
 
         impl $crate::Wire for $name {
             const INTERFACE: u8 = $iface;
+            const OPS: &'static [u16] = &[$($n),*];
             fn encode(&self) -> (u16, [u64; $crate::wire::FIELD_WORDS]) {
                 #[allow(unused_mut)]
                 let mut w = $crate::wire::Writer::default();

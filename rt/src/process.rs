@@ -6,7 +6,6 @@ use proto::iface::process::ProcessNotice;
 use crate::{chan, invoke, isa, lmp, start};
 
 /// What `main` may return.
-#[cfg_attr(nekton_user, lang = "termination")]
 pub trait Termination {
     /// Exit status: 0 = success. Says on the console what went wrong.
     fn status(self) -> i32;
@@ -24,10 +23,9 @@ impl Termination for i32 {
     }
 }
 
-#[cfg(nekton_user)]
-impl Termination for ! {
+impl Termination for core::convert::Infallible {
     fn status(self) -> i32 {
-        self
+        match self {}
     }
 }
 

@@ -101,7 +101,7 @@ impl Ticks {
             next: 0,
             late: 0,
             max_late: 0,
-            last_now: t0,
+            last_now: 0,
             faults: 0,
             first_fault: None,
             dropped: None,

@@ -149,7 +149,10 @@ impl Machine {
             flags: if el == 2 { Core::FLAG_EL2 } else { 0 },
             features: Features::read(),
         };
-        Ok((machine, handover(told, memory, loader, tables, window_table, entered)))
+        Ok((
+            machine,
+            handover(told, memory, loader, tables, window_table, entered),
+        ))
     }
 }
 

@@ -32,7 +32,7 @@ pub type Refused = &'static str;
 
 /// The tree at `at`, as firmware left it.
 fn tree_bytes(at: u64) -> Option<&'static [u8]> {
-    if at == 0 || at % 8 != 0 {
+    if at == 0 || !at.is_multiple_of(8) {
         return None;
     }
     // SAFETY: the boot protocol puts the tree there, and memory behind an aligned address other

@@ -120,7 +120,7 @@ pub(crate) fn delete<M: Machine, P: Policy>(
 /// Notes what a removal wants done.
 pub(crate) fn push<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, effect: Option<Effect>) {
     if let Some(effect) = effect {
-        e.effects.push(effect);
+        e.os.effects.push(effect);
     }
     e.os.attention = true;
 }

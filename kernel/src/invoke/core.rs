@@ -130,7 +130,7 @@ pub(crate) fn command<M: Machine, P: Policy>(
         core.set_last_kcb(e.m, kcb);
     }
     e.reply_with_effect(c, Effect::PublishHome(core.0, seq), &[seq]);
-    e.effects.push(Effect::Signal(hw, signal, None));
+    e.os.effects.push(Effect::Signal(hw, signal, None));
     Ok(())
 }
 

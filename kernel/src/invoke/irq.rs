@@ -75,7 +75,7 @@ pub(crate) fn bind<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     let mut t = e.begin();
     write(&mut t, kcb, place, binding);
     commit(t, c, &[]);
-    e.effects.push(Effect::IrqUnmask(source));
+    e.os.effects.push(Effect::IrqUnmask(source));
     Ok(())
 }
 
@@ -94,7 +94,7 @@ pub(crate) fn acknowledge<M: Machine, P: Policy>(
         return refuse(SysError::BadArgument);
     }
     e.reply(c, &[]);
-    e.effects.push(Effect::IrqUnmask(source));
+    e.os.effects.push(Effect::IrqUnmask(source));
     Ok(())
 }
 

@@ -313,6 +313,6 @@ pub(crate) fn protect<M: Machine, P: Policy>(
         m.store(entry(entries.vnode, entries.first + k), word);
     }
     commit(t, c, &[]);
-    e.effects.push(Effect::TlbAll);
+    e.os.effects.push(Effect::TlbAll);
     Ok(())
 }

@@ -7,6 +7,7 @@ use kernel::{Machine, PageRights};
 use model::Arena;
 
 /// Memory, a counter that grows with each reading, and page-table entries whose meaning can be read back.
+#[derive(Clone)]
 pub struct TestMachine {
     pub arena: Arena,
     pub counter: Cell<u64>,

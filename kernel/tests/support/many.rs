@@ -1,12 +1,12 @@
 //! A world of several processes with capabilities of every kind, and random events for it.
 
 use abi::{CapAddr, Op, disp, slots};
-use capfmt::{CapType, Notification, PhysMap};
+use capfmt::{CapType, Cte, Notification, PhysMap};
 use kernel::{Event, FaultAccess, Next, Policy};
 use model::Rng;
 
 use super::random;
-use super::world::{NOTIFICATION, World};
+use super::world::{NOTIFICATION, World, live_area};
 
 const PROCESSES: u32 = 4;
 pub const BYTES: u64 = 0x20_0000;
@@ -47,6 +47,14 @@ pub fn world<P: Policy>() -> World<P> {
             to += 1;
         }
         w.copy(slots::KERNEL, p.root, slots::KERNEL);
+        let base = 0x5_0000 + 0x1_8000 * PROCESSES as u64 + 0x1_0000 * k as u64;
+        let at = |n: u32| CapAddr::new(1, 120 + 4 * k as u32 + n);
+        w.make(CapType::VNode, 0, base, 0, 1, at(0));
+        w.make(CapType::VNode, 1, base + 0x2000, 0, 1, at(1));
+        w.make(CapType::Frame, 0, base + 0x4000, 0x4000, 1, at(2));
+        for n in 0..3 {
+            w.copy(at(n), p.root, CapAddr::new(0, 40 + n));
+        }
         w.m.store(p.page.add(disp::UPCALLS_WANTED), 0x3f & (5 * k as u64 + 8));
     }
     for p in &all {
@@ -88,39 +96,60 @@ fn event<P: Policy>(w: &mut World<P>, r: &mut Rng) -> Event {
     }
 }
 
+/// What stands in the first CNode of whoever runs.
+fn known<P: Policy>(w: &World<P>) -> random::Known {
+    let mut all = Vec::new();
+    let root = w.running().map(|d| d.cspace().cap(&w.m));
+    let Some(root) = root.filter(|c| c.kind == CapType::CNode) else {
+        return random::Known(all);
+    };
+    let task = Cte(root.base).cap(&w.m);
+    if task.kind == CapType::CNode {
+        for k in 0..task.size / 64 {
+            let cap = Cte(task.base.add(64 * k)).cap(&w.m);
+            if cap.kind != CapType::Null {
+                all.push((k, cap.kind));
+            }
+        }
+    }
+    random::Known(all)
+}
+
+/// Lets user code write anything into its frame now and then.
+pub fn prepare<P: Policy>(w: &mut World<P>, r: &mut Rng) {
+    if let Next::Run { page, .. } = w.last.next
+        && r.one_in(40)
+    {
+        let at = 8 * r.below(disp::FRAME_BYTES / 8);
+        w.m.store(page.add(at), r.word());
+    }
+}
+
+/// Chooses what enters the kernel next; the registers of a system call are in place then.
+pub fn random_event<P: Policy>(w: &mut World<P>, r: &mut Rng) -> Event {
+    match w.last.next {
+        Next::Run { page, .. } if !r.one_in(8) => {
+            let regs = random::syscall(r, &known(w), now_ns(w));
+            let area = live_area(&w.m, page);
+            w.set_regs(area, regs);
+            Event::Syscall
+        }
+        Next::Idle if w.last.deadline.is_some() => {
+            w.pass_time();
+            Event::Timer
+        }
+        _ => event(w, r),
+    }
+}
+
 /// One random entry. `false`: nobody will ever run again.
 pub fn random_step<P: Policy>(w: &mut World<P>, r: &mut Rng) -> bool {
-    match w.last.next {
-        Next::Run { area, page, .. } => {
-            // User code may write anything into its frame.
-            if r.one_in(40) {
-                let at = 8 * r.below(disp::FRAME_BYTES / 8);
-                w.m.store(page.add(at), r.word());
-            }
-            if r.one_in(8) {
-                let e = event(w, r);
-                w.event(e);
-            } else {
-                let regs = random::syscall(r, now_ns(w));
-                let area = if w.m.load(page.add(disp::DISABLED)) == 0 {
-                    page.add(disp::ENABLED_AREA)
-                } else {
-                    let _ = area;
-                    page.add(disp::DISABLED_AREA)
-                };
-                w.enter_at(area, regs);
-            }
-            true
-        }
-        Next::Idle => {
-            if w.last.deadline.is_some() {
-                w.tick();
-                return true;
-            }
-            let e = event(w, r);
-            w.event(e);
-            !r.one_in(10)
-        }
-        Next::Pen => false,
+    if w.last.next == Next::Pen {
+        return false;
     }
+    prepare(w, r);
+    let asleep = w.last.next == Next::Idle && w.last.deadline.is_none();
+    let event = random_event(w, r);
+    w.event(event);
+    !(asleep && r.one_in(10))
 }

@@ -49,6 +49,37 @@ const OPS: [Op; 42] = [
     Op::IdCreate,
 ];
 
+/// The slots of a process's task CNode: those in use, by type, and whether a slot is free.
+pub struct Known(pub Vec<(u64, CapType)>);
+
+impl Known {
+    /// An address where a capability of one of these types stands, if there is one.
+    fn of(&self, r: &mut Rng, kinds: &[CapType]) -> u64 {
+        let fit: Vec<u64> = self
+            .0
+            .iter()
+            .filter(|(_, k)| kinds.contains(k))
+            .map(|(a, _)| *a)
+            .collect();
+        if fit.is_empty() || r.one_in(12) {
+            return address(r);
+        }
+        *r.pick(&fit)
+    }
+    fn any(&self, r: &mut Rng) -> u64 {
+        if self.0.is_empty() || r.one_in(12) {
+            return address(r);
+        }
+        r.pick(&self.0).0
+    }
+    fn free(&self, r: &mut Rng) -> u64 {
+        (0..8)
+            .map(|_| 1 + r.below(90))
+            .find(|a| self.0.iter().all(|(b, _)| a != b))
+            .unwrap_or(9)
+    }
+}
+
 /// An address: mostly one of the first slots of the task CNode, where the worlds keep everything.
 pub fn address(r: &mut Rng) -> u64 {
     match r.below(20) {
@@ -67,11 +98,11 @@ fn kind(r: &mut Rng) -> u64 {
         CapType::VNode,
         CapType::Dispatcher,
     ];
-    match r.below(8) {
+    match r.below(10) {
         0 => r.below(30),
         1 => CapType::Notification as u64,
-        2 => CapType::VNode as u64 | r.below(4) << 8,
-        3 => CapType::CNode as u64 | (2 + r.below(4)) << 8,
+        2 | 3 => CapType::VNode as u64 | (r.below(6) / 2) << 8,
+        4 => CapType::CNode as u64 | (2 + r.below(4)) << 8,
         _ => *r.pick(&common) as u64,
     }
 }
@@ -96,65 +127,134 @@ fn root(r: &mut Rng) -> u64 {
     }
 }
 
-fn sensible(r: &mut Rng) -> [u64; 8] {
-    let op = |op: Op, cap: u64, a: &[u64]| {
-        let mut regs = [0; 8];
-        regs[0] = (op as u64) << 8;
-        regs[1] = cap;
-        regs[2..2 + a.len()].copy_from_slice(a);
-        regs
-    };
-    let (cap, to, way) = (address(r), address(r), root(r));
-    match r.below(22) {
-        0..4 => op(
+fn op(op: Op, cap: u64, a: &[u64]) -> [u64; 8] {
+    let mut regs = [0; 8];
+    regs[0] = (op as u64) << 8;
+    regs[1] = cap;
+    regs[2..2 + a.len()].copy_from_slice(a);
+    regs
+}
+
+/// Makes and unmakes capabilities.
+fn shuffle(r: &mut Rng, k: &Known) -> [u64; 8] {
+    use CapType::*;
+    let (cap, to, way) = (k.any(r), k.free(r), root(r));
+    match r.below(15) {
+        0..2 => op(
             Op::Copy,
             way,
             &[cap, to, r.below(16) | r.below(8) / 7 << 8, r.below(9)],
         ),
-        4 => op(Op::Move, way, &[cap, to]),
-        5 | 6 => op(Op::Delete, way, &[cap]),
-        7 => op(Op::Revoke, way, &[cap]),
-        8..13 => {
+        2 => op(
+            Op::Copy,
+            way,
+            &[cap, u64::from(CapAddr::root(r.below(6) as u32).0), 15],
+        ),
+        3 => op(Op::Move, way, &[cap, to]),
+        4..7 => op(Op::Delete, way, &[cap]),
+        7 => {
+            let large = k.of(r, &[Ram, Frame, Dispatcher, CNode, IrqSource]);
+            op(Op::Revoke, way, &[large])
+        }
+        _ => {
             let size = *r.pick(&[0x1000, 0x1000, 0x2000, 0x4000, 0x1_0000, 0x800]);
             let (offset, what) = (0x1000 * r.below(24), kind(r));
             let count = 1 + r.below(6) / 4 * r.below(4);
-            op(Op::Retype, cap, &[offset, what, size, count, way, to])
+            let from = k.of(r, &[Ram, Ram, Frame, PhysAddr]);
+            op(Op::Retype, from, &[offset, what, size, count, way, to])
         }
-        13..15 => {
-            let how = 1 + r.below(3) | r.below(8) << 32 | r.below(9) / 8 << 40;
-            op(
-                Op::Map,
-                cap,
-                &[to, r.below(520), 0x1000 * r.below(3), how, address(r)],
-            )
-        }
-        15 => op(Op::Unmap, cap, &[]),
-        16 => op(Op::Protect, cap, &[r.below(8)]),
-        17 => op(
-            Op::EndpointOpen,
-            cap,
-            &[r.below(33), r.below(64), 1 << r.below(4), to],
-        ),
-        18 => op(Op::EndpointReceive, cap, &[r.below(3), to]),
-        19 => op(Op::DispConfigure, cap, &[way, to, address(r), address(r)]),
-        20 => op(Op::DispRun, cap, &[u64::from(!r.one_in(4))]),
-        _ => op(
-            Op::DispSchedule,
-            cap,
-            &[r.below(2), 1_000_000 * r.below(5), 1_000_000 * r.below(20)],
-        ),
     }
 }
 
-fn message(r: &mut Rng, now_ns: u64) -> [u64; 8] {
+/// Uses objects.
+fn sensible(r: &mut Rng, k: &Known) -> [u64; 8] {
+    use CapType::*;
+    let to = k.free(r);
+    let dispatcher = k.of(r, &[Dispatcher]);
+    let mapped = [Frame, DevFrame, UmpEndpoint, VNode];
+    match r.below(16) {
+        0..4 => {
+            let rights = *r.pick(&[1, 1, 3, 3, 5, 7]);
+            let how = 1 + r.below(3) | rights << 32 | r.below(9) / 8 << 40;
+            // The worlds keep tables of levels 0 and 1, and a Frame, from slot 40 on.
+            let table = if r.one_in(2) { 40 } else { k.of(r, &[VNode]) };
+            let what = if r.one_in(2) { 42 } else { k.of(r, &mapped) };
+            op(
+                Op::Map,
+                table,
+                &[what, r.below(520), 0x1000 * (r.below(9) / 7), how, to],
+            )
+        }
+        4 => op(Op::Unmap, k.of(r, &[Mapping]), &[]),
+        5 => op(Op::Protect, k.of(r, &[Mapping]), &[r.below(8)]),
+        6 => op(
+            Op::EndpointOpen,
+            dispatcher,
+            &[r.below(33), r.below(64), 1 << r.below(4), to],
+        ),
+        7 => op(Op::EndpointReceive, dispatcher, &[r.below(3), to]),
+        8 => {
+            let parts = [
+                k.of(r, &[CNode]),
+                k.of(r, &[VNode]),
+                k.of(r, &[Frame]),
+                k.of(r, &[Endpoint]),
+            ];
+            op(
+                Op::DispConfigure,
+                dispatcher,
+                &parts.map(|p| p * u64::from(!r.one_in(3))),
+            )
+        }
+        9 => op(Op::DispRun, dispatcher, &[u64::from(!r.one_in(4))]),
+        10 => op(
+            Op::DispSchedule,
+            dispatcher,
+            &[r.below(2), 1_000_000 * r.below(5), 1_000_000 * r.below(20)],
+        ),
+        11 => op(Op::NotifyBind, dispatcher, &[]),
+        12 => op(
+            Op::NotifyMint,
+            k.of(r, &[Notification]),
+            &[r.below(200), to],
+        ),
+        13 => op(Op::IrqMint, k.of(r, &[IrqSource]), &[r.below(99), to]),
+        14 => {
+            let how = *r.pick(&[Op::IrqBind, Op::IrqAck]);
+            op(how, k.of(r, &[IrqDest]), &[k.of(r, &[Endpoint])])
+        }
+        _ => match r.below(4) {
+            0 => op(Op::Signal, k.of(r, &[Notify]), &[]),
+            1 => op(Op::IdCreate, k.of(r, &[Kernel]), &[22 + r.below(2), to]),
+            2 => op(
+                Op::CapExport,
+                k.of(r, &[Kernel]),
+                &[k.of(r, &[Frame, UmpEndpoint, Notify])],
+            ),
+            _ => {
+                let words = [
+                    3 | 15 << 8,
+                    0x18_0000 + 0x1000 * r.below(4),
+                    0x1000,
+                    0,
+                    r.below(3),
+                    to,
+                ];
+                op(Op::CapImport, k.of(r, &[Kernel]), &words)
+            }
+        },
+    }
+}
+
+fn message(r: &mut Rng, k: &Known, now_ns: u64) -> [u64; 8] {
     let tag = MessageTag {
-        cap: CapAddr(if r.one_in(3) { address(r) as u32 } else { 0 }),
+        cap: CapAddr(if r.one_in(3) { k.any(r) as u32 } else { 0 }),
         reply: (r.below(9) / 8) as u8,
         give: r.one_in(3),
         yield_to: r.one_in(3),
     };
     let mut regs = [0; 8].map(|_: u64| r.word());
-    regs[1] = address(r);
+    regs[1] = k.of(r, &[CapType::Endpoint]);
     match r.below(8) {
         0..3 => regs[0] = tag.r0(Syscall::Send),
         3..5 => regs[0] = tag.r0(Syscall::Call),
@@ -173,18 +273,15 @@ fn message(r: &mut Rng, now_ns: u64) -> [u64; 8] {
 }
 
 /// The registers of a random system call.
-pub fn syscall(r: &mut Rng, now_ns: u64) -> [u64; 8] {
-    match r.below(10) {
-        0..5 => sensible(r),
-        5..7 => message(r, now_ns),
-        7 | 8 => {
+pub fn syscall(r: &mut Rng, k: &Known, now_ns: u64) -> [u64; 8] {
+    match r.below(12) {
+        0..4 => shuffle(r, k),
+        4..7 => sensible(r, k),
+        7..10 => message(r, k, now_ns),
+        10 => {
             let mut regs = [0; 8].map(|_: u64| word(r));
             regs[0] = (*r.pick(&OPS) as u64) << 8;
-            regs[1] = address(r);
-            if r.one_in(3) {
-                // The Kernel capability, which rarely comes up by chance.
-                regs[1] = u64::from(slots::KERNEL.0);
-            }
+            regs[1] = k.any(r);
             regs
         }
         _ => [0; 8].map(|_: u64| r.word()),

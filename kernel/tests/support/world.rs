@@ -38,6 +38,8 @@ pub struct World<P: Policy> {
     pub os: Osnode<P>,
     pub last: Resume,
     pub effects: Vec<Effect>,
+    /// By the low 16 bits of r0: system calls that answered 0, and others.
+    pub answers: std::collections::BTreeMap<u16, (u64, u64)>,
 }
 
 /// The slot at `addr` in the first process's CSpace (the first two CNodes in its root, and the root).
@@ -49,6 +51,14 @@ pub fn slot_at(addr: abi::CapAddr) -> Cte {
         _ => ROOT,
     };
     Cte(base.add(low))
+}
+
+/// The save area that a dispatcher page names.
+pub fn live_area(m: &TestMachine, page: PhysAddr) -> PhysAddr {
+    match m.load(page.add(disp::DISABLED)) {
+        0 => page.add(disp::ENABLED_AREA),
+        _ => page.add(disp::DISABLED_AREA),
+    }
 }
 
 fn write_core(m: &mut TestMachine, at: PhysAddr, id: u64) {
@@ -180,19 +190,33 @@ impl<P: Policy> World<P> {
     pub fn adopt(mut m: TestMachine) -> World<P> {
         let mut os = attach(&mut m, KCB.0, IDENTITY).expect("the KCB can be adopted");
         let last = step(&mut os, &mut m, Event::Idle);
-        let effects = last.effects.iter().collect();
+        let effects = os.effects().iter().collect();
         World {
             m,
             os,
             last,
             effects,
+            answers: Default::default(),
         }
     }
 
     /// One kernel entry.
     pub fn event(&mut self, event: Event) -> Resume {
+        let area = match (event, self.last.next) {
+            (Event::Syscall, Next::Run { page, .. }) => Some(live_area(&self.m, page)),
+            _ => None,
+        };
+        let r0 = area.map(|a| self.m.load(a));
         self.last = step(&mut self.os, &mut self.m, event);
-        self.effects.extend(self.last.effects.iter());
+        self.effects.extend(self.os.effects().iter());
+        if let (Some(area), Some(r0)) = (area, r0) {
+            let code = r0 as u16 & if r0 as u8 == 0 { 0xff00 } else { 0xff };
+            let (done, refused) = self.answers.entry(code).or_default();
+            match self.m.load(area) {
+                0 => *done += 1,
+                _ => *refused += 1,
+            }
+        }
         self.last
     }
 
@@ -224,10 +248,15 @@ impl<P: Policy> World<P> {
 
     /// As [`World::enter`], with the registers in this save area.
     pub fn enter_at(&mut self, area: PhysAddr, regs: [u64; 8]) -> Resume {
+        self.set_regs(area, regs);
+        self.event(Event::Syscall)
+    }
+
+    /// Writes system-call registers.
+    pub fn set_regs(&mut self, area: PhysAddr, regs: [u64; 8]) {
         for (r, v) in TestMachine::SYSCALL_REGS.into_iter().zip(regs) {
             self.m.store(area.add(r), v);
         }
-        self.event(Event::Syscall)
     }
 
     /// A system call that returns at once: its registers afterwards.
@@ -249,13 +278,18 @@ impl<P: Policy> World<P> {
         panic!("the caller never ran again");
     }
 
-    /// Lets time pass to the next deadline, or fires the timer for nothing.
+    /// Lets time pass to the next deadline, and fires the timer.
     pub fn tick(&mut self) {
+        self.pass_time();
+        self.event(Event::Timer);
+    }
+
+    /// Lets time pass to the next deadline.
+    pub fn pass_time(&mut self) {
         if let Some(d) = self.last.deadline {
             let now = self.m.counter.get();
             self.m.counter.set(now.max(d));
         }
-        self.event(Event::Timer);
     }
 
     /// Invokes `op` on `cap` with arguments from r2 on; all registers afterwards.

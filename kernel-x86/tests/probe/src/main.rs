@@ -60,10 +60,23 @@ fn now() -> u64 {
     w(BASE_NS) + ((u128::from(c) * u128::from(w(MULT))) >> w(SHIFT)) as u64
 }
 
+/// Whether the command line has this word.
+fn has(word: &[u8]) -> bool {
+    use abi::bootinfo::word as w;
+    let at = |o: u64| unsafe { ((abi::vaddr::BOOT_INFO + o) as *const u64).read_volatile() };
+    let text = (abi::vaddr::BOOT_INFO + at(w::CMDLINE)) as *const u8;
+    let text = unsafe { core::slice::from_raw_parts(text, at(w::CMDLINE_BYTES) as usize) };
+    text.split(|b| *b == b' ').any(|w| w == word)
+}
+
 extern "C" fn main() -> ! {
     let _ = writeln!(Log, "probe: hello");
-    traps::all();
-    cores::second();
+    if has(b"traps") {
+        traps::all();
+    }
+    if has(b"cores") {
+        cores::second();
+    }
     let id = invoke(Op::KernelIdentify, slots::KERNEL, &[]);
     let _ = writeln!(Log, "probe: identify {id:x?}");
     let t0 = now();

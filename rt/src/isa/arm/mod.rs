@@ -50,13 +50,13 @@ pub fn syscall(r: [u64; 8]) -> [u64; 8] {
     [r0, r1, r2, r3, r4, r5, r6, r7]
 }
 
-/// The physical counter.
+/// The virtual counter, which kernels use too (no offset: it equals the physical one).
 #[inline(always)]
 pub fn counter() -> u64 {
     let c;
-    // SAFETY: kernels open CNTPCT_EL0 to EL0 (CNTKCTL_EL1.EL0PCTEN).
+    // SAFETY: kernels open CNTVCT_EL0 to EL0 (CNTKCTL_EL1.EL0VCTEN).
     unsafe {
-        asm!("isb", "mrs {}, cntpct_el0", out(reg) c, options(nomem, nostack, preserves_flags))
+        asm!("isb", "mrs {}, cntvct_el0", out(reg) c, options(nomem, nostack, preserves_flags))
     }
     c
 }

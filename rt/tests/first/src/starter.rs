@@ -12,17 +12,18 @@ use archive::Archive;
 use capfmt::CapType;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::process::{FaultKind, ProcessNotice, ProcessRequest};
-use proto::{Name, Pid, ServiceError};
+use proto::{Name, Pid, ServiceError, Wire};
 use rt::cap::Capability;
 use rt::chan::{Attach, Client, Request, Server};
 use rt::spawn::{Process, Program, memory_needed};
 use rt::{env, invoke, mem, task, time};
 
 use crate::child::{EchoReply, EchoRequest};
+use crate::names::{self, Names};
 use crate::{check, local};
 
 /// Hands out power-of-two blocks of one RAM range, lowest first; freed blocks by size.
-struct Pool {
+pub struct Pool {
     range: CapAddr,
     base: u64,
     next: u64,
@@ -34,15 +35,16 @@ struct Pool {
 impl Pool {
     fn new() -> Pool {
         let own = invoke::identify(slots::START_RAM).expect("START_RAM").cap;
-        let range = slots::RAM;
-        let cap = invoke::identify(range).expect("RAM").cap;
+        let all = (0..).map(|i| CapAddr(slots::RAM.0 + i));
+        let all = all.map_while(|r| Some((r, invoke::identify(r).ok()?.cap)));
+        let (range, cap) = all.max_by_key(|(_, cap)| cap.size).expect("RAM");
         let mut end = cap.base.0 + cap.size;
         if own.base.0 >= cap.base.0 && own.base.0 < end {
             end = own.base.0;
         }
         Pool { range, base: cap.base.0, next: cap.base.0, end, free: BTreeMap::new(), out: 0 }
     }
-    fn take(&mut self, bytes: u64) -> Option<Capability> {
+    pub fn take(&mut self, bytes: u64) -> Option<Capability> {
         let reused = self.free.get_mut(&bytes).and_then(Vec::pop);
         let at = match reused {
             Some(at) => at,
@@ -62,7 +64,7 @@ impl Pool {
         }
         ram.ok()
     }
-    fn give_back(&mut self, ram: Capability) {
+    pub fn give_back(&mut self, ram: Capability) {
         let cap = invoke::identify(ram.addr()).expect("a block").cap;
         ram.delete().expect("delete a block");
         self.out -= cap.size;
@@ -74,12 +76,15 @@ impl Pool {
 #[derive(Default)]
 struct Books {
     notices: BTreeMap<u32, Vec<(ProcessNotice, String)>>,
+    /// RAM given to them.
+    given: BTreeMap<u32, Vec<Capability>>,
 }
 
 struct World {
     server: Server,
     pool: Rc<RefCell<Pool>>,
     books: Rc<RefCell<Books>>,
+    names: Rc<Names>,
     image: &'static [u8],
     last: u32,
 }
@@ -108,11 +113,12 @@ fn world(pool: Rc<RefCell<Pool>>) -> Option<World> {
     let image = Archive::open(env::archive()?).ok()?.file("bin/monitor")?;
     let server = Server::open().ok()?;
     let books = Rc::new(RefCell::new(Books::default()));
-    task::spawn(serve(server.clone(), pool.clone(), books.clone()));
-    Some(World { server, pool, books, image, last: 0 })
+    let names = Rc::new(Names::default());
+    task::spawn(serve(server.clone(), pool.clone(), books.clone(), names.clone()));
+    Some(World { server, pool, books, names, image, last: 0 })
 }
 
-async fn serve(server: Server, pool: Rc<RefCell<Pool>>, books: Rc<RefCell<Books>>) {
+async fn serve(server: Server, pool: Rc<RefCell<Pool>>, books: Rc<RefCell<Books>>, names: Rc<Names>) {
     loop {
         let request = server.next().await;
         if let Ok(notice) = request.decode::<ProcessNotice>() {
@@ -121,11 +127,15 @@ async fn serve(server: Server, pool: Rc<RefCell<Pool>>, books: Rc<RefCell<Books>
             of.push((notice, request.text()));
             continue;
         }
-        answer_memory(&request, &pool);
+        if request.interface() == proto::iface::names::NamesRequest::INTERFACE {
+            task::spawn(names::answer(names.clone(), pool.clone(), request));
+            continue;
+        }
+        answer_memory(&request, &pool, &books);
     }
 }
 
-fn answer_memory(request: &Request, pool: &RefCell<Pool>) {
+fn answer_memory(request: &Request, pool: &RefCell<Pool>, books: &RefCell<Books>) {
     let reply = match request.decode::<MemoryRequest>() {
         Ok(MemoryRequest::Allocate { bytes }) => {
             let ram = pool.borrow_mut().take(bytes.next_power_of_two());
@@ -134,7 +144,8 @@ fn answer_memory(request: &Request, pool: &RefCell<Pool>) {
                     let with = Attach::cap(ram.addr());
                     let reply = MemoryReply::Allocated { base: 0, bytes };
                     request.answer(&reply, with).expect("answer");
-                    // The client's copy stays: this process only counts it as given.
+                    let mut books = books.borrow_mut();
+                    books.given.entry(request.introducer()).or_default().push(ram);
                     return;
                 }
                 None => MemoryReply::Refused { error: ServiceError::OutOfMemory },
@@ -151,8 +162,15 @@ impl World {
         let id = self.last;
         let parent = self.server.introduction(id).ok()?;
         let fault = self.server.fault_introduction(id).ok()?;
-        let bytes = memory_needed(self.image, 0).ok()?;
-        let ram = self.pool.borrow_mut().take(bytes)?;
+        let needed = memory_needed(self.image, 0);
+        if let Err(e) = &needed {
+            rt::println!("       {e}");
+        }
+        let bytes = needed.ok()?;
+        let Some(ram) = self.pool.borrow_mut().take(bytes) else {
+            rt::println!("       no block of {bytes:#x} bytes");
+            return None;
+        };
         let program = Program {
             image: self.image,
             args,
@@ -200,7 +218,14 @@ impl World {
         None
     }
 
-    fn destroy(&self, process: Process) -> bool {
+    fn destroy(&self, id: u32, process: Process) -> bool {
+        for ram in self.books.borrow_mut().given.remove(&id).unwrap_or_default() {
+            if let Err(e) = invoke::revoke(ram.addr()) {
+                rt::println!("       revoke: {}", e.message());
+                return false;
+            }
+            self.pool.borrow_mut().give_back(ram);
+        }
         match process.destroy() {
             Ok(ram) => {
                 self.pool.borrow_mut().give_back(ram);
@@ -217,7 +242,7 @@ impl World {
         let (id, process) = self.start(&["first", role], &[]).await?;
         let end = self.end_of(id).await;
         rt::println!("       {role}: {end:?}");
-        self.destroy(process).then_some(())?;
+        self.destroy(id, process).then_some(())?;
         end
     }
 }
@@ -240,7 +265,8 @@ async fn children(mut w: World) -> bool {
         let got = matches!(&end, Some((ProcessNotice::Faulted { kind, .. }, _)) if *kind == want);
         ok &= check(role, got);
     }
-    ok &= check("echo over LMP", echo(&mut w).await);
+    ok &= check("control of a child", echo(&mut w).await);
+    ok &= check("a service and its clients", services(&mut w).await);
     let after = w.pool.borrow().out;
     ok &= check("memory comes back", after == before);
     ok
@@ -269,7 +295,7 @@ async fn echo(w: &mut World) -> bool {
         .await;
     ok &= check("stop", matches!(stopped, Ok(a) if a.message == ProcessNotice::Stopping {}));
     ok &= w.end_of(id).await.is_some();
-    ok & w.destroy(process)
+    ok & w.destroy(id, process)
 }
 
 async fn verdict(client: &Client) -> bool {
@@ -289,4 +315,38 @@ async fn verdict(client: &Client) -> bool {
     }
     rt::println!("       100 checks in {} ticks", time::counter() - started);
     good
+}
+
+/// An echo service, a client of it over LMP, then one over UMP.
+async fn services(w: &mut World) -> bool {
+    let Some((id, service)) = w.start(&["first", "echo"], &[]).await else {
+        return false;
+    };
+    let mut ok = true;
+    for role in ["lmp", "ump"] {
+        let end = w.run(role).await;
+        let clean = matches!(end, Some((ProcessNotice::Exited { status: 0 }, _)));
+        ok &= check(role, clean);
+    }
+    let client = match Client::bind(service.endpoint()).await {
+        Ok(client) => client,
+        Err(e) => {
+            rt::println!("       bind: {e}");
+            return false;
+        }
+    };
+    let told = client
+        .request::<_, ProcessNotice>(&ProcessRequest::Tell {}, Attach::blob(b"how many"))
+        .await;
+    if let Ok(a) = &told {
+        rt::println!("       service: {}", String::from_utf8_lossy(&a.blob));
+    }
+    ok &= matches!(told, Ok(a) if a.message == ProcessNotice::Checked { ok: true });
+    // The service ends without a word: its clients must notice.
+    ok &= check("destroy a running service", w.destroy(id, service));
+    w.names.free_channels(&w.pool);
+    let asked = client
+        .request::<_, ProcessNotice>(&ProcessRequest::Check {}, Attach::NONE)
+        .await;
+    ok & check("its client is told", matches!(asked, Err(rt::PeerError::Gone)))
 }
