@@ -5,7 +5,6 @@
 //! ordinary programs get), the archive.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -22,8 +21,8 @@ use service::Service;
 
 rt::entry!(main);
 
-fn main() -> i32 {
-    task::block_on(serve())
+fn main() {
+    rt::process::exit(task::block_on(serve()))
 }
 
 async fn serve() -> i32 {
