@@ -100,10 +100,7 @@ fn start() -> i32 {
     let (registers, interrupt) = match opened {
         Ok(o) => o,
         Err(e) => {
-            rt::println!(
-                "console-pl011: registers or interrupt: {}",
-                e.message()
-            );
+            rt::println!("console-pl011: registers or interrupt: {}", e.message());
             return 1;
         }
     };
