@@ -1,7 +1,6 @@
 //! Boot driver for AArch64 cores: PSCI CPU_ON brings a core into its pen the first time.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -88,6 +87,6 @@ impl Platform for Psci {
     }
 }
 
-fn main() -> i32 {
-    task::block_on(bootdrv::serve::<Psci>())
+fn main() {
+    rt::process::exit(task::block_on(bootdrv::serve::<Psci>()))
 }

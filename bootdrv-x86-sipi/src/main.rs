@@ -1,7 +1,6 @@
 //! Boot driver for x86 cores: INIT and SIPI bring a core into its pen the first time.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -78,6 +77,6 @@ impl Platform for Sipi {
     }
 }
 
-fn main() -> i32 {
-    task::block_on(bootdrv::serve::<Sipi>())
+fn main() {
+    rt::process::exit(task::block_on(bootdrv::serve::<Sipi>()))
 }

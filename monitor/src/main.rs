@@ -6,7 +6,6 @@
 //! instruction sets; what it is given says where it is.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -32,8 +31,8 @@ use world::World;
 
 rt::entry!(main);
 
-fn main() -> i32 {
-    task::block_on(run())
+fn main() {
+    rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {

@@ -1,6 +1,6 @@
 //! The user side of Nekton: what a program links to run as a process.
 //!
-//! A program is `#![no_std] #![forbid(unsafe_code)] extern crate alloc; fn main() { … }` plus
+//! A program is `#![no_std] #![forbid(unsafe_code)]`, a function `main` and
 //! `rt::entry!(main)`. Start-up gives it stack, thread-local storage, heap, upcalls; then
 //! [`mod@env`] has its arguments and capabilities, [`chan`] talks to services, [`task`] runs futures,
 //! [`time`] has both clocks, [`mem`], [`vspace`] and [`invoke`] reach memory and capabilities.
@@ -9,8 +9,14 @@
 #![no_std]
 // On a host only the parts without system calls are used, by tests.
 #![cfg_attr(not(nekton_user), allow(dead_code))]
-#![cfg_attr(nekton_user, feature(lang_items, thread_local, never_type))]
-#![cfg_attr(nekton_user, expect(internal_features, reason = "`main` without std"))]
+#![cfg_attr(nekton_user, feature(allow_internal_unsafe, lang_items, thread_local))]
+#![cfg_attr(
+    nekton_user,
+    expect(
+        internal_features,
+        reason = "programs forbid unsafe code and have an ordinary main, without std"
+    )
+)]
 
 extern crate alloc;
 #[cfg(not(nekton_user))]
@@ -47,14 +53,28 @@ pub use abi::{CapAddr, SysError};
 pub use cap::Capability;
 pub use proto::{PeerError, ServiceError};
 
-/// Declares the program's entry; the function is called `main`, takes nothing and returns
-/// anything that is [`process::Termination`].
+/// Declares the program's entry: a function that takes nothing and returns anything that is
+/// [`process::Termination`]. If it is called `main` (not under another path) and the program is not
+/// `#![no_main]`, a host can link the program, too, and so run its tests.
+#[cfg(nekton_user)]
+#[allow_internal_unsafe]
 #[macro_export]
 macro_rules! entry {
-    ($main:ident) => {
-        const _: () = {
-            let _ = $main;
-        };
+    ($main:path) => {
+        /// What the runtime calls.
+        #[unsafe(no_mangle)]
+        extern "C" fn nekton_program() -> i32 {
+            $crate::process::Termination::status($main())
+        }
+    };
+}
+
+/// Declares the program's entry. On a host nothing is run; the function is only looked at.
+#[cfg(not(nekton_user))]
+#[macro_export]
+macro_rules! entry {
+    ($main:path) => {
+        const _: fn() -> i32 = || $crate::process::Termination::status($main());
     };
 }
 

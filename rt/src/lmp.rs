@@ -4,7 +4,7 @@
 
 use abi::{CapAddr, MESSAGE_WORDS, MessageTag, SysError, Syscall, WaitResult};
 
-use crate::{event, isa};
+use crate::{Capability, cap, event, invoke, isa, rings};
 
 /// Words of a message.
 pub type Words = [u64; MESSAGE_WORDS];
@@ -16,6 +16,19 @@ pub struct Event {
     pub what: WaitResult,
     /// Words of a message, bits of a notification, number of an interrupt source.
     pub words: Words,
+}
+
+/// Opens an endpoint of this process with `slots` ring slots (a power of two): its index for
+/// [`wait`], and its capability. Nothing in [`crate::chan`] looks at it.
+///
+/// # Errors
+/// `TableFull` when the process has no endpoint or ring slots left; `BadArgument` for other counts.
+pub fn open(slots: u64) -> Result<(u8, Capability), SysError> {
+    let (index, first) = rings::take(slots).ok_or(SysError::TableFull)?;
+    let endpoint = cap::in_slot(|slot| {
+        invoke::endpoint_open(abi::slots::DISPATCHER, index, first, slots, slot)
+    })?;
+    Ok((index as u8, endpoint))
 }
 
 /// The status word as a result.

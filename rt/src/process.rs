@@ -24,10 +24,9 @@ impl Termination for i32 {
     }
 }
 
-#[cfg(nekton_user)]
-impl Termination for ! {
+impl Termination for core::convert::Infallible {
     fn status(self) -> i32 {
-        self
+        match self {}
     }
 }
 

@@ -8,8 +8,7 @@ mod user {
     use abi::vaddr;
 
     use crate::plan::tls::{self, Layout, Template};
-    use crate::process::{self, Termination};
-    use crate::{cap, control, env, fault, isa, ram};
+    use crate::{cap, control, env, fault, isa, process, ram};
 
     /// Bytes of the stack that upcalls run on.
     const UPCALL_STACK: usize = 16 << 10;
@@ -25,8 +24,8 @@ mod user {
         static __ehdr_start: u8;
         fn nekton_upcall_entry();
         fn nekton_continue();
-        /// Made by the compiler: calls `lang_start` with the program's `main`.
-        fn main(argc: isize, argv: *const *const u8) -> isize;
+        /// Made by [`crate::entry!`]: the program; returns its exit status.
+        fn nekton_program() -> i32;
     }
 
     pub fn load_base() -> u64 {
@@ -135,20 +134,20 @@ mod user {
     extern "C" fn nekton_main() -> ! {
         env::init();
         control::start();
-        // SAFETY: the compiler's `main`; it takes no arguments of ours and ends in `lang_start`.
-        unsafe { main(0, core::ptr::null()) };
-        process::exit(0)
+        // SAFETY: made by `entry!`, a safe function with this signature.
+        process::exit(unsafe { nekton_program() })
     }
 
-    /// What the compiler's `main` calls.
+    /// What the compiler wants of a program with an ordinary `main`. It makes a symbol `main` that
+    /// calls this; nobody calls that one: `entry!` is the way in.
     #[lang = "start"]
-    fn lang_start<T: Termination + 'static>(
+    fn start<T: crate::process::Termination + 'static>(
         main: fn() -> T,
         _argc: isize,
         _argv: *const *const u8,
         _sigpipe: u8,
     ) -> isize {
-        process::exit(main().status())
+        main().status() as isize
     }
 }
 

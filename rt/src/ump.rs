@@ -183,6 +183,13 @@ impl UmpChannel {
         .await
     }
 
+    /// Whether a message is there.
+    #[must_use]
+    #[inline]
+    pub fn has_message(&self) -> bool {
+        self.0.ring.borrow().has_message()
+    }
+
     /// Takes a message if one is there.
     ///
     /// # Errors

@@ -7,7 +7,6 @@
 //! Arguments: none; `peer NAME` and `revoker COUNT` are what the program starts itself with.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -20,7 +19,11 @@ use rt::{env, task};
 
 rt::entry!(main);
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let mut args = env::args().skip(1);
     match (args.next(), args.next()) {
         (None, _) => task::block_on(busy::run()),

@@ -1,7 +1,6 @@
 //! The shell: lines from the console, or the commands of the archive's `exec` file.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -19,8 +18,8 @@ use shell::{Record, parse};
 
 rt::entry!(main);
 
-fn main() -> i32 {
-    task::block_on(run())
+fn main() {
+    rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {

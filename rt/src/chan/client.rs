@@ -342,6 +342,13 @@ impl Client {
         Client(Rc::new(Handle(inner)))
     }
 
+    /// The UMP channel below, if it is one: for programs that measure it. What they take from it
+    /// never reaches this client.
+    #[must_use]
+    pub fn channel(&self) -> Option<UmpChannel> {
+        self.0.0.outbox.channel()
+    }
+
     /// Asks and waits for the answer, as long as the service lives.
     ///
     /// # Errors

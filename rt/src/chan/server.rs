@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::rc::{Rc, Weak};
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
@@ -405,6 +406,16 @@ impl Server {
     /// Also takes requests from this UMP channel; returns the connection's number.
     pub fn accept_ump(&self, channel: UmpChannel, introducer: u32) -> u32 {
         self.0.serve(channel, introducer).id
+    }
+
+    /// The UMP channels of its connections: for programs that measure them.
+    #[must_use]
+    pub fn channels(&self) -> Vec<UmpChannel> {
+        let sessions = self.0.sessions.borrow();
+        sessions
+            .values()
+            .filter_map(|s| s.outbox.channel())
+            .collect()
     }
 
     /// The next request, from whichever connection. One task at a time may wait for it.

@@ -16,7 +16,7 @@ use crate::cap::{self, Capability};
 use crate::lmp::{self, Words};
 use crate::single::Single;
 use crate::time::{self, Clock};
-use crate::{event, invoke, mem, rings};
+use crate::{event, invoke, mem};
 
 /// How long a channel that was active is polled before sleeping.
 const SPIN_NS: u64 = 20_000;
@@ -128,14 +128,9 @@ impl Driver {
 /// # Errors
 /// `TableFull` when endpoints or ring slots are used up; any of `Op::EndpointOpen`.
 pub fn open_endpoint(count: u64, sink: Rc<dyn Sink>) -> Result<(u64, Capability), SysError> {
-    let (index, first) = rings::take(count).ok_or(SysError::TableFull)?;
-    let slot = cap::alloc_slot()?;
-    if let Err(e) = invoke::endpoint_open(slots::DISPATCHER, index, first, count, slot) {
-        cap::free_slot(slot);
-        return Err(e);
-    }
-    attach_sink(index, sink)?;
-    Ok((index, Capability::from_slot(slot)))
+    let (index, own) = lmp::open(count)?;
+    attach_sink(index.into(), sink)?;
+    Ok((index.into(), own))
 }
 
 /// Takes over the endpoint with this index, which is open already.
@@ -268,6 +263,8 @@ fn spin() -> bool {
         if take_event(lmp::poll(None)) || event::poll() || fire_timers() {
             return true;
         }
+        // The peer may be waiting for this very core.
+        lmp::yield_core();
         if time::now_ns() - start > SPIN_NS {
             return false;
         }

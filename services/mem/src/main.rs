@@ -6,7 +6,6 @@
 //! back whatever became of the memory.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -43,8 +42,8 @@ struct Service {
 
 type Shared = Rc<RefCell<Service>>;
 
-fn main() -> i32 {
-    task::block_on(serve())
+fn main() {
+    rt::process::exit(task::block_on(serve()))
 }
 
 async fn serve() -> i32 {

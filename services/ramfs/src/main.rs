@@ -1,7 +1,6 @@
 //! Serves the files of the boot archive, read only.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
@@ -22,7 +21,11 @@ rt::entry!(main);
 /// Most bytes of one `Read`.
 const MAX_READ: usize = 4096;
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let Some(bytes) = env::archive() else {
         rt::println!("ramfs: started without the boot archive");
         return 1;
