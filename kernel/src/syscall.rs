@@ -5,7 +5,7 @@ use capfmt::{CapType, Cte, DcbState, Kcb, PhysAddr, PhysMap};
 
 use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
 use crate::osnode::Current;
-use crate::{Machine, Osnode, Policy, Resume, decode, dispatch, invoke, lmp, upcall};
+use crate::{Machine, Osnode, Policy, Resume, decode, dispatch, invoke, send, upcall, wait};
 
 /// Carries out the system call whose registers stand in the caller's save area.
 ///
@@ -38,10 +38,10 @@ fn call<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, r0: u64) -> 
     match Syscall::from_u8(r0 as u8) {
         Some(Syscall::Invoke) if r0 == 0 => identify(e, c),
         Some(Syscall::Invoke) => invoke::invoke(e, c, (r0 >> 8) as u8),
-        Some(Syscall::Call) => lmp::call(e, c, r0),
-        Some(Syscall::Send) => lmp::send(e, c, r0),
-        Some(Syscall::Wait) => lmp::wait(e, c),
-        Some(Syscall::Poll) => lmp::poll(e, c),
+        Some(Syscall::Call) => send::call(e, c, r0),
+        Some(Syscall::Send) => send::send(e, c, r0),
+        Some(Syscall::Wait) => wait::wait(e, c),
+        Some(Syscall::Poll) => wait::poll(e, c),
         Some(Syscall::Resume) => upcall::leave(e, c),
         Some(Syscall::Yield) => yield_core(e, c),
         None => refuse(SysError::BadCall),
@@ -94,7 +94,7 @@ pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Qui
     }
     // A Call without a capability.
     if r0 & 0x3_ffff_ffff == Syscall::Call as u64 {
-        return match lmp::quick_call(os, m, &current, area, r0, r1) {
+        return match send::quick_call(os, m, &current, area, r0, r1) {
             Some(resume) => Quick::Other(resume),
             None => Quick::No,
         };
