@@ -1,6 +1,7 @@
 //! Boot driver for AArch64 cores: PSCI CPU_ON brings a core into its pen the first time.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -1,6 +1,7 @@
 //! Boot driver for x86 cores: INIT and SIPI bring a core into its pen the first time.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

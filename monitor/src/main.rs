@@ -6,6 +6,7 @@
 //! instruction sets; what it is given says where it is.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -7,6 +7,7 @@
 //! Arguments: none; `peer NAME` and `revoker COUNT` are what the program starts itself with.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

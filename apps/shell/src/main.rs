@@ -1,6 +1,7 @@
 //! The shell: lines from the console, or the commands of the archive's `exec` file.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

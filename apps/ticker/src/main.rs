@@ -3,6 +3,7 @@
 //! Arguments: period in microseconds (10,000 when absent).
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

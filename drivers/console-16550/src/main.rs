@@ -4,6 +4,7 @@
 //! (IoPort, the UART's eight), `irq` (IrqDest); argument: first port.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -4,6 +4,7 @@
 //! (IrqDest).
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

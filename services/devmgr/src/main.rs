@@ -5,6 +5,7 @@
 //! interrupt sources, I/O ports, the boot core's objects.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -6,6 +6,7 @@
 //! back whatever became of the memory.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -1,6 +1,7 @@
 //! Serves the files of the boot archive, read only.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

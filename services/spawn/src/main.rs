@@ -5,6 +5,7 @@
 //! ordinary programs get), the archive.
 
 #![no_std]
+#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
