@@ -88,6 +88,6 @@ impl Platform for Psci {
     }
 }
 
-fn main() -> i32 {
-    task::block_on(bootdrv::serve::<Psci>())
+fn main() {
+    rt::process::exit(task::block_on(bootdrv::serve::<Psci>()))
 }

@@ -78,6 +78,6 @@ impl Platform for Sipi {
     }
 }
 
-fn main() -> i32 {
-    task::block_on(bootdrv::serve::<Sipi>())
+fn main() {
+    rt::process::exit(task::block_on(bootdrv::serve::<Sipi>()))
 }

@@ -3,19 +3,42 @@
 use arch_arm::fpu;
 use core::arch::asm;
 
-unsafe extern "C" {
-    fn nekton_resume(area: u64, spsr_mask: u64, stack_top: u64) -> !;
-}
-
 /// Loads a user's registers from the save area at `area` (window) and goes on there.
 ///
 /// # Safety
 /// `area` is a save area in the window; the user's root is loaded, TPIDR_EL1 names the dispatcher's
 /// page, PSTATE masks interrupts, `stack_top` is the top of the kernel stack, and nothing on that
 /// stack is needed any more. `spsr_mask` is `Features::user_spsr_mask`.
+#[inline]
 pub unsafe fn resume(area: u64, spsr_mask: u64, stack_top: u64) -> ! {
     // SAFETY: the caller's promise is the routine's contract.
-    unsafe { nekton_resume(area, spsr_mask, stack_top) }
+    unsafe {
+        asm!(
+            "b nekton_resume",
+            in("x0") area,
+            in("x1") spsr_mask,
+            in("x2") stack_top,
+            options(noreturn, nostack)
+        )
+    }
+}
+
+/// Empties the stack and begins the entry that follows a sleep (`nekton_woken`).
+///
+/// # Safety
+/// `stack_top` is the top of the kernel stack, and nothing on that stack is needed any more.
+pub unsafe fn restart(stack_top: u64) -> ! {
+    // SAFETY: the caller's promise; the routine never returns.
+    unsafe {
+        asm!(
+            "mov sp, x0",
+            "mov x29, xzr",
+            "mov x30, xzr",
+            "b nekton_woken",
+            in("x0") stack_top,
+            options(noreturn, nostack)
+        )
+    }
 }
 
 /// Masks interrupts in PSTATE: for the last instructions before EL0, and while sleeping.

@@ -40,7 +40,9 @@ impl<V: Variant> Kernel<V> {
             }
             Effect::PortIn(_, _, at) => self.no_ports(at),
             Effect::PortOut(port, ..) => {
-                log::line(format_args!("no I/O ports here: write to {port:#x} dropped"));
+                log::line(format_args!(
+                    "no I/O ports here: write to {port:#x} dropped"
+                ));
             }
             Effect::Halt(code) => self.halt(code),
         }
@@ -84,7 +86,9 @@ impl<V: Variant> Kernel<V> {
 pub fn power_off() -> ! {
     let conduit = Conduit::from_u64(OWN_CORE.isa_param(&CoreView, pen::PARAM_CONDUIT));
     let refused = psci::system_off(conduit);
-    log::line(format_args!("firmware does not switch off: status {refused}"));
+    log::line(format_args!(
+        "firmware does not switch off: status {refused}"
+    ));
     log::mirror();
     loop {
         crate::context::mask_interrupts();

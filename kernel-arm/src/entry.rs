@@ -1,7 +1,7 @@
 //! From the image's entry to the first dispatcher.
 
-use crate::controller::{Controller, Interrupt};
 use crate::context;
+use crate::controller::{Controller, Interrupt};
 use crate::log;
 use crate::machine::ArmMachine;
 use crate::note;
@@ -34,6 +34,8 @@ entry_code! {
     NK_AREA_PC = abi::disp::AREA_PC,
     NK_AREA_FLAGS = abi::disp::AREA_FLAGS,
 }
+
+core::arch::global_asm!(include_str!("memory.S"));
 
 // What entry.S takes for granted.
 const _: () = {
@@ -88,6 +90,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
             spsr_mask: features.user_spsr_mask(),
             stack_top,
             core,
+            woken_by: Event::Idle,
         })
     };
     kernel.run(Event::Idle)
@@ -121,7 +124,10 @@ const _: () = {
         while !same(Core::FIELDS[k].name, name) {
             k += 1;
         }
-        assert!(Core::FIELDS[k].offset == offset, "the pen has another layout");
+        assert!(
+            Core::FIELDS[k].offset == offset,
+            "the pen has another layout"
+        );
         i += 1;
     }
     assert!(pen::CORE_VA == CORE_VA && pen::DEVICES == genesis::CORE_DEVICES_OFFSET);

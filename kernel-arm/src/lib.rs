@@ -39,7 +39,7 @@ pub use entry::start;
 pub use note::{Note, note};
 pub use run::{Kernel, Variant};
 pub use statics::KernelCell;
-pub use trap::{interrupt, synchronous, system_error};
+pub use trap::{interrupt, synchronous, system_error, woken};
 
 /// Makes a binary the kernel of a [`Variant`]: its notes, its state, its entry points.
 #[macro_export]
@@ -62,6 +62,10 @@ macro_rules! kernel {
         #[unsafe(no_mangle)]
         extern "C" fn nekton_interrupt(area: u64) -> ! {
             $crate::interrupt(&KERNEL, area)
+        }
+        #[unsafe(no_mangle)]
+        extern "C" fn nekton_woken() -> ! {
+            $crate::woken(&KERNEL)
         }
         #[unsafe(no_mangle)]
         extern "C" fn nekton_system_error(area: u64, esr: u64, far: u64) -> ! {

@@ -69,7 +69,9 @@ fn copy_out(uart: usize) {
     // SAFETY: whoever made the Core object mapped its PL011 there (`isa_param`), and wants this output.
     let mut uart = unsafe { Pl011::new(uart) };
     let written = OWN_CORE.log_written(&CoreView);
-    let from = MIRRORED.load(Ordering::Relaxed).max(written.saturating_sub(RING));
+    let from = MIRRORED
+        .load(Ordering::Relaxed)
+        .max(written.saturating_sub(RING));
     for i in from..written {
         let at = TEXT + i % RING;
         let byte = (CoreView.load(PhysAddr(at & !7)) >> (8 * (at & 7))) as u8;

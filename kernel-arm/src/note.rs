@@ -86,7 +86,10 @@ const fn padded(name: &str) -> [u8; 16] {
 /// Twenty bytes of source hash (NEKTON_BUILD_ID), then four that tell the variants apart (FNV-1a of the name).
 const fn build_id(name: &str) -> [u8; 24] {
     let digits = env!("NEKTON_BUILD_ID").as_bytes();
-    assert!(digits.len() == 40, "NEKTON_BUILD_ID is not 40 hexadecimal digits");
+    assert!(
+        digits.len() == 40,
+        "NEKTON_BUILD_ID is not 40 hexadecimal digits"
+    );
     let mut id = [0; 24];
     let mut i = 0;
     while i < 20 {

@@ -1,4 +1,4 @@
-//! From an event to what runs next: the kernel's only loop.
+//! From an event to what runs next.
 
 use crate::context;
 use crate::controller::{Controller, Interrupt};
@@ -48,6 +48,8 @@ pub struct Kernel<V: Variant> {
     pub(crate) spsr_mask: u64,
     pub(crate) stack_top: u64,
     pub(crate) core: Core,
+    /// What ended the last sleep.
+    pub(crate) woken_by: Event,
 }
 
 /// Window address of OSnode memory.
@@ -56,43 +58,59 @@ const fn window(at: PhysAddr) -> u64 {
 }
 
 impl<V: Variant> Kernel<V> {
+    /// A system call, whose registers are at `area` (window). The controller masks all but FORCE.
+    #[inline(always)]
+    pub fn system_call(&mut self, area: u64) -> ! {
+        let resume = match V::event(Event::Syscall) {
+            Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
+            other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
+        };
+        self.machine.publish_tables();
+        crate::log::mirror();
+        match resume {
+            None => {
+                context::mask_interrupts();
+                self.controller.mask(Mask::Open);
+                self.go_on(area)
+            }
+            Some(resume) => self.finish(&resume),
+        }
+    }
+
     /// Handles `event` and what comes of it. The controller masks all but FORCE.
-    pub fn run(&mut self, mut event: Event) -> ! {
-        loop {
-            let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
-            if let Some(area) = resume.save_fpu {
-                context::save_fpu(window(area));
+    pub fn run(&mut self, event: Event) -> ! {
+        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        self.machine.publish_tables();
+        crate::log::mirror();
+        self.finish(&resume)
+    }
+
+    #[inline(never)]
+    fn finish(&mut self, resume: &Resume) -> ! {
+        if let Some(area) = resume.save_fpu {
+            context::save_fpu(window(area));
+        }
+        if !self.osnode.effects().is_empty() {
+            let effects = *self.osnode.effects();
+            for effect in effects.iter() {
+                self.carry_out(effect);
             }
-            if !self.osnode.effects().is_empty() {
-                let effects = *self.osnode.effects();
-                for effect in effects.iter() {
-                    self.carry_out(effect);
-                }
-            }
-            self.machine.publish_tables();
-            crate::log::mirror();
-            match resume.next {
-                Next::Run {
-                    page, area, root, ..
-                } => self.dispatch(&resume, page, area, root),
-                Next::Idle => {
-                    LIVE_AREA.store(0, Ordering::Relaxed);
-                    self.timer.set(resume.deadline);
-                    event = self.sleep();
-                }
-                Next::Pen => self.leave(),
-            }
+        }
+        self.timer.set(resume.deadline);
+        match resume.next {
+            Next::Run {
+                page, area, root, ..
+            } => self.dispatch(resume.load_fpu, page, window(area), root),
+            Next::Idle => self.idle(),
+            Next::Pen => self.leave(),
         }
     }
 
     #[inline]
-    fn dispatch(&mut self, resume: &Resume, page: PhysAddr, area: PhysAddr, root: PhysAddr) -> ! {
-        let area = window(area);
-        if resume.load_fpu {
+    fn dispatch(&mut self, load_fpu: bool, page: PhysAddr, area: u64, root: PhysAddr) -> ! {
+        if load_fpu {
             context::load_fpu(area);
         }
-        LIVE_AREA.store(area, Ordering::Relaxed);
-        self.timer.set(resume.deadline);
         self.spaces.enter(root);
         context::set_page(window(page));
         context::mask_interrupts();
@@ -106,6 +124,21 @@ impl<V: Variant> Kernel<V> {
         // SAFETY: step chose `area` with this page and root, or nothing changed since the entry
         // that saved there; interrupts are masked, and no caller is returned to.
         unsafe { context::resume(area, self.spsr_mask, self.stack_top) }
+    }
+
+    /// Sleeps, then begins a new entry for what ended the sleep.
+    #[cold]
+    fn idle(&mut self) -> ! {
+        LIVE_AREA.store(0, Ordering::Relaxed);
+        self.woken_by = self.sleep();
+        // SAFETY: nothing on the stack is needed any more: what the next entry is about stands in
+        // `woken_by`, and this reference ends here (ONE-ENTRY).
+        unsafe { context::restart(self.stack_top) }
+    }
+
+    /// The entry that follows a sleep.
+    pub fn woken(&mut self) -> ! {
+        self.run(self.woken_by)
     }
 
     /// Sleeps until an interrupt means something. Between the look and the sleep PSTATE masks: what

@@ -69,6 +69,10 @@ impl<V: Variant> KernelCell<V> {
     ///
     /// # Safety
     /// Once, from the image's entry, before any exception from EL0.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "ONE-ENTRY is what makes it the only one"
+    )]
     pub unsafe fn init(&'static self, kernel: Kernel<V>) -> &'static mut Kernel<V> {
         // SAFETY: ONE-ENTRY, and nobody has a reference yet: this is the first entry.
         let place = unsafe { &mut *self.0.get() };
@@ -79,6 +83,10 @@ impl<V: Variant> KernelCell<V> {
     ///
     /// # Safety
     /// Once per entry from EL0, from its handler. EL0 is entered only after `init`.
+    #[expect(
+        clippy::mut_from_ref,
+        reason = "ONE-ENTRY is what makes it the only one"
+    )]
     pub unsafe fn enter(&'static self) -> &'static mut Kernel<V> {
         // SAFETY: ONE-ENTRY: no other reference is alive.
         let place = unsafe { &mut *self.0.get() };

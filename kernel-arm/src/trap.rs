@@ -12,6 +12,7 @@ use kernel::{Event, FaultAccess};
 
 /// The kernel, entered from EL0: `area` (window) holds the user's registers, the FPU's are live.
 #[inline]
+#[expect(clippy::mut_from_ref, reason = "ONE-ENTRY, as for the cell itself")]
 fn enter<V: Variant>(cell: &'static KernelCell<V>, area: u64) -> &'static mut Kernel<V> {
     LIVE_AREA.store(area, Ordering::Relaxed);
     // SAFETY: the one call of this entry.
@@ -19,9 +20,20 @@ fn enter<V: Variant>(cell: &'static KernelCell<V>, area: u64) -> &'static mut Ke
 }
 
 /// A synchronous exception from EL0.
+#[inline(always)]
 pub fn synchronous<V: Variant>(cell: &'static KernelCell<V>, area: u64, esr: u64, far: u64) -> ! {
     let kernel = enter(cell, area);
     kernel.shield();
+    if exception::class(esr) == exception::CLASS_SVC {
+        kernel.system_call(area)
+    }
+    fault(kernel, esr, far)
+}
+
+/// What a user did that it should not have done.
+#[cold]
+#[inline(never)]
+fn fault<V: Variant>(kernel: &mut Kernel<V>, esr: u64, far: u64) -> ! {
     let trap = |kind| Event::Trap(kind, esr);
     kernel.run(match exception::decode(esr) {
         Cause::Svc => Event::Syscall,
@@ -33,6 +45,13 @@ pub fn synchronous<V: Variant>(cell: &'static KernelCell<V>, area: u64, esr: u64
         Cause::Alignment => trap(TrapKind::Alignment),
         Cause::Other => trap(TrapKind::Other),
     })
+}
+
+/// The entry that follows a sleep of the kernel.
+pub fn woken<V: Variant>(cell: &'static KernelCell<V>) -> ! {
+    // SAFETY: the one call of this entry: the sleeper's reference ended with its stack.
+    let kernel = unsafe { cell.enter() };
+    kernel.woken()
 }
 
 /// An interrupt while EL0 ran.

@@ -140,7 +140,8 @@ impl PhysMap for CoreView {
             .map(|_| ())
     }
     fn covers(&self, at: PhysAddr, len: u64) -> bool {
-        at.0.checked_add(len).is_some_and(|end| end <= CORE_OBJECT_BYTES)
+        at.0.checked_add(len)
+            .is_some_and(|end| end <= CORE_OBJECT_BYTES)
     }
 }
 

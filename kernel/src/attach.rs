@@ -76,6 +76,7 @@ pub fn attach<M: Machine, P: Policy>(
         policy: P::new(),
         clock,
         current: None,
+        calls: 0,
         charged_at: clock.start,
         picked_at: clock.start,
         slice_end: u64::MAX,

@@ -9,6 +9,7 @@ use capfmt::{
 };
 
 use crate::entry::{Caller, Entry, Res, Stop, refuse};
+use crate::osnode::Current;
 use crate::{Machine, Policy};
 
 impl From<SlotError> for Stop {
@@ -60,6 +61,22 @@ fn slot_in(m: &impl PhysMap, op_active: bool, dcb: Dcb, addr: u64) -> Res<Cte> {
         return refuse(SysError::NoCapability);
     };
     Ok(cnode::slot(m, &root, addr)?)
+}
+
+/// The slot that `addr` names in the two-level CSpace of the dispatcher that runs, while no long operation is in
+/// progress; `None` for any address that needs a closer look.
+#[inline(always)]
+pub(crate) fn quick_slot(m: &impl PhysMap, current: &Current, addr: u64) -> Option<Cte> {
+    let (high, low) = (addr >> 8, addr & 0xff);
+    if addr == 0 || high >= current.slots {
+        return None;
+    }
+    let way = current.cspace.add(high * CTE_BYTES);
+    let word = m.load(way);
+    if word as u8 != CapType::CNode as u8 || low >> (word >> 32 & 31) != 0 {
+        return None;
+    }
+    Some(Cte(PhysAddr(m.load(way.add(8))).add(low * CTE_BYTES)))
 }
 
 /// The slot that `addr` names in the CSpace of `dcb`; it may be empty.

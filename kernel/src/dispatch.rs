@@ -8,7 +8,7 @@ use crate::entry::{Entry, live_area};
 use crate::invoke::irq;
 use crate::osnode::Current;
 use crate::sched::WAKE_SLICE_NS;
-use crate::{Effect, Machine, Next, Policy, Resume, lmp, longop, time, upcall};
+use crate::{Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, time, upcall};
 
 /// The dispatcher frame of `dcb`, if it still has one.
 #[inline]
@@ -26,23 +26,43 @@ pub(crate) fn runnable(m: &impl PhysMap, dcb: Dcb) -> Option<Current> {
         return None;
     }
     let root = PhysAddr(m.load(cte.0.add(8)));
-    Some(Current { dcb, page, root })
+    let word = m.load(dcb.cspace().0);
+    let slots = if word as u8 == CapType::CNode as u8 {
+        1 << (word >> 32 & 31)
+    } else {
+        0
+    };
+    let cspace = PhysAddr(m.load(dcb.cspace().0.add(8)));
+    Some(Current {
+        dcb,
+        page,
+        root,
+        cspace,
+        slots,
+    })
 }
 
-/// Charges the current dispatcher for the core time since the last charge; returns what it had since it
-/// was picked, in nanoseconds.
+/// Charges the current dispatcher for the core time since the last charge, and counts its system calls.
 #[inline]
-pub(crate) fn charge<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> u64 {
-    let Some(current) = e.os.current else {
-        return 0;
-    };
+pub(crate) fn charge<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let now = e.counter();
-    let ns = e.os.clock.ticks_to_ns(now.saturating_sub(e.os.charged_at));
-    e.os.charged_at = now;
-    let used = current.dcb.used_ns(e.m);
-    current.dcb.set_used_ns(e.m, used.wrapping_add(ns));
-    e.os.policy.charge(e.m, current.dcb, ns);
-    e.os.clock.ticks_to_ns(now.saturating_sub(e.os.picked_at))
+    charge_until(e.os, e.m, now);
+}
+
+/// As [`charge`], when the counter reads `now`.
+#[inline]
+pub(crate) fn charge_until<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, now: u64) {
+    let Some(Current { dcb, .. }) = os.current else {
+        return;
+    };
+    let ns = os.clock.ticks_to_ns(now.saturating_sub(os.charged_at));
+    os.charged_at = now;
+    let used = dcb.used_ns(m);
+    dcb.set_used_ns(m, used.wrapping_add(ns));
+    let calls = dcb.syscalls(m);
+    dcb.set_syscalls(m, calls.wrapping_add(os.calls));
+    os.calls = 0;
+    os.policy.charge(m, dcb, ns);
 }
 
 /// The current dispatcher has given up the core: the KCB says so already.
@@ -55,8 +75,10 @@ pub(crate) fn leave<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 /// The current dispatcher stays runnable and goes to the queue.
 pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let Some(current) = e.os.current else { return };
-    let ran = charge(e);
+    charge(e);
     let now = e.now_ns();
+    let ran = e.counter().saturating_sub(e.os.picked_at);
+    let ran = e.os.clock.ticks_to_ns(ran);
     e.os.policy.enqueue(e.m, current.dcb, now, ran);
     e.os.current = None;
     e.os.attention = true;
@@ -182,6 +204,7 @@ fn unmask_some<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             e.os.effects.push(Effect::IrqUnmask(binding.source1 - 1));
         }
     }
+    e.os.attention |= e.os.unmask_next < irq::BINDINGS;
 }
 
 /// Whether work is left that no event will bring up: the timer must.
@@ -202,7 +225,6 @@ pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
         && saved.dcb == current.dcb
         && saved.page == current.page
         && current.dcb.upcalls(e.m) == 0
-        && live_area(e.m, current.page) == saved.area
 }
 
 /// Ends the entry: who runs, and what must be loaded for it.

@@ -24,10 +24,12 @@ mod machine;
 mod notify;
 mod osnode;
 mod sched;
+mod send;
 mod step;
 mod syscall;
 mod time;
 mod upcall;
+mod wait;
 
 pub use attach::{AttachError, attach};
 pub use core_line::report_status;

@@ -1,19 +1,15 @@
-//! Local messages: `Send`, `Call`, `Wait`, `Poll`, and what the kernel itself sends.
+//! Local messages: where they go, what is delivered to whom, and what the kernel itself sends.
 //!
 //! A receiver that waits gets the words in its registers; otherwise they go to a
 //! slot of the endpoint's ring in its dispatcher frame. The ring's indices stand
 //! in the DCB; of the frame, which the user may write, only words are read back.
-//!
-//! A call that switches straight to its receiver logs nothing: all it writes
-//! before the KCB names the receiver belongs to registers or to the caller, whom
-//! an adopting kernel makes runnable again; what follows, attach does as well.
 
-use abi::{MESSAGE_WORDS, MessageTag, SysError, WaitResult, disp};
+use abi::{MESSAGE_WORDS, SysError, WaitResult, disp};
 use capfmt::undo::Transaction;
-use capfmt::{Cap, CapType, Cte, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rights};
+use capfmt::{Cap, Dcb, DcbState, PhysAddr, PhysMap};
 
-use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
-use crate::{Machine, Policy, decode, dispatch, time, upcall};
+use crate::entry::{Caller, Entry, Res, live_area, refuse};
+use crate::{Machine, Policy, dispatch, upcall};
 
 /// Words of a message.
 pub(crate) type Words = [u64; MESSAGE_WORDS];
@@ -37,20 +33,20 @@ impl To {
     }
 
     #[inline]
-    fn record(&self, word: u64) -> PhysAddr {
+    pub fn record(&self, word: u64) -> PhysAddr {
         record(self.dcb, self.index, word)
     }
 }
 
 /// Words of an endpoint record.
-const HEAD: u64 = 0;
-const TAIL: u64 = 1;
-const RING: u64 = 2;
-const RECV: u64 = 3;
+pub(crate) const HEAD: u64 = 0;
+pub(crate) const TAIL: u64 = 1;
+pub(crate) const RING: u64 = 2;
+pub(crate) const RECV: u64 = 3;
 
 /// Address of a word of an endpoint record.
 #[inline]
-fn record(dcb: Dcb, index: u64, word: u64) -> PhysAddr {
+pub(crate) fn record(dcb: Dcb, index: u64, word: u64) -> PhysAddr {
     dcb.0.add(Dcb::ENDPOINTS_OFFSET + 32 * index + 8 * word)
 }
 
@@ -67,7 +63,7 @@ pub(crate) fn is_closed(m: &impl PhysMap, to: &To) -> bool {
 }
 
 #[inline]
-fn waits_for(m: &impl PhysMap, dcb: Dcb, index: u64) -> bool {
+pub(crate) fn waits_for(m: &impl PhysMap, dcb: Dcb, index: u64) -> bool {
     if dcb.state(m) != DcbState::Waiting as u64 {
         return false;
     }
@@ -77,7 +73,13 @@ fn waits_for(m: &impl PhysMap, dcb: Dcb, index: u64) -> bool {
 
 /// Writes a message into the registers of a receiver that waits for it. The receiver waits on.
 #[inline]
-fn hand_over<M: Machine>(m: &mut M, page: PhysAddr, to: &To, words: &Words, has_cap: bool) {
+pub(crate) fn hand_over<M: Machine>(
+    m: &mut M,
+    page: PhysAddr,
+    to: &To,
+    words: &Words,
+    has_cap: bool,
+) {
     let area = live_area(m, page);
     m.store(area.add(M::SYSCALL_REGS[0]), 0);
     let result = WaitResult::message(to.index, has_cap, to.badge).0;
@@ -130,7 +132,7 @@ pub(crate) fn put<M: Machine>(
 }
 
 /// Takes the oldest message of endpoint `index` into the caller's registers, logged; `false` if there is none.
-fn take<M: Machine>(t: &mut Transaction<'_, M>, c: &Caller, index: u64) -> bool {
+pub(crate) fn take<M: Machine>(t: &mut Transaction<'_, M>, c: &Caller, index: u64) -> bool {
     let (head, tail) = (
         t.load(record(c.dcb, index, HEAD)),
         t.load(record(c.dcb, index, TAIL)),
@@ -154,333 +156,6 @@ fn take<M: Machine>(t: &mut Transaction<'_, M>, c: &Caller, index: u64) -> bool 
         c.dcb.set_pending(m, pending & !(1 << index));
     }
     true
-}
-
-/// How a message is sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    /// The sender goes on.
-    Send,
-    /// The receiver, if it waits, goes on at once; the sender stays runnable.
-    YieldTo,
-    /// The sender waits for a message on this endpoint of its own.
-    Call(u64),
-}
-
-/// `Send`.
-pub(crate) fn send<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, r0: u64) -> Res {
-    let tag = MessageTag::from_r0(r0);
-    let mode = if tag.yield_to {
-        Mode::YieldTo
-    } else {
-        Mode::Send
-    };
-    transmit(e, c, tag, mode)
-}
-
-/// `Call`.
-pub(crate) fn call<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, r0: u64) -> Res {
-    let tag = MessageTag::from_r0(r0);
-    let reply = u64::from(tag.reply);
-    if e.m.load(record(c.dcb, reply, RING)) == 0 {
-        return refuse(SysError::BadArgument);
-    }
-    transmit(e, c, tag, Mode::Call(reply))
-}
-
-#[inline]
-fn transmit<M: Machine, P: Policy>(
-    e: &mut Entry<'_, M, P>,
-    c: &Caller,
-    tag: MessageTag,
-    mode: Mode,
-) -> Res {
-    let to = receiver(e, c)?;
-    let mut words: Words = [0; MESSAGE_WORDS];
-    for i in 0..MESSAGE_WORDS {
-        words[i] = c.reg(e.m, 2 + i);
-    }
-    if tag.cap.0 == 0 && mode != Mode::Send && switch_direct(e, c, &to, &words, mode) {
-        return Ok(());
-    }
-    transmit_logged(e, c, tag, mode, &to, &words)
-}
-
-/// The receiver that the Endpoint capability in r1 names.
-#[inline]
-fn receiver<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller) -> Res<To> {
-    let (cte, word) = decode::used_slot(e, c.dcb, c.reg(e.m, 1))?;
-    if word as u8 != CapType::Endpoint as u8 {
-        return refuse(SysError::WrongType);
-    }
-    if word >> 8 & u64::from(Rights::WRITE.0) == 0 {
-        return refuse(SysError::NoRight);
-    }
-    Ok(To {
-        dcb: Dcb(PhysAddr(e.m.load(cte.0.add(8)))),
-        index: word >> 32 & 31,
-        badge: e.m.load(cte.0.add(24)) as u32,
-    })
-}
-
-/// The short way: the receiver waits, so it gets the words and the core. `false`: nothing was done.
-#[inline]
-fn switch_direct<M: Machine, P: Policy>(
-    e: &mut Entry<'_, M, P>,
-    c: &Caller,
-    to: &To,
-    words: &Words,
-    mode: Mode,
-) -> bool {
-    if !waits_for(e.m, to.dcb, to.index) || e.m.load(to.record(RING)) == 0 {
-        return false;
-    }
-    let Some(next) = dispatch::runnable(e.m, to.dcb) else {
-        return false;
-    };
-    if let Mode::Call(reply) = mode {
-        let answered = e.m.load(record(c.dcb, reply, HEAD)) != e.m.load(record(c.dcb, reply, TAIL));
-        if answered {
-            return false;
-        }
-        hand_over(e.m, next.page, to, words, false);
-        c.dcb.set_wait_for(e.m, reply + 1);
-        c.dcb.set_state(e.m, DcbState::Waiting as u64);
-        dispatch::switch(e, next);
-        return true;
-    }
-    hand_over(e.m, next.page, to, words, false);
-    e.m.store(c.area.add(M::SYSCALL_REGS[0]), 0);
-    dispatch::switch(e, next);
-    let now = e.now_ns();
-    e.os.policy.enqueue(e.m, c.dcb, now, 0);
-    e.os.attention = true;
-    true
-}
-
-/// A capability on its way: checked, and the slot that it goes to.
-struct Parcel {
-    from: Cte,
-    cap: Cap,
-    to: Cte,
-    give: bool,
-}
-
-/// The long way: a capability goes along, the receiver does not wait, or the sender does not.
-fn transmit_logged<M: Machine, P: Policy>(
-    e: &mut Entry<'_, M, P>,
-    c: &Caller,
-    tag: MessageTag,
-    mode: Mode,
-    to: &To,
-    words: &Words,
-) -> Res {
-    let parcel = decode_parcel(e, c, tag, to)?;
-    let kcb = e.kcb();
-    let mut t = e.begin();
-    let woke = put(&mut t, to, words, parcel.is_some())?;
-    if let Some(p) = &parcel {
-        hand_parcel(&mut t, kcb, p);
-        t.store(to.record(RECV), 0);
-    }
-    let mut waits = false;
-    match mode {
-        Mode::Call(reply) if !take(&mut t, c, reply) => {
-            waits = true;
-            c.dcb.set_wait_for(&mut t, reply + 1);
-            c.dcb.set_state(&mut t, DcbState::Waiting as u64);
-            kcb.set_current_dcb(&mut t, 0);
-            t.commit();
-        }
-        Mode::Call(_) => {
-            kcb.set_current_dcb(&mut t, c.dcb.0.0);
-            t.commit();
-        }
-        Mode::Send | Mode::YieldTo => commit(t, c, &[]),
-    }
-    if parcel.is_some_and(|p| p.give) {
-        e.os.attention = true;
-    }
-    after(e, c, to, mode, woke, waits);
-    Ok(())
-}
-
-/// Who has the core after a logged transmission.
-fn after<M: Machine, P: Policy>(
-    e: &mut Entry<'_, M, P>,
-    c: &Caller,
-    to: &To,
-    mode: Mode,
-    woke: bool,
-    waits: bool,
-) {
-    let straight = woke && (waits || mode == Mode::YieldTo);
-    let next = if straight {
-        dispatch::runnable(e.m, to.dcb)
-    } else {
-        None
-    };
-    match next {
-        Some(next) => {
-            dispatch::switch(e, next);
-            if !waits {
-                let now = e.now_ns();
-                e.os.policy.enqueue(e.m, c.dcb, now, 0);
-            }
-            e.os.attention = true;
-        }
-        None => {
-            if woke {
-                dispatch::wake(e, to.dcb);
-            }
-            if waits {
-                dispatch::leave(e);
-            }
-        }
-    }
-    // A message to oneself may be an upcall; the general way out looks.
-    if to.dcb == c.dcb {
-        e.os.attention = true;
-    }
-}
-
-fn decode_parcel<M: Machine, P: Policy>(
-    e: &Entry<'_, M, P>,
-    c: &Caller,
-    tag: MessageTag,
-    to: &To,
-) -> Res<Option<Parcel>> {
-    if tag.cap.0 == 0 {
-        return Ok(None);
-    }
-    let (from, cap) = decode::lookup(e, c, u64::from(tag.cap.0))?;
-    if !cap.rights.contains(Rights::GRANT) {
-        return refuse(SysError::NoRight);
-    }
-    if tag.give {
-        decode::ensure_not_target(e, from)?;
-    } else {
-        if !cap.kind.info().copy {
-            return refuse(SysError::WrongType);
-        }
-        decode::ensure_derivable(e, &cap)?;
-    }
-    if is_closed(e.m, to) {
-        return refuse(SysError::EndpointClosed);
-    }
-    let address = e.m.load(to.record(RECV));
-    let slot = match decode::slot(e, to.dcb, address) {
-        Ok(slot) if address != 0 => slot,
-        Err(Stop::Busy) => return Err(Stop::Busy),
-        _ => return refuse(SysError::NoReceiveSlot),
-    };
-    if e.m.load(slot.0) as u8 != CapType::Null as u8 {
-        return refuse(SysError::NoReceiveSlot);
-    }
-    Ok(Some(Parcel {
-        from,
-        cap,
-        to: slot,
-        give: tag.give,
-    }))
-}
-
-fn hand_parcel<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, p: &Parcel) {
-    if p.give {
-        crate::invoke::move_cap(t, kcb, p.from, &p.cap, p.to);
-    } else {
-        decode::place(t, kcb, Some(p.from), p.to, &p.cap);
-    }
-}
-
-/// What `Wait` and `Poll` accept: an endpoint, or anything.
-fn decode_wanted<M: Machine>(m: &M, c: &Caller) -> Res<Option<u64>> {
-    match c.reg(m, 2) {
-        0 => Ok(None),
-        n if n <= capfmt::DCB_ENDPOINTS => Ok(Some(n - 1)),
-        _ => refuse(SysError::BadArgument),
-    }
-}
-
-/// Takes what is there: a message, or notification bits. `false`: nothing is there, nothing was done.
-fn take_any<M: Machine, P: Policy>(
-    e: &mut Entry<'_, M, P>,
-    c: &Caller,
-    wanted: Option<u64>,
-) -> bool {
-    let index = match wanted {
-        Some(index) => index,
-        None => match c.dcb.pending(e.m) {
-            0 => return take_notification(e, c),
-            pending => u64::from(pending.trailing_zeros()),
-        },
-    };
-    let ring = e.m.load(record(c.dcb, index, RING));
-    let (head, tail) = (
-        e.m.load(record(c.dcb, index, HEAD)),
-        e.m.load(record(c.dcb, index, TAIL)),
-    );
-    if head == tail {
-        return false;
-    }
-    let kcb = e.kcb();
-    let mut t = e.begin();
-    if !take(&mut t, c, index) {
-        return false;
-    }
-    kcb.set_current_dcb(&mut t, c.dcb.0.0);
-    t.commit();
-    let was_full = tail.wrapping_sub(head) >= ring >> 32;
-    e.os.attention |= was_full && e.os.undelivered != 0;
-    true
-}
-
-fn take_notification<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> bool {
-    let bits = c.dcb.notify_pending(e.m);
-    if bits == 0 {
-        return false;
-    }
-    let mut t = e.begin();
-    c.dcb.set_notify_pending(&mut t, 0);
-    commit(t, c, &[WaitResult::NOTIFICATION, bits]);
-    true
-}
-
-/// `Poll`.
-pub(crate) fn poll<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
-    let wanted = decode_wanted(e.m, c)?;
-    if take_any(e, c, wanted) {
-        return Ok(());
-    }
-    nothing(e, c)
-}
-
-/// Refuses with `TimedOut` and an empty result.
-fn nothing<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
-    e.m.store(c.area.add(M::SYSCALL_REGS[1]), WaitResult::NOTHING);
-    refuse(SysError::TimedOut)
-}
-
-/// `Wait`.
-pub(crate) fn wait<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
-    let wanted = decode_wanted(e.m, c)?;
-    if take_any(e, c, wanted) {
-        return Ok(());
-    }
-    let give_up = c.reg(e.m, 1);
-    if give_up != u64::MAX && give_up <= e.now_ns() {
-        return nothing(e, c);
-    }
-    c.dcb.set_wait_for(e.m, wanted.map_or(0, |i| i + 1));
-    c.dcb.set_state(e.m, DcbState::Waiting as u64);
-    c.dcb.set_wake_at_ns(e.m, give_up);
-    let kcb = e.kcb();
-    kcb.set_current_dcb(e.m, 0);
-    if give_up != u64::MAX {
-        time::wait_until(e, c.dcb);
-    }
-    dispatch::leave(e);
-    Ok(())
 }
 
 /// Tries again to deliver interrupts and faults that found their ring full.

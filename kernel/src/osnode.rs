@@ -25,6 +25,10 @@ pub(crate) struct Current {
     pub page: PhysAddr,
     /// Its root VNode.
     pub root: PhysAddr,
+    /// First slot of its CSpace root.
+    pub cspace: PhysAddr,
+    /// Slots of its CSpace root; 0 = it has none.
+    pub slots: u64,
 }
 
 /// The OSnode that this kernel runs: a unique token, made by [`crate::attach`] alone.
@@ -37,6 +41,8 @@ pub struct Osnode<P: Policy> {
     pub(crate) clock: Clock,
     /// Who has the core; `None` = nobody.
     pub(crate) current: Option<Current>,
+    /// System calls of `current` that its DCB does not count yet.
+    pub(crate) calls: u64,
     /// Counter since which `current` has not been charged.
     pub(crate) charged_at: u64,
     /// Counter at which `current` got the core.

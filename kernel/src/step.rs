@@ -18,7 +18,8 @@ use abi::disp::Upcall;
 /// OSnode, reports `Detached` on the target line and answers [`crate::Next::Pen`];
 /// the token is dead then. A spurious one changes nothing.
 pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) -> Resume {
-    let mut e = enter(os, m, &event);
+    os.policy.trace(|| m.counter(), &event);
+    let mut e = enter(os, m);
     if let Event::Syscall = event {
         system_call_in(&mut e);
     } else if !other(&mut e, event) {
@@ -32,7 +33,17 @@ pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) 
 /// registers live, no effects, the deadline as it was.
 #[inline]
 pub fn system_call<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Option<Resume> {
-    let mut e = enter(os, m, &Event::Syscall);
+    os.policy.trace(|| m.counter(), &Event::Syscall);
+    os.effects.clear();
+    match syscall::quick(os, m) {
+        syscall::Quick::Same => None,
+        syscall::Quick::Other(resume) => Some(resume),
+        syscall::Quick::No => system_call_slow(os, m),
+    }
+}
+
+fn system_call_slow<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Option<Resume> {
+    let mut e = enter(os, m);
     system_call_in(&mut e);
     if dispatch::goes_on(&e) {
         return None;
@@ -41,12 +52,7 @@ pub fn system_call<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Opti
 }
 
 #[inline]
-fn enter<'a, M: Machine, P: Policy>(
-    os: &'a mut Osnode<P>,
-    m: &'a mut M,
-    event: &Event,
-) -> Entry<'a, M, P> {
-    os.policy.trace(|| m.counter(), event);
+fn enter<'a, M: Machine, P: Policy>(os: &'a mut Osnode<P>, m: &'a mut M) -> Entry<'a, M, P> {
     os.effects.clear();
     let mut e = Entry::new(os, m);
     if let Some(current) = e.os.current {

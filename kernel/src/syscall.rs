@@ -1,10 +1,11 @@
 //! System calls: which one, by whom, and what becomes of the caller.
 
 use abi::{SysError, Syscall, disp};
-use capfmt::{CapType, DcbState, Kcb, PhysMap};
+use capfmt::{CapType, Cte, DcbState, Kcb, PhysAddr, PhysMap};
 
-use crate::entry::{Caller, Entry, Res, Stop, refuse};
-use crate::{Machine, Policy, decode, dispatch, invoke, lmp, upcall};
+use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
+use crate::osnode::Current;
+use crate::{Machine, Osnode, Policy, Resume, decode, dispatch, invoke, send, upcall, wait};
 
 /// Carries out the system call whose registers stand in the caller's save area.
 ///
@@ -20,8 +21,7 @@ pub(crate) fn syscall<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     };
     let kcb = e.kcb();
     kcb.set_current_dcb(e.m, c.dcb.0.0 | Kcb::IN_SYSCALL);
-    let calls = c.dcb.syscalls(e.m);
-    c.dcb.set_syscalls(e.m, calls.wrapping_add(1));
+    e.os.calls += 1;
     let r0 = c.reg(e.m, 0);
     match call(e, &c, r0) {
         Ok(()) => {}
@@ -38,10 +38,10 @@ fn call<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, r0: u64) -> 
     match Syscall::from_u8(r0 as u8) {
         Some(Syscall::Invoke) if r0 == 0 => identify(e, c),
         Some(Syscall::Invoke) => invoke::invoke(e, c, (r0 >> 8) as u8),
-        Some(Syscall::Call) => lmp::call(e, c, r0),
-        Some(Syscall::Send) => lmp::send(e, c, r0),
-        Some(Syscall::Wait) => lmp::wait(e, c),
-        Some(Syscall::Poll) => lmp::poll(e, c),
+        Some(Syscall::Call) => send::call(e, c, r0),
+        Some(Syscall::Send) => send::send(e, c, r0),
+        Some(Syscall::Wait) => wait::wait(e, c),
+        Some(Syscall::Poll) => wait::poll(e, c),
         Some(Syscall::Resume) => upcall::leave(e, c),
         Some(Syscall::Yield) => yield_core(e, c),
         None => refuse(SysError::BadCall),
@@ -49,18 +49,83 @@ fn call<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, r0: u64) -> 
 }
 
 /// `Identify`: the capability's words as they stand, then MDB flags | owner << 16.
-#[inline]
 fn identify<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
     let cte = decode::slot(e, c.dcb, c.reg(e.m, 1))?;
-    let word = e.m.load(cte.0);
-    if word as u8 == CapType::Null as u8 {
+    if e.m.load(cte.0) as u8 == CapType::Null as u8 {
         return refuse(SysError::NoCapability);
     }
-    let at = |i: u64| e.m.load(cte.0.add(8 * i));
-    let about = at(4) >> 52 | (at(5) >> 46 & 0xffff) << 16;
-    let results = [word, at(1), at(2), at(3), about];
+    let results = identity(e.m, cte);
     e.reply(c, &results);
     Ok(())
+}
+
+#[inline(always)]
+fn identity(m: &impl PhysMap, cte: Cte) -> [u64; 5] {
+    let at = |i: u64| m.load(cte.0.add(8 * i));
+    let about = at(4) >> 52 | (at(5) >> 46 & 0xffff) << 16;
+    [at(0), at(1), at(2), at(3), about]
+}
+
+/// What the shortest ways through the kernel end in.
+pub(crate) enum Quick {
+    /// The caller goes on.
+    Same,
+    /// Another dispatcher runs.
+    Other(Resume),
+    /// Nothing was done: it takes a closer look.
+    No,
+}
+
+/// The two shortest ways through the kernel, while nothing else is to be done: `Identify`, and a `Call` whose
+/// receiver waits for it.
+#[inline]
+pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Quick {
+    let Some(current) = os.current else {
+        return Quick::No;
+    };
+    let area = live_area(m, current.page);
+    let r0 = m.load(area.add(M::SYSCALL_REGS[0]));
+    if os.attention || os.op_active || os.in_effects {
+        return Quick::No;
+    }
+    let r1 = m.load(area.add(M::SYSCALL_REGS[1]));
+    if r0 == 0 {
+        return quick_identify(os, m, &current, area, r1);
+    }
+    // A Call without a capability.
+    if r0 & 0x3_ffff_ffff == Syscall::Call as u64 {
+        return match send::quick_call(os, m, &current, area, r0, r1) {
+            Some(resume) => Quick::Other(resume),
+            None => Quick::No,
+        };
+    }
+    Quick::No
+}
+
+#[inline(always)]
+fn quick_identify<M: Machine, P: Policy>(
+    os: &mut Osnode<P>,
+    m: &mut M,
+    current: &Current,
+    area: PhysAddr,
+    r1: u64,
+) -> Quick {
+    let Some(cte) = decode::quick_slot(m, current, r1) else {
+        return Quick::No;
+    };
+    if m.load(cte.0) as u8 == CapType::Null as u8 || current.dcb.upcalls(m) != 0 {
+        return Quick::No;
+    }
+    let kcb = os.kcb;
+    kcb.set_current_dcb(m, current.dcb.0.0 | Kcb::IN_SYSCALL);
+    os.calls += 1;
+    let results = identity(m, cte);
+    m.store(area.add(M::SYSCALL_REGS[0]), 0);
+    for i in 0..5 {
+        m.store(area.add(M::SYSCALL_REGS[1 + i]), results[i]);
+    }
+    kcb.set_current_dcb(m, current.dcb.0.0);
+    Quick::Same
 }
 
 /// `Yield`: to the end of the queue.

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use abi::{Op, SysError, slots};
 use capfmt::{CapType, Cte, DCB_ENDPOINTS, Dcb, DcbState, Kcb, PhysAddr, PhysMap, mdb};
-use kernel::{Event, FairShare, Machine, Next, Policy, RoundRobin, attach, step};
+use kernel::{Event, FairShare, Machine, Next, Policy, RoundRobin, attach, step, system_call};
 use model::{Crash, Rng, scaled};
 use support::check::{check_all, mappings};
 use support::machine::TestMachine;
@@ -62,7 +62,10 @@ fn dies<P: Policy>(m: &mut TestMachine, event: Event, n: u64) -> bool {
         let mut os = attach::<_, P>(m, KCB.0, IDENTITY).expect("adopted before");
         step(&mut os, m, Event::Idle);
         m.arena.crash_after(Some(n));
-        step(&mut os, m, event);
+        match event {
+            Event::Syscall => drop(system_call(&mut os, m)),
+            _ => drop(step(&mut os, m, event)),
+        }
     }));
     m.arena.crash_after(None);
     match end {
@@ -192,7 +195,8 @@ fn run<P: Policy>(seed: u64, steps: u64) {
             machine,
             event,
             caller,
-            long: long || signal,
+            // So do the wake-ups of one timer interrupt and the bits of one notification.
+            long: long || signal || matches!(event, Event::Timer | Event::Notified),
         };
         let mut n = r.below(3);
         while check_death::<P>(&b, n, &mut r) {

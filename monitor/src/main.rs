@@ -32,8 +32,8 @@ use world::World;
 
 rt::entry!(main);
 
-fn main() -> i32 {
-    task::block_on(run())
+fn main() {
+    rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {

@@ -46,7 +46,7 @@ async fn start(spawn: &Client, words: &[&str], given: Given<'_>) -> Result<(), S
 }
 
 async fn spawn_client(world: &World) -> Result<Client, String> {
-    let endpoint = world.named(".spawn").await;
+    let endpoint = world.named("spawn").await;
     let endpoint = endpoint.map_err(|e| format!("no spawn service: {}", e.message()))?;
     let bound = Client::bind(endpoint.addr()).await;
     bound.map_err(|e| format!("no spawn service: {e}"))
@@ -99,7 +99,8 @@ pub async fn start_further(world: &World) -> Result<(), String> {
         start_driver(world, &spawn, count).await?;
     }
     let said = peers::say_hello(world, hello).await;
-    said.map_err(|e| format!("the home monitor does not answer: {e}"))
+    said.map_err(|e| format!("the home monitor does not answer: {e}"))?;
+    start(&spawn, &["console-relay", &format!("{}", world.home)], &[]).await
 }
 
 async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), String> {

@@ -80,16 +80,17 @@ impl Joiner {
         Ok(())
     }
 
-    /// The blob that goes with a message of this tag: what was gathered, or nothing.
+    /// The blob that goes with a message of this tag: what was gathered, or nothing. A blob
+    /// of another tag is dropped: its sender gave its message up.
     ///
     /// # Errors
-    /// [`WireError::BadBlob`] when the gathered blob is incomplete or has another tag.
+    /// [`WireError::BadBlob`] when the gathered blob is incomplete.
     pub fn take(&mut self, tag: u32) -> Result<Vec<u8>, WireError> {
         let j = core::mem::take(self);
-        if j.total == 0 {
+        if j.total == 0 || j.tag != tag {
             return Ok(Vec::new());
         }
-        if j.bytes.len() != j.total || j.tag != tag {
+        if j.bytes.len() != j.total {
             return Err(WireError::BadBlob);
         }
         Ok(j.bytes)

@@ -185,14 +185,13 @@ impl<M: SharedWords> Ring<M> {
     /// [`RingError::Full`] (nothing was sent), [`RingError::Broken`], [`RingError::Closed`].
     #[inline]
     pub fn send(&mut self, message: &Line) -> Result<Wake, RingError> {
-        if self.broken || self.sent - self.peer_taken >= self.lines {
-            if self.credit()? == 0 {
-                return Err(if self.peer_closed() {
-                    RingError::Closed
-                } else {
-                    RingError::Full
-                });
-            }
+        let unsure = self.broken || self.sent - self.peer_taken >= self.lines;
+        if unsure && self.credit()? == 0 {
+            return Err(if self.peer_closed() {
+                RingError::Closed
+            } else {
+                RingError::Full
+            });
         }
         let line = self.message_line(self.side as usize, self.send_at);
         for (i, w) in message.words.iter().enumerate() {

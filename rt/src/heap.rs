@@ -9,6 +9,7 @@ use talc::DefaultBinning;
 use talc::base::Talc;
 use talc::source::Manual;
 
+use crate::invoke::Map;
 use crate::plan::tables::{LEAF_SPAN, PAGE, index, pieces};
 use crate::single::Single;
 use crate::{cap, invoke, ram};
@@ -106,16 +107,14 @@ fn map(at: u64, bytes: u64) -> Result<(), SysError> {
     for p in pieces(at, bytes) {
         let table = table(p.table)?;
         let mapping = cap::alloc_slot()?;
-        invoke::vnode_map(
-            table,
-            frame.addr(),
-            p.index,
-            p.offset,
-            p.count,
+        let what = Map {
+            index: p.index,
+            offset: p.offset,
+            count: p.count,
             rights,
-            false,
-            mapping,
-        )?;
+            uncached: false,
+        };
+        invoke::vnode_map(table, frame.addr(), what, mapping)?;
     }
     // The heap never shrinks: frame and mappings stay for the life of the process.
     frame.leak();
@@ -131,17 +130,8 @@ fn table(base: u64) -> Result<CapAddr, SysError> {
     }
     let vnode = ram::object(CapType::VNode, 0, VNODE_BYTES)?;
     let mapping = cap::alloc_slot()?;
-    let at = index(1, base);
-    invoke::vnode_map(
-        slots::VNODE_LEVEL1,
-        vnode.addr(),
-        at,
-        0,
-        1,
-        Rights::ALL,
-        false,
-        mapping,
-    )?;
+    let at = Map::table(index(1, base));
+    invoke::vnode_map(slots::VNODE_LEVEL1, vnode.addr(), at, mapping)?;
     let addr = vnode.leak();
     HEAP.with(|h| h.tables[i] = addr);
     Ok(addr)

@@ -1,6 +1,6 @@
 //! The user side of Nekton: what a program links to run as a process.
 //!
-//! A program is `#![no_std] #![no_main] #![forbid(unsafe_code)]`, a function `main` and
+//! A program is `#![no_std] #![forbid(unsafe_code)]`, a function `main` and
 //! `rt::entry!(main)`. Start-up gives it stack, thread-local storage, heap, upcalls; then
 //! [`mod@env`] has its arguments and capabilities, [`chan`] talks to services, [`task`] runs futures,
 //! [`time`] has both clocks, [`mem`], [`vspace`] and [`invoke`] reach memory and capabilities.
@@ -9,12 +9,12 @@
 #![no_std]
 // On a host only the parts without system calls are used, by tests.
 #![cfg_attr(not(nekton_user), allow(dead_code))]
-#![cfg_attr(nekton_user, feature(allow_internal_unsafe, thread_local))]
+#![cfg_attr(nekton_user, feature(allow_internal_unsafe, lang_items, thread_local))]
 #![cfg_attr(
     nekton_user,
     expect(
         internal_features,
-        reason = "programs forbid unsafe code, but their entry has a fixed name"
+        reason = "programs forbid unsafe code and have an ordinary main, without std"
     )
 )]
 
@@ -54,7 +54,8 @@ pub use cap::Capability;
 pub use proto::{PeerError, ServiceError};
 
 /// Declares the program's entry: a function that takes nothing and returns anything that is
-/// [`process::Termination`]. The program is `#![no_main]`.
+/// [`process::Termination`]. If it is called `main` (not under another path) and the program is not
+/// `#![no_main]`, a host can link the program, too, and so run its tests.
 #[cfg(nekton_user)]
 #[allow_internal_unsafe]
 #[macro_export]

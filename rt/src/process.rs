@@ -6,6 +6,7 @@ use proto::iface::process::ProcessNotice;
 use crate::{chan, invoke, isa, lmp, start};
 
 /// What `main` may return.
+#[cfg_attr(nekton_user, lang = "termination")]
 pub trait Termination {
     /// Exit status: 0 = success. Says on the console what went wrong.
     fn status(self) -> i32;

@@ -79,25 +79,34 @@ pub(crate) fn init() {
 }
 
 /// An OSnode's first process has all RAM but no START_RAM: it is cut from the end of the first
-/// large enough range, whose capability stays. The memory service finds what START_RAM covers
-/// by `Identify` and leaves it out.
+/// large enough range, whose slot then has what is left.
 fn first_process_ram() -> Result<(), SysError> {
     for i in 0.. {
         let range = CapAddr(slots::RAM.0 + i);
         let id = invoke::identify(range)?;
-        if id.cap.kind != CapType::Ram || id.cap.size < 2 * FIRST_PROCESS {
-            continue;
+        if id.cap.kind == CapType::Ram && id.cap.size >= 2 * FIRST_PROCESS {
+            return split(range, id.cap.size - FIRST_PROCESS);
         }
-        let what = Retype {
-            offset: id.cap.size - FIRST_PROCESS,
-            kind: CapType::Ram,
-            param: 0,
-            bytes: FIRST_PROCESS,
-            count: 1,
-        };
-        return invoke::retype(range, what, slots::ROOT_CNODE, slots::START_RAM).map(|_| ());
     }
     Err(SysError::NoCapability)
+}
+
+/// Splits a range: the first `left` bytes stay in its slot, the rest goes to START_RAM.
+fn split(range: CapAddr, left: u64) -> Result<(), SysError> {
+    let part = |offset, bytes| Retype {
+        offset,
+        kind: CapType::Ram,
+        param: 0,
+        bytes,
+        count: 1,
+    };
+    let own = part(left, FIRST_PROCESS);
+    invoke::retype(range, own, slots::ROOT_CNODE, slots::START_RAM)?;
+    let rest = cap::retype(range, part(0, left))?;
+    invoke::delete(range)?;
+    invoke::cnode_move(slots::ROOT_CNODE, rest.addr(), range)?;
+    cap::free_slot(rest.leak());
+    Ok(())
 }
 
 /// Bytes left in the pool (in all pieces).

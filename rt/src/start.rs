@@ -137,6 +137,18 @@ mod user {
         // SAFETY: made by `entry!`, a safe function with this signature.
         process::exit(unsafe { nekton_program() })
     }
+
+    /// What the compiler wants of a program with an ordinary `main`. It makes a symbol `main` that
+    /// calls this; nobody calls that one: `entry!` is the way in.
+    #[lang = "start"]
+    fn start<T: crate::process::Termination + 'static>(
+        main: fn() -> T,
+        _argc: isize,
+        _argv: *const *const u8,
+        _sigpipe: u8,
+    ) -> isize {
+        main().status() as isize
+    }
 }
 
 #[cfg(nekton_user)]

@@ -34,3 +34,9 @@ pub fn get(index: usize) -> u64 {
 pub fn set(index: usize, value: u64) {
     word(index, |w| w.set(value));
 }
+
+/// The TLS base: the same for the whole life of the process.
+#[must_use]
+pub fn base() -> u64 {
+    crate::isa::tls_base()
+}

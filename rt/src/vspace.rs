@@ -8,6 +8,7 @@ use abi::{CapAddr, SysError, slots, vaddr};
 use capfmt::{CapType, Rights, VNODE_BYTES};
 
 use crate::cap::{self, Capability};
+use crate::invoke::Map;
 use crate::plan::ranges::Ranges;
 use crate::plan::tables::{LEAF_SPAN, PAGE, Piece, index, pieces, table_base};
 use crate::single::Single;
@@ -98,19 +99,14 @@ fn map_piece(
     access: Access,
 ) -> Result<Capability, SysError> {
     let table = ensure_table(0, p.table)?;
-    let uncached = access == Access::Device;
-    cap::in_slot(|slot| {
-        invoke::vnode_map(
-            table,
-            region,
-            p.index,
-            offset + p.offset,
-            p.count,
-            access.rights(),
-            uncached,
-            slot,
-        )
-    })
+    let what = Map {
+        index: p.index,
+        offset: offset + p.offset,
+        count: p.count,
+        rights: access.rights(),
+        uncached: access == Access::Device,
+    };
+    cap::in_slot(|slot| invoke::vnode_map(table, region, what, slot))
 }
 
 /// The page table of `level` (0 or 1) whose first address is `base`.
@@ -123,10 +119,8 @@ fn ensure_table(level: u32, base: u64) -> Result<CapAddr, SysError> {
     }
     let above = ensure_table(level + 1, table_base(level + 1, base))?;
     let vnode = ram::object(CapType::VNode, level, VNODE_BYTES)?;
-    let at = index(level + 1, base);
-    let link = cap::in_slot(|slot| {
-        invoke::vnode_map(above, vnode.addr(), at, 0, 1, Rights::ALL, false, slot)
-    })?;
+    let at = Map::table(index(level + 1, base));
+    let link = cap::in_slot(|slot| invoke::vnode_map(above, vnode.addr(), at, slot))?;
     link.leak();
     let addr = vnode.leak();
     SPACE.with(|s| s.tables.insert((level, base), addr));

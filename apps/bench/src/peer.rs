@@ -17,7 +17,7 @@ pub struct Peer {
 impl Peer {
     /// Starts `words` at `place` (`number`: the core, where a core is meant).
     pub async fn start(place: Place, number: u64, words: &[&str]) -> Result<Peer, String> {
-        let spawn = Client::lookup(".spawn").await.map_err(|e| e.to_string())?;
+        let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
         let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
         let request = SpawnRequest::Spawn {
             place,

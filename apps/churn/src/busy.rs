@@ -73,7 +73,7 @@ pub async fn run() -> i32 {
 
 /// Starts the other processes and the rallies with them.
 async fn start(state: &Shared) -> Result<(), String> {
-    let spawn = Client::lookup(".spawn").await.map_err(|e| e.to_string())?;
+    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
     let pid = env::pid();
     let near = format!("churn{pid}l");
     let child = start_process(&spawn, Place::Here, &["churn", "peer", &near]).await?;

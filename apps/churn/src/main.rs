@@ -20,7 +20,11 @@ use rt::{env, task};
 
 rt::entry!(main);
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let mut args = env::args().skip(1);
     match (args.next(), args.next()) {
         (None, _) => task::block_on(busy::run()),

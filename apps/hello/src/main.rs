@@ -1,7 +1,6 @@
 //! Says hello: what a minimal program looks like, and whether the runtime stands.
 
 #![no_std]
-#![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;

@@ -19,8 +19,8 @@ use shell::{Record, parse};
 
 rt::entry!(main);
 
-fn main() -> i32 {
-    task::block_on(run())
+fn main() {
+    rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {

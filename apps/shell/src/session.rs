@@ -46,7 +46,7 @@ impl Session {
             console,
             files: Client::lookup("files").await?,
             cores: Client::lookup("cores").await?,
-            spawn: Client::lookup(".spawn").await?,
+            spawn: Client::lookup("spawn").await?,
             system: Client::bind(names).await?,
             output: String::new(),
         })

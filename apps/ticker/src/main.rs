@@ -25,7 +25,11 @@ const PERIOD_US: u64 = 10_000;
 /// Longer than any host lets a virtual core wait, shorter than people wait before they check.
 const GRACE_NS: u64 = 500_000_000;
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let period = env::args()
         .nth(1)
         .map_or(Some(PERIOD_US), |a| a.parse().ok());
@@ -62,7 +66,7 @@ async fn count(ticks: &RefCell<Ticks>) -> ! {
             t.woken_early(sleep.ended_ns);
         }
         if sleep.until_ns == due && !sleep.by_time {
-            t.interrupted(sleep.ended_ns);
+            t.woken(sleep.ended_ns);
         }
         t.timed_out(time::now_ns());
     }

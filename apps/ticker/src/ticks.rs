@@ -146,20 +146,24 @@ impl Ticks {
         self.next += 1;
     }
 
-    /// The wait ended at `now` for another reason (a message): the tick must not be long overdue.
+    /// The process runs at `now` for another reason: the tick must not be long overdue.
     pub fn interrupted(&mut self, now: u64) {
         self.observe(now);
-        let overdue = now.saturating_sub(self.due());
+        self.woken(now);
+    }
+
+    /// A wait for this tick ended at `at` (some time ago) for another reason than its time.
+    pub fn woken(&mut self, at: u64) {
+        let overdue = at.saturating_sub(self.due());
         if overdue > self.grace && self.dropped != Some(self.next) {
             self.dropped = Some(self.next);
             self.fault(Fault::Dropped(self.next, overdue));
         }
     }
 
-    /// The kernel ended a wait for this tick for its time, but before it.
-    pub fn woken_early(&mut self, now: u64) {
-        self.observe(now);
-        self.fault(Fault::Early(self.next, self.due().saturating_sub(now)));
+    /// A wait for this tick ended at `at` (some time ago) for its time, but before it.
+    pub fn woken_early(&mut self, at: u64) {
+        self.fault(Fault::Early(self.next, self.due().saturating_sub(at)));
     }
 
     /// The books at `now`.

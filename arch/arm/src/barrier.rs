@@ -62,7 +62,14 @@ mod instructions {
     /// Forgets instructions fetched by this core, whatever their address.
     pub fn forget_own_instructions() {
         // SAFETY: invalidating fetched instructions changes no contents.
-        unsafe { asm!("ic iallu", "dsb nsh", "isb", options(nostack, preserves_flags)) }
+        unsafe {
+            asm!(
+                "ic iallu",
+                "dsb nsh",
+                "isb",
+                options(nostack, preserves_flags)
+            )
+        }
     }
 
     /// Drops cache lines over memory that was written with caches off, so that memory is what counts.

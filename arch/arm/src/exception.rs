@@ -26,8 +26,12 @@ pub enum Cause {
     Other,
 }
 
+/// Class of `svc` from AArch64.
+pub const CLASS_SVC: u64 = 0x15;
+
 /// Exception class of a syndrome.
 #[must_use]
+#[inline]
 pub const fn class(esr: u64) -> u64 {
     esr >> 26 & 0x3f
 }
@@ -36,7 +40,7 @@ pub const fn class(esr: u64) -> u64 {
 #[must_use]
 pub const fn decode(esr: u64) -> Cause {
     match class(esr) {
-        0x15 => Cause::Svc,
+        CLASS_SVC => Cause::Svc,
         0x20 => abort(esr, false, true),
         // Cache maintenance reports itself as a write (WnR) though it needs no right to write.
         0x24 => abort(esr, esr & (1 << 6) != 0 && esr & (1 << 8) == 0, false),

@@ -119,12 +119,18 @@ pub const fn sgi1r(core: HwId, sgi: u32) -> u64 {
         | 1 << (aff0 & 15)
 }
 
-/// GICD_SGIR that sends `sgi` to one core of a single cluster, or `None`: a version 2 controller
-/// knows cores 0 to 7 only (GICv2 4.3.15).
+/// GICD_SGIR that sends `sgi` to one core (GICv2 4.3.15), or `None` if it cannot be said.
+///
+/// A version 2 controller numbers its up to eight cores in its own way. In a single cluster that is
+/// the order of affinities; otherwise only the core itself knows, and the interrupt goes to all
+/// others: what arrives at the wrong place is ignored. Not so [`sgi::FORCE`], which is refused.
 #[must_use]
 pub const fn sgir(core: HwId, sgi: u32) -> Option<u32> {
+    const ALL_OTHERS: u32 = 1 << 24;
     if core.0 < 8 {
         Some(1 << (16 + core.0) | sgi)
+    } else if sgi != sgi::FORCE {
+        Some(ALL_OTHERS | sgi)
     } else {
         None
     }
@@ -161,7 +167,13 @@ mod tests {
     #[test]
     fn masks_let_force_through_in_both_views() {
         for true_view in [false, true] {
-            let seen = |p: u8| if true_view { u64::from(p) >> 1 | 0x80 } else { u64::from(p) };
+            let seen = |p: u8| {
+                if true_view {
+                    u64::from(p) >> 1 | 0x80
+                } else {
+                    u64::from(p)
+                }
+            };
             let (open, kernel) = (
                 Mask::Open.register(true_view),
                 Mask::Kernel.register(true_view),
@@ -182,8 +194,8 @@ mod tests {
     #[test]
     fn software_interrupts_of_version_2() {
         assert_eq!(sgir(HwId(3), sgi::NOTIFY), Some(1 << 19 | 1));
-        assert_eq!(sgir(HwId(8), sgi::NOTIFY), None);
-        assert_eq!(sgir(HwId(0x100), sgi::NOTIFY), None);
+        assert_eq!(sgir(HwId(0x100), sgi::NOTIFY), Some(1 << 24 | 1));
+        assert_eq!(sgir(HwId(0x100), sgi::FORCE), None);
     }
 
     #[test]

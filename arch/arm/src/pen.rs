@@ -102,7 +102,13 @@ pub const PARAM_UART: u64 = 5;
 pub const PARAM_RAM_END: u64 = 7;
 
 /// Numbers of statuses and commands (`capfmt::CoreStatus`, `CoreCommand`): off, penned, crashed; start, off.
-pub const NUMBERS: [u64; 5] = [STATUS_OFF, STATUS_PENNED, STATUS_CRASHED, CMD_START, CMD_OFF];
+pub const NUMBERS: [u64; 5] = [
+    STATUS_OFF,
+    STATUS_PENNED,
+    STATUS_CRASHED,
+    CMD_START,
+    CMD_OFF,
+];
 const STATUS_OFF: u64 = 0;
 const STATUS_PENNED: u64 = 2;
 const STATUS_CRASHED: u64 = 5;
@@ -205,7 +211,11 @@ mod tests {
     #[test]
     fn devices_stand_where_the_pen_looks() {
         let v3 = devices(&[0x800_0000, 0x80a_0000, 0, 3, 2, 0x900_0000, 0, 0]);
-        let want = [(0x800_0000, 0x1_0000), (0x80a_0000, 0x2_0000), (0x900_0000, 0x1000)];
+        let want = [
+            (0x800_0000, 0x1_0000),
+            (0x80a_0000, 0x2_0000),
+            (0x900_0000, 0x1000),
+        ];
         assert_eq!(v3, want);
         assert_eq!(device_uart(3), v3[0].1 + v3[1].1);
         let v2 = devices(&[0x800_0000, 0, 0x801_0000, 2, 1, 0, 0, 0]);

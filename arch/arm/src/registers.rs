@@ -53,20 +53,8 @@ pub mod sctlr {
     /// While translation is off.
     pub const OFF: u64 = NO_AARCH32 | SYNC | ONES | SPAN;
     /// While translation is on, in loader and pen; kernels take [`super::Features::sctlr`].
-    pub const ON: u64 = M
-        | C
-        | SA
-        | SA0
-        | NO_AARCH32
-        | SYNC
-        | I
-        | DZE
-        | UCT
-        | WAIT
-        | WXN
-        | ONES
-        | SPAN
-        | UCI;
+    pub const ON: u64 =
+        M | C | SA | SA0 | NO_AARCH32 | SYNC | I | DZE | UCT | WAIT | WXN | ONES | SPAN | UCI;
 }
 
 /// CPACR_EL1: FP/SIMD usable, SVE and SME trapped, no trace access.
@@ -185,7 +173,7 @@ impl HwId {
     /// From MPIDR_EL1, or the `reg` of a device tree's cpu node.
     #[must_use]
     pub const fn from_mpidr(mpidr: u64) -> HwId {
-        HwId((mpidr & 0xff_ffff) as u32 | (mpidr >> 32 & 0xff) as u32 * (1 << 24))
+        HwId((mpidr & 0xff_ffff | (mpidr >> 32 & 0xff) << 24) as u32)
     }
     /// As MPIDR_EL1, PSCI and GICD_IROUTER have it.
     #[must_use]
@@ -349,7 +337,7 @@ mod tests {
     #[test]
     fn id_registers_of_a_cortex_a72() {
         // MMFR0, MMFR1, MMFR2, PFR0, PFR1 as in the Cortex-A72 manual, r0p3 (GIC sysregs on).
-        let f = Features::decode([0x1124, 0, 0, 0x0100_0022 | 0x0000_0000, 0]);
+        let f = Features::decode([0x1124, 0, 0, 0x0100_0022, 0]);
         assert_eq!((f.ips, f.asid16, f.pan, f.fp), (4, true, false, true));
         assert!(f.gic_sysregs && !f.dit && !f.e0pd);
         assert_eq!(f.user_spsr_mask(), 0xf000_0000);

@@ -17,6 +17,12 @@ use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use genesis::{DeviceRange, FirmwareEntry, RamRange};
 
+/// What the first process gets as device memory: everything. RAM is in it, too, but in other
+/// capabilities of its own, which nothing made from this one may touch; the device tree is not.
+const DEVICES: Range = Range {
+    base: 0,
+    end: 1 << 48,
+};
 /// Physical address of the PL011 for output, or 0.
 static CONSOLE: AtomicU64 = AtomicU64::new(0);
 /// Firmware's conduit, for switching the machine off.
@@ -149,7 +155,10 @@ impl Machine {
             flags: if el == 2 { Core::FLAG_EL2 } else { 0 },
             features: Features::read(),
         };
-        Ok((machine, handover(told, memory, loader, tables, window_table, entered)))
+        Ok((
+            machine,
+            handover(told, memory, loader, tables, window_table, entered),
+        ))
     }
 }
 
@@ -172,7 +181,7 @@ fn handover(
         trampoline: Range::default(),
         tables,
         window_table,
-        devices: told.devices,
+        devices: DEVICES,
         entry_counter,
     }
 }

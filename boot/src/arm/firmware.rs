@@ -23,8 +23,6 @@ pub struct Told {
     pub console: Option<u64>,
     /// ISA parameters of the Core object.
     pub isa_param: [u64; 8],
-    /// Device memory around the interrupt controller, between banks of RAM.
-    pub devices: Range,
 }
 
 /// Why the tree is of no use.
@@ -32,7 +30,7 @@ pub type Refused = &'static str;
 
 /// The tree at `at`, as firmware left it.
 fn tree_bytes(at: u64) -> Option<&'static [u8]> {
-    if at == 0 || at % 8 != 0 {
+    if at == 0 || !at.is_multiple_of(8) {
         return None;
     }
     // SAFETY: the boot protocol puts the tree there, and memory behind an aligned address other
@@ -69,12 +67,11 @@ pub fn read(machine: &Machine<'_>, tree: Range) -> Result<Told, Refused> {
     let controller = machine
         .controller
         .ok_or("the device tree names no interrupt controller that we know")?;
-    let distributor = start_controller(controller, &mut isa_param)?;
+    start_controller(controller, &mut isa_param)?;
     isa_param[pen::PARAM_CONDUIT as usize] = Conduit::from_method(machine.psci_method) as u64;
     isa_param[pen::PARAM_UART as usize] = machine.console.unwrap_or(0);
     isa_param[pen::PARAM_RAM_END as usize] = ram_end;
     Ok(Told {
-        devices: gap(machine, distributor),
         ram,
         ram_end,
         archive: machine.initrd,
@@ -85,8 +82,8 @@ pub fn read(machine: &Machine<'_>, tree: Range) -> Result<Told, Refused> {
     })
 }
 
-/// Everything off, and this core's part found; returns the distributor.
-fn start_controller(c: Controller, isa_param: &mut [u64; 8]) -> Result<u64, Refused> {
+/// Everything off, and this core's part found.
+fn start_controller(c: Controller, isa_param: &mut [u64; 8]) -> Result<(), Refused> {
     let mut set = |index: u64, value: u64| isa_param[index as usize] = value;
     match c {
         Controller::V2 { distributor, cpu } => {
@@ -95,7 +92,7 @@ fn start_controller(c: Controller, isa_param: &mut [u64; 8]) -> Result<u64, Refu
             set(pen::PARAM_GIC_VERSION, 2);
             // SAFETY: translation is off, the registers stand at their physical addresses.
             unsafe { Gic::v2(distributor as usize, cpu as usize) }.init_distributor();
-            Ok(distributor)
+            Ok(())
         }
         Controller::V3 {
             distributor,
@@ -114,22 +111,7 @@ fn start_controller(c: Controller, isa_param: &mut [u64; 8]) -> Result<u64, Refu
             set(pen::PARAM_GIC_VERSION, 3);
             // SAFETY: as above.
             unsafe { Gic::v3(distributor as usize, own as usize) }.init_distributor();
-            Ok(distributor)
+            Ok(())
         }
     }
-}
-
-/// What lies between the banks of RAM around `inside`.
-fn gap(machine: &Machine<'_>, inside: u64) -> Range {
-    // The highest address that a window or a device mapping of ours can name.
-    const TOP: u64 = 1 << 48;
-    let mut gap = Range { base: 0, end: TOP };
-    for r in &machine.memory {
-        if r.end <= inside {
-            gap.base = gap.base.max(r.end);
-        } else {
-            gap.end = gap.end.min(r.base);
-        }
-    }
-    gap
 }

@@ -90,10 +90,13 @@ pub fn read(bytes: &[u8]) -> Option<Machine<'_>> {
     let mut stdout = None;
     for top in children(&root) {
         match name(&top.node) {
-            "memory" => m.memory.extend(regs(&top).take(MAX_MEMORY - m.memory.len())),
+            "memory" => m
+                .memory
+                .extend(regs(&top).take(MAX_MEMORY - m.memory.len())),
             "reserved-memory" => {
                 for part in children(&top) {
-                    m.reserved.extend(regs(&part).take(MAX_MEMORY - m.reserved.len()));
+                    m.reserved
+                        .extend(regs(&part).take(MAX_MEMORY - m.reserved.len()));
                 }
             }
             "psci" => m.psci_method = text(&top.node, "method").unwrap_or(""),
@@ -166,7 +169,10 @@ fn cells(node: &Node<'_>, name: &str, default: usize) -> usize {
 
 /// (address, size) cells of a bus: 2 and 1 where it does not say (specification 2.3.5).
 fn bus_cells(bus: &Node<'_>) -> (usize, usize) {
-    (cells(bus, "#address-cells", 2), cells(bus, "#size-cells", 1))
+    (
+        cells(bus, "#address-cells", 2),
+        cells(bus, "#size-cells", 1),
+    )
 }
 
 /// The ranges of `reg`, physical.

@@ -16,7 +16,8 @@ impl Writer {
         self.structs.extend(w.to_be_bytes());
     }
     fn pad(&mut self) {
-        self.structs.resize(self.structs.len().next_multiple_of(4), 0);
+        self.structs
+            .resize(self.structs.len().next_multiple_of(4), 0);
     }
     fn node(&mut self, name: &str, body: impl FnOnce(&mut Writer)) {
         self.word(1);
@@ -105,12 +106,21 @@ fn virt(gic: impl FnOnce(&mut Writer)) -> Vec<u8> {
 fn a_virtual_machine_with_gic_3() {
     let tree = virt(|w| {
         w.bytes("compatible", b"arm,gic-v3\0");
-        w.cells("reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000]);
+        w.cells(
+            "reg",
+            &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000],
+        );
     });
     let m = read(&tree).unwrap();
     assert_eq!(m.memory[..], [Range::new(0x4000_0000, 0x4000_0000)]);
     assert_eq!(m.bootargs, b"icount klog\0");
-    assert_eq!(m.initrd, Range { base: 0x4800_0000, end: 0x4801_2345 });
+    assert_eq!(
+        m.initrd,
+        Range {
+            base: 0x4800_0000,
+            end: 0x4801_2345
+        }
+    );
     assert_eq!(m.psci_method, "hvc");
     assert_eq!(m.console, Some(0x900_0000));
     let want = Controller::V3 {
@@ -118,14 +128,20 @@ fn a_virtual_machine_with_gic_3() {
         redistributors: Range::new(0x80a_0000, 0xf6_0000),
     };
     assert_eq!(m.controller, Some(want));
-    assert_eq!(total_bytes(tree[..8].try_into().unwrap()), Some(tree.len() as u64));
+    assert_eq!(
+        total_bytes(tree[..8].try_into().unwrap()),
+        Some(tree.len() as u64)
+    );
 }
 
 #[test]
 fn gic_2_and_no_controller() {
     let tree = virt(|w| {
         w.bytes("compatible", b"arm,cortex-a15-gic\0");
-        w.cells("reg", &[0, 0x800_0000, 0, 0x1_0000, 0, 0x801_0000, 0, 0x1_0000]);
+        w.cells(
+            "reg",
+            &[0, 0x800_0000, 0, 0x1_0000, 0, 0x801_0000, 0, 0x1_0000],
+        );
     });
     let want = Controller::V2 {
         distributor: 0x800_0000,
@@ -142,14 +158,18 @@ fn a_board_with_buses_aliases_and_reserved_memory() {
     w.node("", |w| {
         w.cells("#address-cells", &[1]);
         w.cells("#size-cells", &[1]);
-        w.node("aliases", |w| w.bytes("serial0", b"/soc/bus@1000/serial@40\0"));
+        w.node("aliases", |w| {
+            w.bytes("serial0", b"/soc/bus@1000/serial@40\0")
+        });
         w.node("reserved-memory", |w| {
             w.cells("#address-cells", &[1]);
             w.cells("#size-cells", &[1]);
             w.bytes("ranges", b"");
             w.node("tee@100000", |w| w.cells("reg", &[0x10_0000, 0x2000]));
         });
-        w.node("memory@0", |w| w.cells("reg", &[0, 0x800_0000, 0x1000_0000, 0x100_0000]));
+        w.node("memory@0", |w| {
+            w.cells("reg", &[0, 0x800_0000, 0x1000_0000, 0x100_0000])
+        });
         w.node("soc", |w| {
             w.cells("#address-cells", &[1]);
             w.cells("#size-cells", &[1]);
@@ -170,7 +190,10 @@ fn a_board_with_buses_aliases_and_reserved_memory() {
     let m = read(&tree).unwrap();
     assert_eq!(m.console, Some(0xfe20_1040));
     assert_eq!(m.memory.len(), 2);
-    assert_eq!(m.reserved[..], [Range::new(0x3000, 0x1000), Range::new(0x10_0000, 0x2000)]);
+    assert_eq!(
+        m.reserved[..],
+        [Range::new(0x3000, 0x1000), Range::new(0x10_0000, 0x2000)]
+    );
     assert_eq!((m.initrd, m.psci_method), (Range::default(), ""));
 }
 

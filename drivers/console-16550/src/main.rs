@@ -111,7 +111,11 @@ fn given() -> Option<(Port, CapAddr)> {
     Some((port, env::given("irq")?))
 }
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let Some((mut port, irq)) = given() else {
         rt::println!("console-16550: needs ports, irq, and the first port's number");
         return 1;

@@ -87,7 +87,11 @@ fn given() -> Option<(CapAddr, CapAddr)> {
     Some((env::given("registers")?, env::given("irq")?))
 }
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let Some((registers, irq)) = given() else {
         rt::println!("console-pl011: needs registers and irq");
         return 1;
@@ -97,10 +101,7 @@ fn main() -> i32 {
     let (registers, interrupt) = match opened {
         Ok(o) => o,
         Err(e) => {
-            rt::println!(
-                "console-pl011: registers or interrupt: {}",
-                e.message()
-            );
+            rt::println!("console-pl011: registers or interrupt: {}", e.message());
             return 1;
         }
     };

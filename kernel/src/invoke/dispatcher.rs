@@ -222,6 +222,7 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
         e.os.policy.dequeue(e.m, dcb);
     }
     time::forget_wait(e, dcb);
+    e.os.attention = true;
 }
 
 /// `DispSchedule`: class, budget, period.

@@ -223,26 +223,32 @@ fn sensible(r: &mut Rng, k: &Known) -> [u64; 8] {
             let how = *r.pick(&[Op::IrqBind, Op::IrqAck]);
             op(how, k.of(r, &[IrqDest]), &[k.of(r, &[Endpoint])])
         }
-        _ => match r.below(4) {
-            0 => op(Op::Signal, k.of(r, &[Notify]), &[]),
-            1 => op(Op::IdCreate, k.of(r, &[Kernel]), &[22 + r.below(2), to]),
-            2 => op(
-                Op::CapExport,
-                k.of(r, &[Kernel]),
-                &[k.of(r, &[Frame, UmpEndpoint, Notify])],
-            ),
-            _ => {
-                let words = [
-                    3 | 15 << 8,
-                    0x18_0000 + 0x1000 * r.below(4),
-                    0x1000,
-                    0,
-                    r.below(3),
-                    to,
-                ];
-                op(Op::CapImport, k.of(r, &[Kernel]), &words)
-            }
-        },
+        _ => rare(r, k, to),
+    }
+}
+
+/// What few processes may do.
+fn rare(r: &mut Rng, k: &Known, to: u64) -> [u64; 8] {
+    use CapType::*;
+    match r.below(4) {
+        0 => op(Op::Signal, k.of(r, &[Notify]), &[]),
+        1 => op(Op::IdCreate, k.of(r, &[Kernel]), &[22 + r.below(2), to]),
+        2 => op(
+            Op::CapExport,
+            k.of(r, &[Kernel]),
+            &[k.of(r, &[Frame, UmpEndpoint, Notify])],
+        ),
+        _ => {
+            let words = [
+                3 | 15 << 8,
+                0x18_0000 + 0x1000 * r.below(4),
+                0x1000,
+                0,
+                r.below(3),
+                to,
+            ];
+            op(Op::CapImport, k.of(r, &[Kernel]), &words)
+        }
     }
 }
 

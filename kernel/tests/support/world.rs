@@ -6,7 +6,9 @@ use capfmt::{
     FORMAT_VERSION, Isa, Kcb, NOTIFICATION_BYTES, Notification, PhysAddr, PhysMap, VNODE_BYTES,
     mdb,
 };
-use kernel::{Effect, Event, KernelIdentity, Machine, Next, Osnode, Policy, Resume, attach, step};
+use kernel::{
+    Effect, Event, KernelIdentity, Machine, Next, Osnode, Policy, Resume, attach, step, system_call,
+};
 use model::Arena;
 
 use super::machine::TestMachine;
@@ -207,7 +209,10 @@ impl<P: Policy> World<P> {
             _ => None,
         };
         let r0 = area.map(|a| self.m.load(a));
-        self.last = step(&mut self.os, &mut self.m, event);
+        self.last = match event {
+            Event::Syscall => self.system_call(),
+            _ => step(&mut self.os, &mut self.m, event),
+        };
         self.effects.extend(self.os.effects().iter());
         if let (Some(area), Some(r0)) = (area, r0) {
             let code = r0 as u16 & if r0 as u8 == 0 { 0xff00 } else { 0xff };
@@ -218,6 +223,15 @@ impl<P: Policy> World<P> {
             }
         }
         self.last
+    }
+
+    /// A system call by the way that kernels take; where it just goes on, what that means.
+    fn system_call(&mut self) -> Resume {
+        system_call(&mut self.os, &mut self.m).unwrap_or(Resume {
+            save_fpu: None,
+            load_fpu: false,
+            ..self.last
+        })
     }
 
     /// Who runs.

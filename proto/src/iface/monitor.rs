@@ -13,7 +13,8 @@ pub const NO_BELL: u64 = u64::MAX;
 #[must_use]
 pub fn pack_region(base: u64, bytes: u64) -> Option<u64> {
     let pages = bytes / 4096;
-    let fits = base % 4096 == 0 && bytes % 4096 == 0 && (1..4096).contains(&pages);
+    let fits =
+        base.is_multiple_of(4096) && bytes.is_multiple_of(4096) && (1..4096).contains(&pages);
     fits.then_some(base | pages)
 }
 
@@ -26,7 +27,7 @@ pub fn unpack_region(region: u64) -> (u64, u64) {
 /// Packs a bell; `channel` = `u64::MAX` for [`NO_BELL`].
 #[must_use]
 pub fn pack_bell(notification: u64, channel: u64) -> u64 {
-    if channel < 4096 && notification % 4096 == 0 {
+    if channel < 4096 && notification.is_multiple_of(4096) {
         notification | channel
     } else {
         NO_BELL

@@ -99,6 +99,10 @@ impl Outbox {
         if with.blob.len() > blob::MAX_BLOB {
             return Err(PeerError::BadAnswer(WireError::BadBlob));
         }
+        // Capabilities cross OSnodes by the monitors only.
+        if with.cap.is_some() && self.endpoint().is_none() {
+            return Err(PeerError::Refused(ServiceError::Unsupported));
+        }
         for fragment in blob::fragments(with.blob, tag) {
             self.post_words(fragment, None)?;
         }
@@ -161,8 +165,6 @@ impl Outbox {
                     Err(e) => Err(e.into()),
                 }
             }
-            // Capabilities cross OSnodes by the monitors only.
-            Carrier::Ump(_) if cap.is_some() => Err(PeerError::Refused(ServiceError::Unsupported)),
             Carrier::Ump(channel) => {
                 let mut line = Line::default();
                 line.words[..words.len()].copy_from_slice(&words);

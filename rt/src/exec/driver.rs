@@ -263,6 +263,8 @@ fn spin() -> bool {
         if take_event(lmp::poll(None)) || event::poll() || fire_timers() {
             return true;
         }
+        // The peer may be waiting for this very core.
+        lmp::yield_core();
         if time::now_ns() - start > SPIN_NS {
             return false;
         }

@@ -8,9 +8,9 @@ use proto::start::StartInfo;
 
 use super::{Program, SpawnError};
 use crate::cap::{self, Capability};
-use crate::invoke::{self, Retype};
+use crate::invoke::{self, Map, Retype};
 use crate::plan::block::{self, Block, CNODE_BYTES, CNODE_LOG2};
-use crate::plan::tables::{LEAF_SPAN, PAGE, Piece, index, pieces};
+use crate::plan::tables::{LEAF_SPAN, PAGE, index, pieces};
 use crate::vspace::{self, Access, Mapped};
 use crate::{isa, time};
 
@@ -227,7 +227,7 @@ impl Builder<'_> {
 
     fn link(&mut self, table: CapAddr, lower: CapAddr, at: u64) -> Result<(), SysError> {
         let mapping = self.next_page_slot()?;
-        invoke::vnode_map(table, lower, at, 0, 1, Rights::ALL, false, mapping)
+        invoke::vnode_map(table, lower, Map::table(at), mapping)
     }
 
     /// The leaf table for a user address.
@@ -247,14 +247,14 @@ impl Builder<'_> {
         for p in pieces(va, bytes) {
             let mapping = self.next_page_slot()?;
             let table = self.leaf(p.table);
-            let Piece {
-                index,
-                count,
-                offset: from,
-                ..
-            } = p;
-            let at = offset + from;
-            invoke::vnode_map(table, region, index, at, count, rights, false, mapping)?;
+            let what = Map {
+                index: p.index,
+                offset: offset + p.offset,
+                count: p.count,
+                rights,
+                uncached: false,
+            };
+            invoke::vnode_map(table, region, what, mapping)?;
         }
         Ok(())
     }

@@ -30,6 +30,7 @@ rt::entry!(main);
 
 /// What changes; never borrowed across an `await`.
 pub struct State {
+    /// State of every core.
     pub registry: Registry,
     /// Boot drivers by OSnode.
     pub drivers: BTreeMap<u64, Client>,
@@ -42,14 +43,16 @@ pub struct State {
 /// The device manager.
 #[derive(Clone)]
 pub struct Manager {
+    /// What changes.
     pub state: Rc<RefCell<State>>,
+    /// The spawn service.
     pub spawn: Client,
     /// The monitor's system interface.
     pub system: Client,
 }
 
-fn main() -> i32 {
-    task::block_on(run())
+fn main() {
+    rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {
@@ -64,7 +67,7 @@ async fn run() -> i32 {
 
 async fn set_up() -> Result<(Manager, Server), String> {
     let text = |e: PeerError| e.to_string();
-    let spawn = Client::lookup(".spawn").await.map_err(text)?;
+    let spawn = Client::lookup("spawn").await.map_err(text)?;
     let system = Client::names().await.map_err(text)?;
     let machine = discovery::machine()?;
     start::console(&spawn, &machine).await?;

@@ -43,8 +43,8 @@ struct Service {
 
 type Shared = Rc<RefCell<Service>>;
 
-fn main() -> i32 {
-    task::block_on(serve())
+fn main() {
+    rt::process::exit(task::block_on(serve()))
 }
 
 async fn serve() -> i32 {

@@ -22,7 +22,11 @@ rt::entry!(main);
 /// Most bytes of one `Read`.
 const MAX_READ: usize = 4096;
 
-fn main() -> i32 {
+fn main() {
+    rt::process::exit(start())
+}
+
+fn start() -> i32 {
     let Some(bytes) = env::archive() else {
         rt::println!("ramfs: started without the boot archive");
         return 1;

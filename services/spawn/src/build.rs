@@ -35,6 +35,7 @@ pub async fn start(
         .open_account()
         .await
         .map_err(|e| (ServiceError::OutOfMemory, format!("no memory account: {e}")))?;
+    let console = service.console().await;
     let number = service.state.borrow_mut().table.add(words.clone());
     let built = build(
         service,
@@ -43,6 +44,7 @@ pub async fn start(
         image,
         bytes,
         &kept,
+        console,
         endpoint.addr(),
     );
     let started = built.and_then(|process| {
@@ -104,6 +106,7 @@ fn build(
     image: &[u8],
     bytes: u64,
     kept: &[(Name, Capability)],
+    console: Option<CapAddr>,
     memory_service: CapAddr,
 ) -> Result<Process, Failure> {
     let name = &words[0];
@@ -125,6 +128,9 @@ fn build(
         .collect();
     if find("names").is_none() {
         given.push((Name::truncated("names"), service.names));
+    }
+    if let (None, Some(console)) = (find("console"), console) {
+        given.push((Name::truncated("console"), console));
     }
     let args: Vec<&str> = words.iter().map(String::as_str).collect();
     let program = Program {

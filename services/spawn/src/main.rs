@@ -22,8 +22,8 @@ use service::Service;
 
 rt::entry!(main);
 
-fn main() -> i32 {
-    task::block_on(serve())
+fn main() {
+    rt::process::exit(task::block_on(serve()))
 }
 
 async fn serve() -> i32 {
@@ -41,7 +41,7 @@ async fn serve() -> i32 {
             return 1;
         }
     };
-    if let Err(e) = server.register(".spawn").await {
+    if let Err(e) = server.register("spawn").await {
         rt::println!("spawn: cannot register the service: {e}");
         return 1;
     }

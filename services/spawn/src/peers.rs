@@ -90,7 +90,7 @@ async fn connect(service: &Service, osnode: u64) -> Result<Client, Failure> {
         return Ok(client);
     }
     let until = time::now_ns() + ANSWER_NS;
-    let bound = time::timeout(until, Client::lookup_on(osnode, ".spawn")).await;
+    let bound = time::timeout(until, Client::lookup_on(osnode, "spawn")).await;
     let bound = bound.unwrap_or(Err(PeerError::TimedOut));
     let client = bound.map_err(|e| {
         let text = format!("no channel to o{osnode}: {e}");

@@ -10,6 +10,7 @@ use core::cell::RefCell;
 use abi::slots;
 use archive::Archive;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{ProcessState, SpawnReply};
 use proto::{Name, PeerError};
@@ -39,6 +40,8 @@ pub struct State {
     pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
     /// Spawn services of other OSnodes.
     pub peers: BTreeMap<u64, Client>,
+    /// The console service's endpoint, once it is registered.
+    console: Option<Capability>,
     /// Who waits for the end of which process.
     waiting: Vec<(u64, Request)>,
 }
@@ -74,6 +77,7 @@ impl Service {
                 live: BTreeMap::new(),
                 kept: BTreeMap::new(),
                 peers: BTreeMap::new(),
+                console: None,
                 waiting: Vec::new(),
             })),
             server,
@@ -82,6 +86,22 @@ impl Service {
             archive,
             names: for_apps,
         })
+    }
+
+    /// What ordinary programs print to: an endpoint of the console service, if there is one by now.
+    pub async fn console(&self) -> Option<CapAddr> {
+        if let Some(known) = &self.state.borrow().console {
+            return Some(known.addr());
+        }
+        let request = NamesRequest::Lookup {
+            name: Name::truncated("console"),
+            wait: false,
+        };
+        let answer = self.system.request::<_, NamesReply>(&request, Attach::NONE);
+        let found = answer.await.ok()?.cap?;
+        let addr = found.addr();
+        self.state.borrow_mut().console = Some(found);
+        Some(addr)
     }
 
     /// Enters a started process.

@@ -9,8 +9,10 @@ use core::arch::asm;
 pub struct Gic {
     distributor: usize,
     access: Access,
-    /// See [`Mask::register`]; found out by [`Gic::init_core`].
-    true_priorities: bool,
+    /// The mask register's values for [`Mask::Open`] and [`Mask::Kernel`], as [`Gic::init_core`]
+    /// finds them out: two registers are written in every kernel entry.
+    open: u64,
+    kernel: u64,
 }
 
 /// How this core's part is reached.
@@ -62,7 +64,8 @@ impl Gic {
         Gic {
             distributor,
             access: Access::V2 { cpu },
-            true_priorities: false,
+            open: Mask::Open.register(false),
+            kernel: Mask::Kernel.register(false),
         }
     }
 
@@ -76,7 +79,8 @@ impl Gic {
         Gic {
             distributor,
             access: Access::V3 { redistributor },
-            true_priorities: false,
+            open: Mask::Open.register(false),
+            kernel: Mask::Kernel.register(false),
         }
     }
 
@@ -119,7 +123,9 @@ impl Gic {
                 sysreg!(write "icc_sre_el1", sysreg!(read "icc_sre_el1") | 1);
                 crate::barrier::isb();
                 wake(redistributor);
-                self.true_priorities = self.has_true_priorities();
+                let true_priorities = self.has_true_priorities();
+                self.open = Mask::Open.register(true_priorities);
+                self.kernel = Mask::Kernel.register(true_priorities);
                 redistributor + offset::SGI_FRAME
             }
             Access::V2 { .. } => self.distributor,
@@ -128,14 +134,21 @@ impl Gic {
         write(private + offset::ICACTIVER, !0);
         for n in 0..FIRST_SPI as usize {
             let force = n == sgi::FORCE as usize;
-            let priority = if force { PRIORITY_FORCE } else { PRIORITY_NORMAL };
+            let priority = if force {
+                PRIORITY_FORCE
+            } else {
+                PRIORITY_NORMAL
+            };
             write_byte(private + offset::IPRIORITYR + n, priority);
         }
         if let Access::V3 { redistributor } = self.access {
             write(private + offset::IGROUPR, !0);
             self.settle(redistributor);
         }
-        write(private + offset::ISENABLER, sgi::ALL | 1 << super::TIMER_PPI);
+        write(
+            private + offset::ISENABLER,
+            sgi::ALL | 1 << super::TIMER_PPI,
+        );
         self.mask(Mask::Kernel);
         match self.access {
             Access::V3 { .. } => {
@@ -182,9 +195,13 @@ impl Gic {
     /// Chooses which interrupts reach this core.
     #[inline]
     pub fn mask(&self, mask: Mask) {
+        let value = match mask {
+            Mask::Open => self.open,
+            Mask::Kernel => self.kernel,
+        };
         match self.access {
-            Access::V3 { .. } => sysreg!(write "icc_pmr_el1", mask.register(self.true_priorities)),
-            Access::V2 { cpu } => write(cpu + offset::GICC_PMR, mask as u32),
+            Access::V3 { .. } => sysreg!(write "icc_pmr_el1", value),
+            Access::V2 { cpu } => write(cpu + offset::GICC_PMR, value as u32),
         }
     }
 
@@ -249,7 +266,10 @@ impl Gic {
                 write_byte(d + offset::ITARGETSR + line as usize, own_bit);
             }
         }
-        write(d + offset::ISENABLER + line as usize / 32 * 4, 1 << (line % 32));
+        write(
+            d + offset::ISENABLER + line as usize / 32 * 4,
+            1 << (line % 32),
+        );
         true
     }
 
@@ -259,7 +279,10 @@ impl Gic {
             return false;
         }
         let d = self.distributor;
-        write(d + offset::ICENABLER + line as usize / 32 * 4, 1 << (line % 32));
+        write(
+            d + offset::ICENABLER + line as usize / 32 * 4,
+            1 << (line % 32),
+        );
         self.settle(d);
         true
     }

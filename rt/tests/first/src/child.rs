@@ -1,7 +1,11 @@
 //! The roles of children.
 
 use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::Cell;
 
+use rt::chan::{Attach, Client, Server};
 use rt::control::Verdict;
 use rt::{task, time};
 
@@ -44,6 +48,8 @@ pub fn run(role: &str) -> i32 {
         "panic" => panic!("as asked: \"{}\"", role),
         "deaf" => deaf(),
         "echo" => serve(),
+        "lmp" => client(false),
+        "ump" => client(true),
         _ => 2,
     }
 }
@@ -85,11 +91,91 @@ fn deep(n: u64) -> u64 {
     if n == 0 { 0 } else { deep(n + 1) + pad[(n % 64) as usize] }
 }
 
+/// Serves echoes to everybody, and checks to the starter.
 fn serve() -> i32 {
     rt::control::on_check(Box::new(|| Verdict { ok: true, text: "all is well".into() }));
-    task::block_on(async {
+    let count = Rc::new(Cell::new(0u64));
+    let shown = count.clone();
+    rt::control::on_tell(Box::new(move |what| Verdict {
+        ok: what == "how many",
+        text: alloc::format!("{} requests", shown.get()),
+    }));
+    let served: Result<(), rt::PeerError> = task::block_on(async {
+        let server = Server::open()?;
+        server.register("echo").await?;
         loop {
-            time::sleep(10_000_000_000).await;
+            let request = server.next().await;
+            count.set(count.get() + 1);
+            let Ok(EchoRequest::Echo { word }) = request.decode() else {
+                continue;
+            };
+            let with = Attach {
+                blob: &request.blob,
+                cap: request.cap.as_ref().map(rt::Capability::addr),
+            };
+            // A client that is gone needs no answer.
+            let _ = request.answer(&EchoReply::Echoed { word: word + 1 }, with);
         }
-    })
+    });
+    rt::println!("echo: {served:?}");
+    1
+}
+
+async fn ask(client: &Client, word: u64, with: Attach<'_>) -> Result<bool, rt::PeerError> {
+    let answer = client.request::<_, EchoReply>(&EchoRequest::Echo { word }, with).await?;
+    let same = answer.message == EchoReply::Echoed { word: word + 1 } && answer.blob == with.blob;
+    let cap = match (answer.cap, with.cap) {
+        (Some(got), Some(_)) => rt::invoke::identify(got.addr()).is_ok(),
+        (None, None) => true,
+        _ => false,
+    };
+    Ok(same && cap)
+}
+
+/// Asks the echo service in every way.
+fn client(ump: bool) -> i32 {
+    let result: Result<bool, rt::PeerError> = task::block_on(async {
+        let client = match ump {
+            true => Client::lookup_on(rt::env::osnode(), "echo").await?,
+            false => Client::lookup("echo").await?,
+        };
+        let mut ok = true;
+        let start = time::counter();
+        for word in 0..200 {
+            ok &= ask(&client, word, Attach::NONE).await?;
+        }
+        rt::println!("       200 echoes in {} ticks", time::counter() - start);
+        let blob: Vec<u8> = (0..5000u32).map(|i| (i * 7) as u8).collect();
+        ok &= ask(&client, 7, Attach::blob(&blob)).await?;
+        let cap = Attach { blob: b"with it", cap: Some(abi::slots::DISPATCHER) };
+        match ask(&client, 8, cap).await {
+            Ok(same) => ok &= same && !ump,
+            Err(e) => ok &= ump && e == rt::PeerError::Refused(rt::ServiceError::Unsupported),
+        }
+        // Many at a time, more than any ring holds.
+        let clients: Vec<_> = (0..100).map(|i| (client.clone(), i)).collect();
+        let done = Rc::new(Cell::new(0));
+        for (client, i) in clients {
+            let done = done.clone();
+            task::spawn(async move {
+                if matches!(ask(&client, i, Attach::NONE).await, Ok(true)) {
+                    done.set(done.get() + 1);
+                }
+            });
+        }
+        let until = time::now_ns() + 10_000_000_000;
+        while done.get() < 100 && time::now_ns() < until {
+            time::sleep(1_000_000).await;
+        }
+        // Sleeping and being woken, by the service's answer only.
+        for _ in 0..5 {
+            time::sleep(3_000_000).await;
+            ok &= ask(&client, 9, Attach::NONE).await?;
+        }
+        Ok(ok && done.get() == 100)
+    });
+    if result != Ok(true) {
+        rt::println!("client: {result:?}");
+    }
+    i32::from(result != Ok(true))
 }

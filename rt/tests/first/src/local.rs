@@ -64,10 +64,11 @@ fn clocks() -> bool {
 
 fn tasks() -> bool {
     let log = alloc::rc::Rc::new(core::cell::RefCell::new(Vec::new()));
+    let start = time::now_ns();
     for (n, ns) in [(3, 3_000_000), (1, 1_000_000), (2, 2_000_000)] {
         let log = log.clone();
         spawn(async move {
-            time::sleep(ns).await;
+            time::sleep_until(start + ns).await;
             log.borrow_mut().push(n);
         });
     }

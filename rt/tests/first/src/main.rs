@@ -2,11 +2,13 @@
 //! argument names. Prints one `ok`/`FAILED` line for each check.
 
 #![no_std]
+#![no_main]
 
 extern crate alloc;
 
 mod child;
 mod local;
+mod names;
 mod starter;
 
 rt::entry!(main);

@@ -12,17 +12,18 @@ use archive::Archive;
 use capfmt::CapType;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::process::{FaultKind, ProcessNotice, ProcessRequest};
-use proto::{Name, Pid, ServiceError};
+use proto::{Name, Pid, ServiceError, Wire};
 use rt::cap::Capability;
 use rt::chan::{Attach, Client, Request, Server};
 use rt::spawn::{Process, Program, memory_needed};
 use rt::{env, invoke, mem, task, time};
 
 use crate::child::{EchoReply, EchoRequest};
+use crate::names::{self, Names};
 use crate::{check, local};
 
 /// Hands out power-of-two blocks of one RAM range, lowest first; freed blocks by size.
-struct Pool {
+pub struct Pool {
     range: CapAddr,
     base: u64,
     next: u64,
@@ -43,7 +44,7 @@ impl Pool {
         }
         Pool { range, base: cap.base.0, next: cap.base.0, end, free: BTreeMap::new(), out: 0 }
     }
-    fn take(&mut self, bytes: u64) -> Option<Capability> {
+    pub fn take(&mut self, bytes: u64) -> Option<Capability> {
         let reused = self.free.get_mut(&bytes).and_then(Vec::pop);
         let at = match reused {
             Some(at) => at,
@@ -63,7 +64,7 @@ impl Pool {
         }
         ram.ok()
     }
-    fn give_back(&mut self, ram: Capability) {
+    pub fn give_back(&mut self, ram: Capability) {
         let cap = invoke::identify(ram.addr()).expect("a block").cap;
         ram.delete().expect("delete a block");
         self.out -= cap.size;
@@ -83,6 +84,7 @@ struct World {
     server: Server,
     pool: Rc<RefCell<Pool>>,
     books: Rc<RefCell<Books>>,
+    names: Rc<Names>,
     image: &'static [u8],
     last: u32,
 }
@@ -111,17 +113,22 @@ fn world(pool: Rc<RefCell<Pool>>) -> Option<World> {
     let image = Archive::open(env::archive()?).ok()?.file("bin/monitor")?;
     let server = Server::open().ok()?;
     let books = Rc::new(RefCell::new(Books::default()));
-    task::spawn(serve(server.clone(), pool.clone(), books.clone()));
-    Some(World { server, pool, books, image, last: 0 })
+    let names = Rc::new(Names::default());
+    task::spawn(serve(server.clone(), pool.clone(), books.clone(), names.clone()));
+    Some(World { server, pool, books, names, image, last: 0 })
 }
 
-async fn serve(server: Server, pool: Rc<RefCell<Pool>>, books: Rc<RefCell<Books>>) {
+async fn serve(server: Server, pool: Rc<RefCell<Pool>>, books: Rc<RefCell<Books>>, names: Rc<Names>) {
     loop {
         let request = server.next().await;
         if let Ok(notice) = request.decode::<ProcessNotice>() {
             let mut books = books.borrow_mut();
             let of = books.notices.entry(request.introducer()).or_default();
             of.push((notice, request.text()));
+            continue;
+        }
+        if request.interface() == proto::iface::names::NamesRequest::INTERFACE {
+            task::spawn(names::answer(names.clone(), pool.clone(), request));
             continue;
         }
         answer_memory(&request, &pool, &books);
@@ -258,7 +265,8 @@ async fn children(mut w: World) -> bool {
         let got = matches!(&end, Some((ProcessNotice::Faulted { kind, .. }, _)) if *kind == want);
         ok &= check(role, got);
     }
-    ok &= check("echo over LMP", echo(&mut w).await);
+    ok &= check("control of a child", echo(&mut w).await);
+    ok &= check("a service and its clients", services(&mut w).await);
     let after = w.pool.borrow().out;
     ok &= check("memory comes back", after == before);
     ok
@@ -307,4 +315,38 @@ async fn verdict(client: &Client) -> bool {
     }
     rt::println!("       100 checks in {} ticks", time::counter() - started);
     good
+}
+
+/// An echo service, a client of it over LMP, then one over UMP.
+async fn services(w: &mut World) -> bool {
+    let Some((id, service)) = w.start(&["first", "echo"], &[]).await else {
+        return false;
+    };
+    let mut ok = true;
+    for role in ["lmp", "ump"] {
+        let end = w.run(role).await;
+        let clean = matches!(end, Some((ProcessNotice::Exited { status: 0 }, _)));
+        ok &= check(role, clean);
+    }
+    let client = match Client::bind(service.endpoint()).await {
+        Ok(client) => client,
+        Err(e) => {
+            rt::println!("       bind: {e}");
+            return false;
+        }
+    };
+    let told = client
+        .request::<_, ProcessNotice>(&ProcessRequest::Tell {}, Attach::blob(b"how many"))
+        .await;
+    if let Ok(a) = &told {
+        rt::println!("       service: {}", String::from_utf8_lossy(&a.blob));
+    }
+    ok &= matches!(told, Ok(a) if a.message == ProcessNotice::Checked { ok: true });
+    // The service ends without a word: its clients must notice.
+    ok &= check("destroy a running service", w.destroy(id, service));
+    w.names.free_channels(&w.pool);
+    let asked = client
+        .request::<_, ProcessNotice>(&ProcessRequest::Check {}, Attach::NONE)
+        .await;
+    ok & check("its client is told", matches!(asked, Err(rt::PeerError::Gone)))
 }

@@ -5,10 +5,14 @@
 //! what became of the core.
 
 use abi::{CapAddr, Op, SysError, Syscall, slots};
-use capfmt::{Cap, CapType, CoreCommand, MdbFlags, RawCap, Rights};
+use capfmt::{CapType, CoreCommand, MdbFlags, RawCap, Rights};
 use proto::Name;
 
 use crate::{event, isa, lmp};
+
+mod types;
+
+pub use types::{CoreInfo, DispInfo, Identity, KcbInfo, KernelIdentity, Map, OsnodeInfo, Retype};
 
 /// Result of an invocation.
 pub type Result<T> = core::result::Result<T, SysError>;
@@ -36,117 +40,6 @@ fn invoke(op: Op, cap: CapAddr, a: [u64; 6]) -> Result<Results> {
 
 fn name_of(w: [u64; 2]) -> Name {
     Name::from_words(w).unwrap_or_default()
-}
-
-/// What [`identify`] says.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity {
-    /// The capability.
-    pub cap: Cap,
-    /// Flags of its MDB part.
-    pub flags: MdbFlags,
-    /// Owner index in the peer table.
-    pub owner: u16,
-}
-
-/// A retype: what to make of a region.
-#[derive(Clone, Copy, Debug)]
-pub struct Retype {
-    /// First byte, from the start of the source.
-    pub offset: u64,
-    /// Type to make.
-    pub kind: CapType,
-    /// VNode level, CNode log2 of slots, else 0.
-    pub param: u32,
-    /// Bytes of each object (sized types).
-    pub bytes: u64,
-    /// How many.
-    pub count: u64,
-}
-
-/// State of a dispatcher.
-#[derive(Clone, Copy, Debug)]
-pub struct DispInfo {
-    /// `capfmt::DcbState` as a number.
-    pub state: u64,
-    /// Core time used, ns.
-    pub used_ns: u64,
-    /// System calls made.
-    pub syscalls: u64,
-    /// Times preempted.
-    pub preemptions: u64,
-    /// Its id.
-    pub id: u64,
-    /// Its name.
-    pub name: proto::Name,
-}
-
-/// Identity of the running kernel.
-#[derive(Clone, Copy, Debug)]
-pub struct KernelIdentity {
-    /// Build id.
-    pub build_id: [u64; 3],
-    /// Name.
-    pub name: proto::Name,
-    /// Newest KCB format that it reads.
-    pub newest_format: u16,
-    /// Oldest KCB format that it reads.
-    pub oldest_format: u16,
-    /// Core.
-    pub core: u64,
-}
-
-/// OSnode facts.
-#[derive(Clone, Copy, Debug)]
-pub struct OsnodeInfo {
-    /// OSnode id.
-    pub osnode: u64,
-    /// KCB (physical address).
-    pub kcb: u64,
-    /// Attaches so far.
-    pub epoch: u64,
-    /// Attaches that rolled back a transaction.
-    pub rollbacks: u64,
-    /// Attaches that found a long operation in progress.
-    pub adopted_ops: u64,
-    /// Notification page (physical address).
-    pub notification: u64,
-}
-
-/// State of a core as its Core object says.
-#[derive(Clone, Copy, Debug)]
-pub struct CoreInfo {
-    /// `capfmt::CoreStatus` as a number.
-    pub status: u64,
-    /// Sequence of the command last answered.
-    pub target_seq: u64,
-    /// Sequence of the last command.
-    pub home_seq: u64,
-    /// KCB being run, or 0.
-    pub kcb: u64,
-    /// Image record in use.
-    pub image: u64,
-    /// Epitaph kind, 0 = none.
-    pub epitaph_kind: u64,
-    /// Epitaph program counter.
-    pub epitaph_pc: u64,
-}
-
-/// KCB facts.
-#[derive(Clone, Copy, Debug)]
-pub struct KcbInfo {
-    /// OSnode id.
-    pub osnode: u64,
-    /// State word (`capfmt::Attachment`).
-    pub state: u64,
-    /// Format.
-    pub format: u64,
-    /// Instruction set.
-    pub isa: u64,
-    /// Features needed.
-    pub features: u64,
-    /// Address of the KCB.
-    pub kcb: u64,
 }
 
 /// Any capability: what is it?
@@ -212,24 +105,18 @@ pub fn retype(source: CapAddr, what: Retype, dest_root: CapAddr, dest: CapAddr) 
     ];
     invoke(Op::Retype, source, args).map(|r| r[0])
 }
-/// Maps `count` pages (or tables) from byte `offset` of `region` at `index` of a VNode.
-pub fn vnode_map(
-    vnode: CapAddr,
-    region: CapAddr,
-    index: u64,
-    offset: u64,
-    count: u64,
-    rights: Rights,
-    uncached: bool,
-    mapping: CapAddr,
-) -> Result<()> {
-    let packed = count | u64::from(rights.0) << 32 | u64::from(uncached) << 40;
-    invoke(
-        Op::Map,
-        vnode,
-        [region.0.into(), index, offset, packed, mapping.0.into(), 0],
-    )
-    .map(|_| ())
+/// Maps part of `region`, or a lower table whole, in a VNode; the Mapping goes to `mapping`.
+pub fn vnode_map(vnode: CapAddr, region: CapAddr, what: Map, mapping: CapAddr) -> Result<()> {
+    let packed = what.count | u64::from(what.rights.0) << 32 | u64::from(what.uncached) << 40;
+    let args = [
+        region.0.into(),
+        what.index,
+        what.offset,
+        packed,
+        mapping.0.into(),
+        0,
+    ];
+    invoke(Op::Map, vnode, args).map(|_| ())
 }
 /// Unmaps a Mapping.
 pub fn unmap(mapping: CapAddr) -> Result<()> {
