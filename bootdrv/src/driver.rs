@@ -278,11 +278,12 @@ async fn operate<P: Platform>(
         name => name,
     };
     if control(driver, core).is_none()
-        && let Err(text) = cores::make_core(driver, core).await {
-            let error = ServiceError::OutOfMemory;
-            let state = CoreState::Off;
-            return answer(request, &DriverReply::Refused { error, state }, &text);
-        }
+        && let Err(text) = cores::make_core(driver, core).await
+    {
+        let error = ServiceError::OutOfMemory;
+        let state = CoreState::Off;
+        return answer(request, &DriverReply::Refused { error, state }, &text);
+    }
     let target = Target {
         core,
         known: control(driver, core).is_some(),

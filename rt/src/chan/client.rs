@@ -63,6 +63,11 @@ pub struct Client(Rc<Handle>);
 /// Closes the connection when the last clone goes; tasks of the connection hold `Inner` only.
 struct Handle(Rc<Inner>);
 
+/// How long a service of another OSnode may take to register its name (ns of system time).
+pub const REGISTER_NS: u64 = 5_000_000_000;
+/// Pause between two tries meanwhile.
+const RETRY_NS: u64 = 5_000_000;
+
 impl core::fmt::Debug for Client {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "Client({})", self.0.0.id)
@@ -295,11 +300,25 @@ impl Client {
         }
     }
 
-    /// Binds over UMP to a service of another OSnode, through the monitors.
+    /// Binds over UMP to a service of another OSnode, through the monitors, waiting up to
+    /// [`REGISTER_NS`] until it is registered there.
     ///
     /// # Errors
     /// [`PeerError`].
     pub async fn lookup_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
+        let late = time::system_ns().saturating_add(REGISTER_NS);
+        loop {
+            match Client::bind_on(osnode, name).await {
+                Err(PeerError::Refused(ServiceError::NotFound)) if time::system_ns() < late => {
+                    time::sleep(RETRY_NS).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// One try of [`Client::lookup_on`].
+    async fn bind_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
         let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::NotFound))?;
         let own = Notification::new()?;
         let request = NamesRequest::BindUmp {

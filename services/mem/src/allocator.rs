@@ -312,16 +312,19 @@ impl Allocator {
         self.back += grant.size;
         let (mut base, mut size) = (grant.base, grant.size);
         if let Some((&before, f)) = self.free.range(..base).next_back()
-            && before + f.size == base && f.source == grant.source {
-                size += f.size;
-                base = before;
-                self.free.remove(&before);
-            }
+            && before + f.size == base
+            && f.source == grant.source
+        {
+            size += f.size;
+            base = before;
+            self.free.remove(&before);
+        }
         if let Some(f) = self.free.get(&(base + size)).copied()
-            && f.source == grant.source {
-                self.free.remove(&(base + size));
-                size += f.size;
-            }
+            && f.source == grant.source
+        {
+            self.free.remove(&(base + size));
+            size += f.size;
+        }
         let source = grant.source;
         self.free.insert(base, Free { size, source });
         Ok(grant)

@@ -26,6 +26,9 @@ impl Listed {
     fn name(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }
+    fn has_ended(&self) -> bool {
+        matches!(self.state, ProcessState::Exited | ProcessState::Faulted)
+    }
     fn is_live(&self) -> bool {
         matches!(self.state, ProcessState::Starting | ProcessState::Running)
     }
@@ -190,6 +193,17 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
 /// `NAME check`: every process of that name, on every OSnode.
 pub async fn check(session: &mut Session, name: &str) -> Result<(), String> {
     let mut bad = Vec::new();
+    // One that ended by itself was not there to be asked: that is no clean bill.
+    for p in processes(session)
+        .await?
+        .iter()
+        .filter(|p| p.has_ended() && p.name() == name)
+    {
+        session
+            .say(&format!("{name} {}: it has ended\n", p.pid))
+            .await;
+        bad.push(p.pid.to_string());
+    }
     for p in named(session, name).await? {
         let pid = p.pid;
         let request = SpawnRequest::Check { pid };
