@@ -18,6 +18,7 @@ image_start:
     .long 0
 
 enter_image:
+    movz xzr, #{LOADER_ENTRY}       // marker (abi::marker): does nothing
     msr daifset, #0xf
     mov x19, x0
     mrs x20, CurrentEL

@@ -11,7 +11,10 @@ mod firmware;
 mod map;
 mod tables;
 
-core::arch::global_asm!(include_str!("entry.S"));
+core::arch::global_asm!(
+    include_str!("entry.S"),
+    LOADER_ENTRY = const abi::marker::LOADER_ENTRY,
+);
 
 /// From `entry.S`, at EL1 with translation off: the device tree's address, the exception level that
 /// firmware used, the counter at the entry.
