@@ -31,6 +31,10 @@ const RING: u64 = 32;
 const PROBE_MIN_NS: u64 = 100_000_000;
 const PROBE_MAX_NS: u64 = 30_000_000_000;
 
+/// How long (system time) a service of another OSnode may take to register, and the pause between tries.
+const REGISTER_NS: u64 = 5_000_000_000;
+const REGISTER_RETRY_NS: u64 = 10_000_000;
+
 /// An answer before it is decoded.
 struct Raw {
     words: Words,
@@ -295,12 +299,26 @@ impl Client {
         }
     }
 
-    /// Binds over UMP to a service of another OSnode, through the monitors.
+    /// Binds over UMP to a service of another OSnode, through the monitors, waiting a while
+    /// for it to be registered.
     ///
     /// # Errors
-    /// [`PeerError`].
+    /// [`PeerError`]; `Refused(NotFound)` when it is still not registered after some seconds.
     pub async fn lookup_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
-        let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::NotFound))?;
+        let not_found = PeerError::Refused(ServiceError::NotFound);
+        let name = Name::new(name).ok_or(not_found)?;
+        let until = time::system_ns().saturating_add(REGISTER_NS);
+        loop {
+            match Client::bind_on(osnode, name).await {
+                Err(e) if e == not_found && time::system_ns() < until => {
+                    time::sleep(REGISTER_RETRY_NS).await;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn bind_on(osnode: u64, name: Name) -> Result<Client, PeerError> {
         let own = Notification::new()?;
         let request = NamesRequest::BindUmp {
             osnode,
