@@ -31,6 +31,10 @@ const RING: u64 = 32;
 const PROBE_MIN_NS: u64 = 100_000_000;
 const PROBE_MAX_NS: u64 = 30_000_000_000;
 
+/// How long (system time) a service of another OSnode may take to register, and the pause between tries.
+const REGISTER_NS: u64 = 5_000_000_000;
+const REGISTER_RETRY_NS: u64 = 10_000_000;
+
 /// An answer before it is decoded.
 struct Raw {
     words: Words,
@@ -62,11 +66,6 @@ pub struct Client(Rc<Handle>);
 
 /// Closes the connection when the last clone goes; tasks of the connection hold `Inner` only.
 struct Handle(Rc<Inner>);
-
-/// How long a service of another OSnode may take to register its name (ns of system time).
-pub const REGISTER_NS: u64 = 5_000_000_000;
-/// Pause between two tries meanwhile.
-const RETRY_NS: u64 = 5_000_000;
 
 impl core::fmt::Debug for Client {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
@@ -300,26 +299,26 @@ impl Client {
         }
     }
 
-    /// Binds over UMP to a service of another OSnode, through the monitors, waiting up to
-    /// [`REGISTER_NS`] until it is registered there.
+    /// Binds over UMP to a service of another OSnode, through the monitors, waiting a while
+    /// for it to be registered.
     ///
     /// # Errors
-    /// [`PeerError`].
+    /// [`PeerError`]; `Refused(NotFound)` when it is still not registered after some seconds.
     pub async fn lookup_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
-        let late = time::system_ns().saturating_add(REGISTER_NS);
+        let not_found = PeerError::Refused(ServiceError::NotFound);
+        let name = Name::new(name).ok_or(not_found)?;
+        let until = time::system_ns().saturating_add(REGISTER_NS);
         loop {
             match Client::bind_on(osnode, name).await {
-                Err(PeerError::Refused(ServiceError::NotFound)) if time::system_ns() < late => {
-                    time::sleep(RETRY_NS).await;
+                Err(e) if e == not_found && time::system_ns() < until => {
+                    time::sleep(REGISTER_RETRY_NS).await;
                 }
                 done => return done,
             }
         }
     }
 
-    /// One try of [`Client::lookup_on`].
-    async fn bind_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
-        let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::NotFound))?;
+    async fn bind_on(osnode: u64, name: Name) -> Result<Client, PeerError> {
         let own = Notification::new()?;
         let request = NamesRequest::BindUmp {
             osnode,
