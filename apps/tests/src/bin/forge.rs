@@ -14,6 +14,7 @@ use alloc::format;
 use alloc::string::String;
 
 use abi::{disp, slots, vaddr};
+use proto::iface::spawn::Place;
 use rt::vspace::{self, Access, Mapped};
 use rt::{env, process, task, time};
 use tests::{Child, Random, Suite};
@@ -107,11 +108,8 @@ async fn run() -> i32 {
 /// Whatever becomes of the child, this process and the services are as they were.
 async fn try_lies(how: &str) -> Result<(), String> {
     for seed in 1..=3u64 {
-        let child = Child::start(
-            &[SELF, how, &format!("{seed}")],
-            proto::iface::spawn::Place::Here,
-        );
-        let child = child.await?;
+        let seed = format!("{seed}");
+        let child = Child::start(&[SELF, how, &seed], Place::Here).await?;
         let until = time::now_ns() + 2_000_000_000;
         if time::timeout(until, child.wait()).await.is_none() {
             // A child that lost itself (it waits for ever) is ended from outside.
