@@ -91,7 +91,7 @@ impl<'d, P: Platform> Running<'d, P> {
                 // An area without a kernel is found by the start that follows: nothing runs there.
                 let _ = genesis::restore_kernel(w, at);
             }),
-            Action::Poison { area } => self.on_area(area, |w, at| genesis::poison(w, at)),
+            Action::Poison { area } => self.on_area(area, genesis::poison),
             other => self.on_control(other),
         };
         done.unwrap_or_else(Input::Failed)

@@ -277,13 +277,12 @@ async fn operate<P: Platform>(
         name if name.is_empty() => String::from("std"),
         name => name,
     };
-    if control(driver, core).is_none() {
-        if let Err(text) = cores::make_core(driver, core).await {
+    if control(driver, core).is_none()
+        && let Err(text) = cores::make_core(driver, core).await {
             let error = ServiceError::OutOfMemory;
             let state = CoreState::Off;
             return answer(request, &DriverReply::Refused { error, state }, &text);
         }
-    }
     let target = Target {
         core,
         known: control(driver, core).is_some(),

@@ -64,31 +64,51 @@ impl<V: Variant> Kernel<V> {
     }
 }
 
+/// Reads a port. The step checked the caller's capability for it (PORT-HELD): what its device
+/// does is the holder's business.
 fn port_in(port: u16, width: u8) -> u32 {
-    // SAFETY: the step checked the caller's capability for these ports; what their devices do is
-    // the holder's business. All three arms.
     match width {
-        1 => u32::from(unsafe { Port::<u8>::new(port).read() }),
-        2 => u32::from(unsafe { Port::<u16>::new(port).read() }),
-        _ => unsafe { Port::<u32>::new(port).read() },
+        1 => {
+            // SAFETY: PORT-HELD; a read of a port touches no memory.
+            let value = unsafe { Port::<u8>::new(port).read() };
+            u32::from(value)
+        }
+        2 => {
+            // SAFETY: as above.
+            let value = unsafe { Port::<u16>::new(port).read() };
+            u32::from(value)
+        }
+        _ => {
+            // SAFETY: as above.
+            unsafe { Port::<u32>::new(port).read() }
+        }
     }
 }
 
+/// Writes a port (PORT-HELD, or one of this file's own).
 fn port_out(port: u16, width: u8, value: u32) {
-    // SAFETY: as in `port_in`.
     match width {
-        1 => unsafe { Port::<u8>::new(port).write(value as u8) },
-        2 => unsafe { Port::<u16>::new(port).write(value as u16) },
-        _ => unsafe { Port::<u32>::new(port).write(value) },
+        1 => {
+            // SAFETY: PORT-HELD; a device that writes memory by itself is its holder's doing.
+            unsafe { Port::new(port).write(value as u8) }
+        }
+        2 => {
+            // SAFETY: as above.
+            unsafe { Port::new(port).write(value as u16) }
+        }
+        _ => {
+            // SAFETY: as above.
+            unsafe { Port::new(port).write(value) }
+        }
     }
 }
 
 /// Ends the machine.
 fn halt(code: u64) -> ! {
-    log::mirror();
     let exit = if code == 0 {
         EXIT_SUCCESS
     } else {
+        log::last_words();
         EXIT_FAILURE
     };
     port_out(DEBUG_EXIT, 4, exit);

@@ -64,6 +64,13 @@ pub fn mirror() {
     }
 }
 
+/// Sends all that the ring still holds to the console: the machine ends in failure, perhaps
+/// before there was anybody else to say why.
+pub fn last_words() {
+    let from = MIRRORED.load(Ordering::Relaxed);
+    copy_out(if from == OFF { 0 } else { from });
+}
+
 #[cold]
 fn copy_out(from: u64) {
     // SAFETY: kernel mode; whoever set the flag wants this output in spite of the console driver.

@@ -123,6 +123,7 @@ impl<V: Variant> KernelCell<V> {
     ///
     /// # Safety
     /// Once, from the image's entry, before user mode or sleep.
+    #[allow(clippy::mut_from_ref, reason = "ONE-ENTRY makes the reference unique")]
     pub unsafe fn init(&'static self, kernel: Kernel<V>) -> &'static mut Kernel<V> {
         // SAFETY: ONE-ENTRY, and nobody has a reference yet: this is the first entry.
         let place = unsafe { &mut *self.0.get() };
@@ -133,6 +134,7 @@ impl<V: Variant> KernelCell<V> {
     ///
     /// # Safety
     /// Once per entry from user mode or sleep, from its handler; both come only after `init`.
+    #[allow(clippy::mut_from_ref, reason = "ONE-ENTRY makes the reference unique")]
     pub unsafe fn enter(&'static self) -> &'static mut Kernel<V> {
         // SAFETY: ONE-ENTRY: no other reference is alive.
         let place = unsafe { &mut *self.0.get() };

@@ -48,7 +48,7 @@ impl Timer {
         };
         let ticks = at.saturating_sub(registers::counter()).min(FARTHEST);
         // One more: a tick that is cut off would make it early, again and again.
-        let count = (ticks * self.mult >> SHIFT) + 1;
+        let count = ((ticks * self.mult) >> SHIFT) + 1;
         self.apic
             .timer_start(u32::try_from(count).unwrap_or(u32::MAX));
     }

@@ -136,7 +136,6 @@ fn introduction(world: &World, badge: u32) -> Result<Capability, String> {
     made.map_err(|e| sentence("an endpoint of the monitor", e))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what a process is made of")]
 fn build(
     world: &World,
     name: &str,

@@ -47,15 +47,13 @@ pub async fn run(count: usize) -> i32 {
     control::ready();
     loop {
         let result = round(&state, &ram, &slots);
-        let mut s = state.borrow_mut();
         match result {
-            Ok(()) => s.rounds += 1,
+            Ok(()) => state.borrow_mut().rounds += 1,
             Err(e) => {
                 rt::println!("churn: revoker: {e}");
-                s.fault.get_or_insert(e);
+                state.borrow_mut().fault.get_or_insert(e);
             }
         }
-        drop(s);
         task::yield_now().await;
     }
 }
@@ -109,7 +107,7 @@ fn round(state: &RefCell<State>, ram: &Capability, slots: &[CapAddr]) -> Result<
     let revoked = again(|| invoke::revoke(ram.addr()));
     state.borrow_mut().revoking = false;
     revoked.map_err(named("revoke"))?;
-    let every = if state.borrow().rounds % FULL_CHECK == 0 {
+    let every = if state.borrow().rounds.is_multiple_of(FULL_CHECK) {
         1
     } else {
         61

@@ -221,7 +221,7 @@ pub(crate) fn info<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
 pub(crate) fn read<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i: &Invoked) -> Res {
     let core = decode_core(i, Rights::READ)?;
     let offset = c.reg(e.m, 2);
-    if offset >= CORE_OBJECT_BYTES || offset % 8 != 0 {
+    if offset >= CORE_OBJECT_BYTES || !offset.is_multiple_of(8) {
         return refuse(SysError::BadArgument);
     }
     let word = e.m.load(core.0.add(offset));

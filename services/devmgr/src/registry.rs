@@ -194,11 +194,10 @@ impl Registry {
 
     /// Takes over what a core's object says of it, unless an operation on it is in progress.
     pub fn observe(&mut self, core: u32, state: CoreState) {
-        if let Some(c) = self.cores.get_mut(core as usize) {
-            if !c.busy && c.state != CoreState::Lost {
+        if let Some(c) = self.cores.get_mut(core as usize)
+            && !c.busy && c.state != CoreState::Lost {
                 c.state = state;
             }
-        }
     }
 
     /// Checks an operation and reserves its cores.

@@ -111,7 +111,7 @@ impl Allocator {
     /// `BadSize` when it is empty, not made of whole pages, wraps, or overlaps a region added before.
     pub fn add(&mut self, base: u64, size: u64, node: u8) -> Result<u16, AllocError> {
         let end = base.checked_add(size).ok_or(AllocError::BadSize)?;
-        if size == 0 || (base | size) % PAGE != 0 {
+        if size == 0 || !(base | size).is_multiple_of(PAGE) {
             return Err(AllocError::BadSize);
         }
         let overlaps = |s: &Source| base < s.base + s.size && s.base < end;
@@ -311,19 +311,17 @@ impl Allocator {
         }
         self.back += grant.size;
         let (mut base, mut size) = (grant.base, grant.size);
-        if let Some((&before, f)) = self.free.range(..base).next_back() {
-            if before + f.size == base && f.source == grant.source {
+        if let Some((&before, f)) = self.free.range(..base).next_back()
+            && before + f.size == base && f.source == grant.source {
                 size += f.size;
                 base = before;
                 self.free.remove(&before);
             }
-        }
-        if let Some(f) = self.free.get(&(base + size)).copied() {
-            if f.source == grant.source {
+        if let Some(f) = self.free.get(&(base + size)).copied()
+            && f.source == grant.source {
                 self.free.remove(&(base + size));
                 size += f.size;
             }
-        }
         let source = grant.source;
         self.free.insert(base, Free { size, source });
         Ok(grant)

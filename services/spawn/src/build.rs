@@ -99,6 +99,7 @@ fn failure(name: &str, e: &SpawnError) -> Failure {
     (error, format!("{name}: {e}"))
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a process is made of")]
 fn build(
     service: &Service,
     number: u64,
