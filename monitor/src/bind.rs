@@ -10,12 +10,15 @@ use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, un
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
 use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::{Capability, cap};
+use rt::{Capability, cap, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::names_service::{answer, refuse};
 use crate::peers;
 use crate::world::World;
+
+/// How long a name may take to appear (ns of OSnode time).
+const APPEARS_NS: u64 = 3_000_000_000;
 
 /// A channel of a client here.
 struct Outgoing {
@@ -165,16 +168,14 @@ pub async fn close(world: &World, request: &Request, bind: u64) {
     answer(request, &NamesReply::Done {}, None);
 }
 
-/// A connection to the service registered under `name`.
+/// A connection to the service registered under `name`; one that is just starting is waited for.
 async fn service(world: &World, name: Name) -> Result<Client, ServiceError> {
-    let (known, endpoint) = {
-        let s = world.state.borrow();
-        let endpoint = s.names.get(&name).map(|c| cap::copy(c.addr()));
-        (s.services.get(&name).cloned(), endpoint)
-    };
+    let known = world.state.borrow().services.get(&name).cloned();
     if let Some(client) = known.filter(|c| !c.is_gone()) {
         return Ok(client);
     }
+    let until = time::now_ns() + APPEARS_NS;
+    let endpoint = time::timeout(until, world.named(name)).await;
     let endpoint = endpoint.ok_or(ServiceError::NotFound)??;
     let bound = Client::bind(endpoint.addr()).await;
     let client = bound.map_err(|_| ServiceError::ProcessGone)?;

@@ -37,7 +37,7 @@ pub async fn found(world: &World) -> Result<(), String> {
     let archive = Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
     let memory = make_memory_service(world, archive).await?;
     // From here on the monitor itself is a client of the memory service.
-    let endpoint = world.named(".memory").await;
+    let endpoint = world.named(Name::truncated(".memory")).await;
     let endpoint = endpoint.map_err(|e| sentence("the memory service's endpoint", e))?;
     let root = slots::ROOT_CNODE;
     invoke::cnode_copy(root, endpoint.addr(), slots::MEMORY, Rights::ALL, None)

@@ -46,7 +46,7 @@ async fn start(spawn: &Client, words: &[&str], given: Given<'_>) -> Result<(), S
 }
 
 async fn spawn_client(world: &World) -> Result<Client, String> {
-    let endpoint = world.named("spawn").await;
+    let endpoint = world.named(Name::truncated("spawn")).await;
     let endpoint = endpoint.map_err(|e| format!("no spawn service: {}", e.message()))?;
     let bound = Client::bind(endpoint.addr()).await;
     bound.map_err(|e| format!("no spawn service: {e}"))
@@ -82,7 +82,7 @@ pub async fn start_first(world: &World) -> Result<(), String> {
     ];
     start(&spawn, &["devmgr", &rsdp, &fdt], &given).await?;
     start(&spawn, &["shell"], &[("names", names.addr())]).await?;
-    if let Ok(console) = world.named("console").await
+    if let Ok(console) = world.named(Name::truncated("console")).await
         && let Ok(client) = Client::bind(console.addr()).await
     {
         rt::io::set_console(client);

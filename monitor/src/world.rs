@@ -92,8 +92,7 @@ impl World {
     }
 
     /// A copy of the endpoint registered under a name, once it is.
-    pub async fn named(&self, name: &str) -> Result<Capability, SysError> {
-        let name = Name::truncated(name);
+    pub async fn named(&self, name: Name) -> Result<Capability, SysError> {
         poll_fn(|cx| {
             let mut s = self.state.borrow_mut();
             match s.names.get(&name) {

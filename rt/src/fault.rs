@@ -47,12 +47,14 @@ impl Display for Quoted<'_> {
 impl Display for Record<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (name, base) = (env::program(), start::load_base());
-        write!(f, "##nk {{\"k\":\"bt\",\"prog\":\"{}\"", Quoted(&name))?;
-        write!(f, ",\"pid\":\"{}\",\"base\":\"{base:#x}\"", env::pid())?;
+        // The first process has no start block that names it.
+        let name = if name == "first" { "monitor" } else { name };
+        write!(f, "##nk {{\"k\":\"bt\",\"bin\":\"bin/{}\"", Quoted(&name))?;
+        write!(f, ",\"pid\":\"{}\",\"base\":{base}", env::pid())?;
         write!(f, ",\"why\":\"{}\",\"pcs\":[", Quoted(self.why))?;
         for (i, pc) in self.pcs.iter().enumerate() {
             let comma = if i == 0 { "" } else { "," };
-            write!(f, "{comma}\"{pc:#x}\"")?;
+            write!(f, "{comma}{}", base + pc)?;
         }
         writeln!(f, "]}}")
     }

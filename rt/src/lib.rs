@@ -38,6 +38,7 @@ pub mod lmp;
 pub mod mem;
 mod plan;
 pub mod process;
+pub mod provoke;
 mod ram;
 mod rings;
 mod single;
