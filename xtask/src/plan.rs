@@ -92,15 +92,17 @@ const BARE_ARM: Recipe = Recipe {
     rustflags: "-Crelocation-model=pic -Clink-arg=-pie",
     precompiled: true,
 };
+/// Frame pointers make backtraces whole; small pages keep programs small.
+const USER_FLAGS: &str = "-Cforce-frame-pointers=yes -Clink-arg=-zmax-page-size=4096";
 /// Hard float, static PIE, thread-local storage; "hermit" is only a name here.
 const USER_X86: Recipe = Recipe {
     target: "x86_64-unknown-hermit",
-    rustflags: "",
+    rustflags: USER_FLAGS,
     precompiled: false,
 };
 const USER_ARM: Recipe = Recipe {
     target: "aarch64-unknown-hermit",
-    rustflags: "",
+    rustflags: USER_FLAGS,
     precompiled: false,
 };
 

@@ -31,7 +31,6 @@ pub fn world<P: Policy>() -> World<P> {
             ram,
         );
         w.copy(ram, p.root, CapAddr::new(0, 20));
-        let mut to = 21;
         let given = [
             slots::NOTIFICATION,
             slots::IRQ_SOURCES,
@@ -42,9 +41,9 @@ pub fn world<P: Policy>() -> World<P> {
             all[(k + 1) % all.len()].dispatcher,
             all[(k + 1) % all.len()].task,
         ];
-        for from in given.into_iter().chain(all.iter().map(|q| q.endpoint)) {
+        let known = given.into_iter().chain(all.iter().map(|q| q.endpoint));
+        for (to, from) in (21..).zip(known) {
             w.copy(from, p.root, CapAddr::new(0, to));
-            to += 1;
         }
         w.copy(slots::KERNEL, p.root, slots::KERNEL);
         let base = 0x5_0000 + 0x1_8000 * PROCESSES as u64 + 0x1_0000 * k as u64;

@@ -143,7 +143,7 @@ fn shuffle(r: &mut Rng, k: &Known) -> [u64; 8] {
         0..2 => op(
             Op::Copy,
             way,
-            &[cap, to, r.below(16) | r.below(8) / 7 << 8, r.below(9)],
+            &[cap, to, r.below(16) | (r.below(8) / 7) << 8, r.below(9)],
         ),
         2 => op(
             Op::Copy,
@@ -175,7 +175,7 @@ fn sensible(r: &mut Rng, k: &Known) -> [u64; 8] {
     match r.below(16) {
         0..4 => {
             let rights = *r.pick(&[1, 1, 3, 3, 5, 7]);
-            let how = 1 + r.below(3) | rights << 32 | r.below(9) / 8 << 40;
+            let how = (1 + r.below(3)) | (rights << 32) | (r.below(9) / 8) << 40;
             // The worlds keep tables of levels 0 and 1, and a Frame, from slot 40 on.
             let table = if r.one_in(2) { 40 } else { k.of(r, &[VNode]) };
             let what = if r.one_in(2) { 42 } else { k.of(r, &mapped) };

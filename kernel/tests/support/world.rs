@@ -30,7 +30,7 @@ pub const OSNODE: u64 = 7;
 
 pub const IDENTITY: KernelIdentity = KernelIdentity {
     build_id: [1, 2, 3],
-    name: [0x6474_73, 0],
+    name: [0x0064_7473, 0],
     formats: 2 | 1 << 16,
 };
 
