@@ -4,13 +4,17 @@ use crate::cpio;
 use anyhow::{Result, bail};
 
 /// Applies `what` to `archive`: `flip:NAME` changes one byte in the middle of a file,
-/// `cut:NAME` ends the archive in the middle of that file, `magic` spoils the first header,
-/// `empty` leaves nothing but a trailer.
+/// `hash:NAME` changes that file's hash in the manifest, `cut:NAME` ends the archive in the
+/// middle of that file, `magic` spoils the first header, `empty` leaves nothing but a trailer.
 pub fn apply(archive: &mut Vec<u8>, what: &str) -> Result<()> {
     match what.split_once(':') {
         Some(("flip", name)) => {
             let at = middle(archive, name)?;
             archive[at] ^= 0x20;
+        }
+        Some(("hash", name)) => {
+            let at = hash_of(archive, name)?;
+            archive[at] = if archive[at] == b'0' { b'1' } else { b'0' };
         }
         Some(("cut", name)) => {
             let at = middle(archive, name)?;
@@ -18,9 +22,26 @@ pub fn apply(archive: &mut Vec<u8>, what: &str) -> Result<()> {
         }
         None if what == "magic" => archive[0] ^= 1,
         None if what == "empty" => *archive = cpio::write(&[])?,
-        _ => bail!("unknown damage {what:?}: flip:NAME, cut:NAME, magic or empty"),
+        _ => bail!("unknown damage {what:?}: flip:NAME, hash:NAME, cut:NAME, magic or empty"),
     }
     Ok(())
+}
+
+/// Where the manifest's line about `name` begins, with its hash.
+fn hash_of(archive: &[u8], name: &str) -> Result<usize> {
+    let found = cpio::read(archive)?;
+    let Some(manifest) = found.iter().find(|file| file.name == "manifest") else {
+        bail!("the archive has no manifest");
+    };
+    let text = &archive[manifest.offset..manifest.offset + manifest.length];
+    let mut at = manifest.offset;
+    for line in text.split_inclusive(|b| *b == b'\n') {
+        if line.trim_ascii_end().ends_with(format!(" {name}").as_bytes()) {
+            return Ok(at);
+        }
+        at += line.len();
+    }
+    bail!("the manifest has no line about {name}")
 }
 
 fn middle(archive: &[u8], name: &str) -> Result<usize> {
