@@ -36,7 +36,10 @@ fn hash_of(archive: &[u8], name: &str) -> Result<usize> {
     let text = &archive[manifest.offset..manifest.offset + manifest.length];
     let mut at = manifest.offset;
     for line in text.split_inclusive(|b| *b == b'\n') {
-        if line.trim_ascii_end().ends_with(format!(" {name}").as_bytes()) {
+        if line
+            .trim_ascii_end()
+            .ends_with(format!(" {name}").as_bytes())
+        {
             return Ok(at);
         }
         at += line.len();
