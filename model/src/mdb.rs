@@ -98,7 +98,12 @@ fn overlap(a: &Cap, b: &Cap) -> bool {
 pub fn conflict(a: &Cap, b: &Cap) -> bool {
     use CapType::*;
     let right = |k| matches!(k, Endpoint | Mapping | IrqDest | Notify | CoreControl);
+    // What an OSnode lets others have of the region that its Kcb covers.
+    let exported =
+        |k: &Cap, c: &Cap| k.kind == Kcb && matches!(c.kind, Frame | UmpEndpoint | Notify);
     overlap(a, b)
+        && !exported(a, b)
+        && !exported(b, a)
         && class(a.kind) != 3
         && a.kind != Mapping
         && b.kind != Mapping
