@@ -13,7 +13,8 @@ use crate::entry::{Entry, live_area};
 use crate::osnode::KernelIdentity;
 use crate::time::Clock;
 use crate::{
-    Effects, Machine, Osnode, Policy, dispatch, invoke, lmp, notify, report_status, time, upcall,
+    Arrival, Effects, Machine, Osnode, Policy, dispatch, invoke, lmp, notify, report_status, time,
+    upcall,
 };
 
 /// Why a KCB was not adopted.
@@ -287,7 +288,7 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
     }
     if missed || state == Some(DcbState::Runnable) {
         let now = e.now_ns();
-        e.os.policy.enqueue(e.m, dcb, now, 0);
+        e.os.policy.enqueue(e.m, dcb, now, Arrival::Inside);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::entry::{Entry, live_area};
 use crate::invoke::irq;
 use crate::osnode::Current;
 use crate::sched::WAKE_SLICE_NS;
-use crate::{Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, time, upcall};
+use crate::{Arrival, Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, time, upcall};
 
 /// The dispatcher frame of `dcb`, if it still has one.
 #[inline]
@@ -79,26 +79,31 @@ pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let now = e.now_ns();
     let ran = e.counter().saturating_sub(e.os.picked_at);
     let ran = e.os.clock.ticks_to_ns(ran);
-    e.os.policy.enqueue(e.m, current.dcb, now, ran);
+    e.os.policy
+        .enqueue(e.m, current.dcb, now, Arrival::Turn(ran));
     e.os.current = None;
     e.os.attention = true;
 }
 
 /// `dcb`, whose state is Runnable now, joins the queue.
 pub(crate) fn wake<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
-    time::forget_wait(e, dcb);
-    let now = e.now_ns();
-    e.os.policy.enqueue(e.m, dcb, now, 0);
-    e.os.attention = true;
+    arrive(e, dcb, Arrival::Inside);
 }
 
 /// As [`wake`], for an interrupt, a notification or a time-out: whoever runs gives way soon.
 pub(crate) fn wake_from_outside<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
-    wake(e, dcb);
+    arrive(e, dcb, Arrival::Outside);
     if !e.os.strict {
         let soon = e.os.picked_at + e.os.clock.ns_to_ticks(WAKE_SLICE_NS);
         e.os.slice_end = e.os.slice_end.min(soon.max(e.counter()));
     }
+}
+
+fn arrive<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb, arrival: Arrival) {
+    time::forget_wait(e, dcb);
+    let now = e.now_ns();
+    e.os.policy.enqueue(e.m, dcb, now, arrival);
+    e.os.attention = true;
 }
 
 /// Hands the core from the current dispatcher, which the caller has dealt with, straight to `next`,

@@ -13,7 +13,7 @@ use crate::lmp::{
     HEAD, RECV, RING, TAIL, To, Words, hand_over, is_closed, put, record, take, waits_for,
 };
 use crate::osnode::Current;
-use crate::{Machine, Next, Osnode, Policy, Resume, decode, dispatch};
+use crate::{Arrival, Machine, Next, Osnode, Policy, Resume, decode, dispatch};
 
 /// How a message is sent.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,7 +191,7 @@ fn switch_direct<M: Machine, P: Policy>(
     e.m.store(c.area.add(M::SYSCALL_REGS[0]), 0);
     dispatch::switch(e, next);
     let now = e.now_ns();
-    e.os.policy.enqueue(e.m, c.dcb, now, 0);
+    e.os.policy.enqueue(e.m, c.dcb, now, Arrival::Inside);
     e.os.attention = true;
     true
 }
@@ -263,7 +263,7 @@ fn after<M: Machine, P: Policy>(
             dispatch::switch(e, next);
             if !waits {
                 let now = e.now_ns();
-                e.os.policy.enqueue(e.m, c.dcb, now, 0);
+                e.os.policy.enqueue(e.m, c.dcb, now, Arrival::Inside);
             }
             e.os.attention = true;
         }

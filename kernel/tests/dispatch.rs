@@ -363,3 +363,38 @@ fn core_commands_are_checked() {
         &[n(slots::CORE)],
     );
 }
+
+fn sleeper_is_on_time<P: Policy>() {
+    let (mut w, all) = with_processes::<P>(4);
+    let p = all[0];
+    let mut late = 0;
+    while w.running() != Some(p.dcb) {
+        w.tick();
+    }
+    let mut due = w.m.counter.get() + 20 * MS;
+    for _ in 0..200 {
+        // The counter reads what OSnode time is, plus where it started.
+        w.enter([Syscall::Wait as u64, due - 1_000_010, 0, 0, 0, 0, 0, 0]);
+        while w.running() != Some(p.dcb) {
+            w.tick();
+        }
+        late += u64::from(w.m.counter.get() > due + 2 * MS);
+        due = w.m.counter.get() + 20 * MS;
+    }
+    // Fair shares let whoever has waited for longer than a slice go first.
+    assert!(
+        late < 5,
+        "woken late {late} times of 200 among three that never wait"
+    );
+    let least = all[1..].iter().map(|q| q.dcb.used_ns(&w.m)).min();
+    assert!(
+        least > Some(500 * MS),
+        "the others have their turns: {least:?}"
+    );
+}
+
+#[test]
+fn whoever_sleeps_is_woken_in_time() {
+    sleeper_is_on_time::<RoundRobin>();
+    sleeper_is_on_time::<FairShare>();
+}

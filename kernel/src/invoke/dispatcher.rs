@@ -6,7 +6,7 @@ use capfmt::{Cap, CapType, Core, Cte, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rig
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, live_area, refuse};
-use crate::{Machine, Policy, decode, delete, dispatch, time};
+use crate::{Arrival, Machine, Policy, decode, delete, dispatch, time};
 
 /// Parts of the core that reserved budgets may take together, in thousandths.
 const RESERVED_MOST: u64 = 950;
@@ -267,7 +267,7 @@ pub(crate) fn schedule<M: Machine, P: Policy>(
     commit(t, c, &[]);
     if queued {
         let now = e.now_ns();
-        e.os.policy.enqueue(e.m, dcb, now, 0);
+        e.os.policy.enqueue(e.m, dcb, now, Arrival::Inside);
     } else if dcb == c.dcb {
         dispatch::requeue(e);
     }

@@ -2,7 +2,7 @@
 
 use capfmt::{Dcb, PhysAddr, PhysMap};
 
-use super::{Picked, Policy, charge, has_budget, slice_of};
+use super::{Arrival, Picked, Policy, TIME_SLICE_NS, charge, has_budget, slice_of};
 use crate::Event;
 
 /// Places in the heap; further dispatchers queue behind it, first in first out.
@@ -163,14 +163,20 @@ impl Policy for FairShare {
         }
     }
 
-    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, ran_ns: u64) {
+    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival) {
         let key = if has_budget(m, dcb, now_ns) {
             dcb.deadline_ns(m) & !SHARED
         } else {
             if dcb.sched_class(m) == 1 {
                 self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
             }
-            SHARED | self.virtual_ns.saturating_add(ran_ns)
+            // Whoever an event woke stands a slice ahead, unless others have been waiting for longer than that.
+            SHARED
+                | match arrival {
+                    Arrival::Turn(ran_ns) => self.virtual_ns.saturating_add(ran_ns),
+                    Arrival::Inside => self.virtual_ns,
+                    Arrival::Outside => self.virtual_ns.saturating_sub(TIME_SLICE_NS),
+                }
         };
         if self.len == HEAP_PLACES {
             self.append_overflow(m, dcb);
@@ -207,6 +213,8 @@ impl Policy for FairShare {
 
     fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
         charge(m, dcb, ran_ns);
+        // Whoever sleeps and wakes all the time must not stand before all others for ever.
+        self.virtual_ns += ran_ns / (1 + self.len as u64);
     }
 
     fn next_event_ns(&self) -> u64 {

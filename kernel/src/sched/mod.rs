@@ -15,6 +15,17 @@ pub const TIME_SLICE_NS: u64 = 10_000_000;
 /// Nanoseconds that a dispatcher may at least run before one woken from outside takes its turn.
 pub(crate) const WAKE_SLICE_NS: u64 = 1_000_000;
 
+/// Why a dispatcher joins the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// A time-out, an interrupt or a notification ended its waiting.
+    Outside,
+    /// Another dispatcher of the OSnode ended its waiting, or it was started.
+    Inside,
+    /// It had the core for so many nanoseconds and wants more.
+    Turn(u64),
+}
+
 /// Who runs next, and for how long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Picked {
@@ -33,9 +44,8 @@ pub struct Picked {
 pub trait Policy: Sized {
     /// A policy with nothing queued.
     fn new() -> Self;
-    /// `dcb` wants the core from `now_ns` (OSnode time) on; it last had it for
-    /// `ran_ns` (0 when it comes from waiting).
-    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, ran_ns: u64);
+    /// `dcb` wants the core from `now_ns` (OSnode time) on.
+    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival);
     /// `dcb`, which is queued, no longer wants the core.
     fn dequeue(&mut self, m: &mut impl PhysMap, dcb: Dcb);
     /// Chooses who runs now and takes it from the queue.

@@ -1,8 +1,14 @@
-//! `std`: reserved budgets first (earliest deadline), round robin for the rest.
+//! `std`: reserved budgets first (earliest deadline), round robin for the rest, of whom those that an event from
+//! outside woke have a short first turn before the others.
 
 use capfmt::{Dcb, PhysAddr, PhysMap};
 
-use super::{Picked, Policy, charge, has_budget, slice_of};
+use super::{Arrival, Picked, Policy, charge, has_budget, slice_of};
+
+/// Nanoseconds of a first turn after an event from outside.
+const FIRST_TURN_NS: u64 = 2_000_000;
+/// First turns in a row, before one of the others has its turn in between.
+const FIRST_TURNS: u32 = 8;
 
 /// A first-in-first-out queue through [`Dcb::sched_link`].
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,6 +66,10 @@ impl Queue {
 pub struct RoundRobin {
     /// Class 1 with budget, earliest deadline first.
     reserved: Queue,
+    /// Woken from outside.
+    woken: Queue,
+    /// First turns given since one of `turns` ran.
+    first_turns: u32,
     turns: Queue,
     /// End of the earliest period of a dispatcher that used its budget up; `u64::MAX` = none.
     refill_ns: u64,
@@ -93,28 +103,40 @@ impl Policy for RoundRobin {
     }
 
     #[inline]
-    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, _ran_ns: u64) {
+    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival) {
         if dcb.sched_class(m) == 1 {
             if has_budget(m, dcb, now_ns) {
                 return self.insert_reserved(m, dcb);
             }
             self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
+        } else if arrival == Arrival::Outside {
+            return self.woken.push(m, dcb);
         }
         self.turns.push(m, dcb);
     }
 
     fn dequeue(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
-        if !self.turns.remove(m, dcb) {
-            self.reserved.remove(m, dcb);
-        }
+        let _ =
+            self.turns.remove(m, dcb) || self.woken.remove(m, dcb) || self.reserved.remove(m, dcb);
     }
 
     #[inline]
     fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
-        let dcb = match self.reserved.pop(m) {
-            Some(dcb) => dcb,
-            None => self.turns.pop(m)?,
-        };
+        if let Some(dcb) = self.reserved.pop(m) {
+            return Some(slice_of(m, dcb, now_ns));
+        }
+        if (self.first_turns < FIRST_TURNS || self.turns.head == 0)
+            && let Some(dcb) = self.woken.pop(m)
+        {
+            self.first_turns += 1;
+            return Some(Picked {
+                dcb,
+                slice_ns: FIRST_TURN_NS,
+                strict: false,
+            });
+        }
+        self.first_turns = 0;
+        let dcb = self.turns.pop(m)?;
         Some(slice_of(m, dcb, now_ns))
     }
 
@@ -130,7 +152,7 @@ impl Policy for RoundRobin {
 
     #[inline]
     fn is_empty(&self) -> bool {
-        self.turns.head == 0 && self.reserved.head == 0
+        self.turns.head == 0 && self.woken.head == 0 && self.reserved.head == 0
     }
 
     #[inline]
@@ -143,7 +165,7 @@ impl Policy for RoundRobin {
         self.refill_ns = u64::MAX;
         let mut old = core::mem::take(&mut self.turns);
         while let Some(dcb) = old.pop(m) {
-            self.enqueue(m, dcb, now_ns, 0);
+            self.enqueue(m, dcb, now_ns, Arrival::Inside);
         }
     }
 
