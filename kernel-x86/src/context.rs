@@ -11,7 +11,6 @@ use core::arch::asm;
 use core::sync::atomic::Ordering;
 
 unsafe extern "C" {
-    fn nekton_resume(area: u64) -> !;
     fn nekton_load_fpu(state: u64);
 }
 
@@ -20,9 +19,10 @@ unsafe extern "C" {
 /// # Safety
 /// `area` is a save area in the window; the user's root is loaded, [`crate::statics::PAGE`] names
 /// the dispatcher's page, interrupts are off, and nothing on the kernel stack is needed any more.
+#[inline]
 pub unsafe fn resume(area: u64) -> ! {
     // SAFETY: the caller's promise is the routine's contract.
-    unsafe { nekton_resume(area) }
+    unsafe { asm!("jmp nekton_resume", in("rdi") area, options(noreturn, nostack)) }
 }
 
 /// Writes the live FPU registers and FS base into the save area at `area` (window).
