@@ -1,8 +1,9 @@
 //! A dispatcher page full of lies: only who wrote it suffers.
 //!
-//! The child maps its own dispatcher frame a second time and writes what no kernel
-//! may believe into the save areas, the upcall entry and the rings; then it gives
-//! the core away and computes, so that the kernel restores from there.
+//! The child hands its dispatcher frame to an accomplice, which writes what no kernel
+//! may believe into the save areas, the upcall entry and the rings while the child
+//! does not have the core: the kernel restores the child from there. In a second round
+//! the child itself writes between its own system calls.
 
 #![no_std]
 #![no_main]
@@ -12,9 +13,11 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use abi::{disp, slots, vaddr};
 use proto::iface::spawn::Place;
+use rt::chan::{Answer, Attach, Client, Server};
 use rt::vspace::{self, Access, Mapped};
 use rt::{env, process, task, time};
 use tests::{Child, Random, Suite};
@@ -71,54 +74,158 @@ fn lie(page: &Mapped, how: &str, random: &mut Random) {
     }
 }
 
-/// The child: lies again and again, while it is preempted, yields and waits.
-fn misbehave(how: &str, seed: u64) -> i32 {
+proto::messages! {
+    /// What the accomplice asks of the victim.
+    pub enum ForgeRequest: 103 {
+        /// The dispatcher frame. Answer: `Frame` with it.
+        Frame = 1 {},
+    }
+}
+proto::messages! {
+    /// What the victim answers.
+    pub enum ForgeReply: 103 {
+        /// The frame comes along.
+        Frame = 0x8001 {},
+    }
+}
+
+/// Rounds of lies.
+const ROUNDS: u32 = 200;
+/// Counter ticks that the victim computes between two system calls.
+const SPIN: u64 = 50_000;
+
+/// Computes for a moment, so that the process may be preempted in it.
+fn spin(random: &mut Random) {
+    let until = time::counter().wrapping_add(SPIN);
+    while time::counter() < until {
+        core::hint::black_box(random.next_u64());
+    }
+}
+
+/// Lies about itself, between its own system calls.
+fn alone(how: &str, seed: u64) -> i32 {
     let mut random = Random::new(seed);
     let bytes = disp::FRAME_BYTES;
     let Ok(page) = vspace::map(slots::DISP_FRAME, 0, bytes, Access::ReadWrite) else {
         return 2;
     };
-    for _ in 0..200 {
+    for _ in 0..ROUNDS {
         lie(&page, how, &mut random);
         process::yield_core();
-        let until = time::counter().wrapping_add(50_000);
-        while time::counter() < until {
-            core::hint::black_box(random.next_u64());
-        }
+        spin(&mut random);
+    }
+    0
+}
+
+/// Hands its dispatcher frame to the accomplice, then computes and gives the core away.
+async fn victim(name: &str) -> i32 {
+    let Ok(server) = Server::open() else { return 2 };
+    if server.register(name).await.is_err() {
+        return 3;
+    }
+    let request = server.next().await;
+    let with = Attach::cap(slots::DISP_FRAME);
+    if request.answer(&ForgeReply::Frame {}, with).is_err() {
+        return 4;
+    }
+    let mut random = Random::new(5);
+    for _ in 0..ROUNDS {
+        process::yield_core();
+        spin(&mut random);
+        time::sleep(10_000).await;
+    }
+    0
+}
+
+/// Gets the victim's frame and lies in it whenever it has the core, that is, while the victim has not.
+async fn accomplice(name: &str, how: &str, seed: u64) -> i32 {
+    let Ok(client) = Client::lookup(name).await else {
+        return 2;
+    };
+    let answer = client.request(&ForgeRequest::Frame {}, Attach::NONE).await;
+    let answer: Result<Answer<ForgeReply>, _> = answer;
+    let Some(frame) = answer.ok().and_then(|a| a.cap) else {
+        return 3;
+    };
+    let bytes = disp::FRAME_BYTES;
+    let Ok(page) = vspace::map(frame.addr(), 0, bytes, Access::ReadWrite) else {
+        return 4;
+    };
+    let mut random = Random::new(seed);
+    for _ in 0..ROUNDS {
+        lie(&page, how, &mut random);
+        process::yield_core();
     }
     0
 }
 
 fn main() -> i32 {
-    let mut args = env::args().skip(1);
-    if let (Some(how), Some(seed)) = (args.next(), args.next()) {
-        return misbehave(how, seed.parse().unwrap_or(1));
+    let args: Vec<&str> = env::args().collect();
+    let seed = |text: &str| text.parse().unwrap_or(1);
+    match args.as_slice() {
+        [_] => task::block_on(run()),
+        [_, "alone", how, text] => alone(how, seed(text)),
+        [_, "victim", name] => task::block_on(victim(name)),
+        [_, "accomplice", name, how, text] => task::block_on(accomplice(name, how, seed(text))),
+        _ => 98,
     }
-    task::block_on(run())
 }
 
 async fn run() -> i32 {
     let mut suite = Suite::new("forge");
-    for how in CASES {
-        suite.report(how, try_lies(how).await);
+    for (n, how) in CASES.iter().enumerate() {
+        suite.report(how, by_accomplice(how, n).await);
+        suite.report(&format!("{how}-alone"), by_itself(how).await);
     }
     suite.failed()
 }
 
-/// Whatever becomes of the child, this process and the services are as they were.
-async fn try_lies(how: &str) -> Result<(), String> {
-    for seed in 1..=3u64 {
-        let seed = format!("{seed}");
-        let child = Child::start(&[SELF, how, &seed], Place::Here).await?;
-        let until = time::now_ns() + 2_000_000_000;
-        if time::timeout(until, child.wait()).await.is_none() {
-            // A child that lost itself (it waits for ever) is ended from outside.
-            child.kill().await?;
+/// Waits for a child's end; one that lost itself (it waits for ever) is ended from outside.
+async fn see_end(child: &Child) -> Result<(), String> {
+    let until = time::now_ns() + 2_000_000_000;
+    if time::timeout(until, child.wait()).await.is_none() {
+        child.kill().await?;
+    }
+    Ok(())
+}
+
+/// Another process and the services are as they were.
+async fn others_live() -> Result<(), String> {
+    let after = Child::run(&["t-faults", "nothing"]).await?;
+    match after.status {
+        1 => Ok(()),
+        _ => Err(format!("a later process ended with {after:?}")),
+    }
+}
+
+async fn by_itself(how: &str) -> Result<(), String> {
+    for seed in ["1", "2"] {
+        let child = Child::start(&[SELF, "alone", how, seed], Place::Here).await?;
+        see_end(&child).await?;
+        others_live().await?;
+    }
+    Ok(())
+}
+
+/// The victim suffers what it suffers; the accomplice, who lied about somebody else, must end well.
+async fn by_accomplice(how: &str, number: usize) -> Result<(), String> {
+    for seed in ["1", "2"] {
+        let name = format!("fg{number}.{seed}");
+        let victim = Child::start(&[SELF, "victim", &name], Place::Here).await?;
+        let other = Child::start(&[SELF, "accomplice", &name, how, seed], Place::Here).await?;
+        let until = time::now_ns() + 5_000_000_000;
+        let end = time::timeout(until, other.wait()).await;
+        let end = match end {
+            Some(end) => end?,
+            None => other.kill().await?,
+        };
+        see_end(&victim).await?;
+        // The frame may go with the victim while the accomplice still writes to it.
+        let faulted = end.expect_fault("PageFault").is_ok();
+        if !faulted {
+            end.expect_success().map_err(|e| format!("the accomplice: {e}"))?;
         }
-        let after = Child::run(&["t-faults", "nothing"]).await?;
-        if after.status != 1 {
-            return Err(format!("a later process ended with {after:?}"));
-        }
+        others_live().await?;
     }
     Ok(())
 }
