@@ -42,6 +42,11 @@ impl<'d, P: Platform> Running<'d, P> {
         }
     }
 
+    /// The OSnode that was made, or 0.
+    pub fn kept_osnode(&self) -> u64 {
+        if self.made { self.fresh } else { 0 }
+    }
+
     /// Runs a sequence to its end.
     pub async fn run(&mut self, mut sequence: Sequence) -> Outcome {
         let mut input = Input::Begin;

@@ -204,7 +204,16 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
     };
     let refuse = |core: u32, error: ServiceError, text: &str| {
         let state = core_state(driver, core);
-        answer(request, &DriverReply::Refused { error, state }, text);
+        let osnode = 0;
+        answer(
+            request,
+            &DriverReply::Refused {
+                error,
+                state,
+                osnode,
+            },
+            text,
+        );
     };
     match request.decode::<DriverRequest>() {
         Err(_) => refuse(u32::MAX, ServiceError::BadMessage, ""),
@@ -282,7 +291,16 @@ async fn operate<P: Platform>(
     {
         let error = ServiceError::OutOfMemory;
         let state = CoreState::Off;
-        return answer(request, &DriverReply::Refused { error, state }, &text);
+        let osnode = 0;
+        return answer(
+            request,
+            &DriverReply::Refused {
+                error,
+                state,
+                osnode,
+            },
+            &text,
+        );
     }
     let target = Target {
         core,
@@ -308,9 +326,10 @@ async fn operate<P: Platform>(
     let mut running = Running::new(driver, core, kernel.clone(), fresh);
     let sequence = Sequence::new(target, Wanted { op: wanted, kcb }, Timing::DEFAULT);
     let outcome = running.run(sequence).await;
-    let ran = outcome.is_ok();
-    if running.made && !ran && core_state(driver, core) != CoreState::Running {
+    // What was made before a refusal never ran; after a failure the OSnode is kept.
+    if running.made && matches!(outcome, Err(Failure::Refused(_))) {
         osnode::discard(driver, fresh).await;
+        running.made = false;
     }
     let took_ns = time::system_ns() - start;
     report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
@@ -360,7 +379,13 @@ fn report_outcome<P: Platform>(
             let (error, text) = explain(failure, running, core);
             let state = core_state(driver, core);
             let text = with_epitaph(text);
-            answer(request, &DriverReply::Refused { error, state }, &text);
+            let osnode = running.kept_osnode();
+            let reply = DriverReply::Refused {
+                error,
+                state,
+                osnode,
+            };
+            answer(request, &reply, &text);
         }
     }
 }

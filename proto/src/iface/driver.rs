@@ -73,6 +73,8 @@ crate::messages! {
             error: ServiceError,
             /// State of the core now.
             state: CoreState,
+            /// OSnode that was made and is kept, or 0.
+            osnode: u64,
         },
     }
 }

@@ -6,10 +6,10 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
 use devmgr::{Operation, Plan, Refusal, Registry};
-use proto::ServiceError;
 use proto::iface::cores::{CoreOp, CoreState, CoresReply};
 use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::{PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::{env, time};
 
@@ -31,7 +31,7 @@ pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
     let result = execute(manager, plan, &kernel).await;
     let (state, osnode) = match &result {
         Ok(done) => (done.state, done.osnode),
-        Err(f) => (f.state, 0),
+        Err(f) => (f.state, f.osnode),
     };
     manager
         .state
@@ -49,8 +49,26 @@ pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
                 Err(text) => refuse(request, ServiceError::NoAnswer, &text),
             }
         }
-        Err(f) => refuse(request, f.error, &f.text),
+        Err(f) => {
+            if f.osnode != 0 {
+                // It does not run; a monitor that is gone keeps no list.
+                let _ = locate(manager, f.osnode, NOWHERE).await;
+            }
+            refuse(request, f.error, &f.text);
+        }
     }
+}
+
+/// Tells the monitor where an OSnode is.
+async fn locate(manager: &Manager, osnode: u64, core: u32) -> Result<(), PeerError> {
+    let request = SystemRequest::Located { osnode, core };
+    let until = time::system_ns() + HELLO_NS;
+    let told = manager
+        .system
+        .request_until(&request, Attach::NONE, until)
+        .await;
+    let _: Answer<SystemReply> = told?;
+    Ok(())
 }
 
 /// What an operation led to.
@@ -64,6 +82,8 @@ struct Done {
 struct Failed {
     error: ServiceError,
     state: CoreState,
+    /// OSnode that was made and is kept, or 0.
+    osnode: u64,
     text: String,
 }
 
@@ -154,6 +174,7 @@ async fn execute(manager: &Manager, plan: Plan, kernel: &str) -> Result<Done, Fa
     let failed = |text: String| Failed {
         error: ServiceError::NoAnswer,
         state: before,
+        osnode: 0,
         text,
     };
     let own = env::osnode();
@@ -196,7 +217,16 @@ async fn execute(manager: &Manager, plan: Plan, kernel: &str) -> Result<Done, Fa
             osnode,
             text,
         }),
-        DriverReply::Refused { error, state } => Err(Failed { error, state, text }),
+        DriverReply::Refused {
+            error,
+            state,
+            osnode,
+        } => Err(Failed {
+            error,
+            state,
+            osnode,
+            text,
+        }),
         _ => Err(failed("the boot driver's answer is not understood".into())),
     }
 }
@@ -212,19 +242,8 @@ async fn settle(manager: &Manager, plan: Plan, done: &Done) -> Result<(), String
         CoreOp::Stop => NOWHERE,
         _ => plan.operation.core,
     };
-    let request = SystemRequest::Located { osnode, core };
-    let until = time::system_ns() + HELLO_NS;
-    let told = manager
-        .system
-        .request_until(&request, Attach::NONE, until)
-        .await;
-    let told: Result<Answer<SystemReply>, _> = told;
-    match told {
-        Ok(_) => Ok(()),
-        Err(e) => Err(format!(
-            "core {core} runs, but o{osnode} does not say hello: {e}"
-        )),
-    }
+    let told = locate(manager, osnode, core).await;
+    told.map_err(|e| format!("core {core} runs, but o{osnode} does not say hello: {e}"))
 }
 
 /// Whether the registry knows a core.

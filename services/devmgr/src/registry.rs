@@ -286,11 +286,14 @@ impl Registry {
                 c.osnode = osnode;
                 self.detached.retain(|(o, _)| *o != osnode);
             }
-            CoreState::Penned | CoreState::Detached | CoreState::Off
-                if before.0 == CoreState::Running =>
-            {
+            CoreState::Penned | CoreState::Detached | CoreState::Off => {
+                let ran = before.0 == CoreState::Running;
+                let left = if ran { before.1 } else { osnode };
                 c.osnode = 0;
-                self.detached.push((before.1, core));
+                let listed = self.detached.iter().any(|(o, _)| *o == left);
+                if left != 0 && !listed {
+                    self.detached.push((left, core));
+                }
             }
             _ => {}
         }

@@ -295,6 +295,22 @@ fn the_life_of_a_core() {
 }
 
 #[test]
+fn an_osnode_whose_first_kernel_failed_is_kept() {
+    use CoreState::{Crashed, Off, Penned, Running};
+    let mut r = four_cores();
+    run(&mut r, CoreOp::Start, 1, false, Crashed, 2);
+    assert_eq!(r.osnodes(), [(1, 0, true), (2, 1, false)]);
+    let p = run(&mut r, CoreOp::Recover, 1, false, Running, 0);
+    assert_eq!(p.osnode, 2);
+    run(&mut r, CoreOp::Start, 2, false, Penned, 3);
+    assert_eq!(r.osnodes().last(), Some(&(3, 2, false)));
+    let p = run(&mut r, CoreOp::Start, 2, false, Penned, 3);
+    assert_eq!((p.osnode, r.osnodes().len()), (3, 3), "listed once");
+    run(&mut r, CoreOp::Start, 3, false, Off, 0);
+    assert_eq!(r.osnodes().len(), 3, "refused before one was made");
+}
+
+#[test]
 fn nobody_drives_the_core_that_it_stands_on() {
     let mut r = four_cores();
     assert_eq!(refused(&mut r, CoreOp::Update, 0), Refusal::NoExecutor(0));
