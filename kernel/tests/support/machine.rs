@@ -1,10 +1,20 @@
 //! A machine that is nothing but memory and a counter.
 
 use std::cell::Cell;
+use std::rc::Rc;
 
 use capfmt::{Isa, PhysAddr, PhysMap};
 use kernel::{Machine, PageRights};
 use model::Arena;
+
+/// Words that several OSnodes reach, each by its own addresses: they stand in no arena.
+pub trait SharedWords {
+    /// Whether `len` bytes from `at` on are among them.
+    fn covers(&self, at: PhysAddr, len: u64) -> bool;
+    fn load(&self, at: PhysAddr) -> u64;
+    fn store(&self, at: PhysAddr, value: u64);
+    fn compare_exchange(&self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64>;
+}
 
 /// Memory, a counter that grows with each reading, and page-table entries whose meaning can be read back.
 #[derive(Clone)]
@@ -12,9 +22,14 @@ pub struct TestMachine {
     pub arena: Arena,
     pub counter: Cell<u64>,
     pub core: PhysAddr,
+    /// What others reach, too.
+    pub shared: Option<Rc<dyn SharedWords>>,
 }
 
 impl TestMachine {
+    fn shared_at(&self, at: PhysAddr, len: u64) -> Option<&dyn SharedWords> {
+        self.shared.as_deref().filter(|s| s.covers(at, len))
+    }
     pub fn advance(&self, ticks: u64) {
         self.counter.set(self.counter.get() + ticks);
     }
@@ -22,16 +37,25 @@ impl TestMachine {
 
 impl PhysMap for TestMachine {
     fn load(&self, at: PhysAddr) -> u64 {
-        self.arena.load(at)
+        match self.shared_at(at, 8) {
+            Some(words) => words.load(at),
+            None => self.arena.load(at),
+        }
     }
     fn store(&mut self, at: PhysAddr, value: u64) {
-        self.arena.store(at, value);
+        match self.shared_at(at, 8) {
+            Some(words) => words.store(at, value),
+            None => self.arena.store(at, value),
+        }
     }
     fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64> {
-        self.arena.compare_exchange(at, old, new)
+        match self.shared_at(at, 8) {
+            Some(words) => words.compare_exchange(at, old, new),
+            None => self.arena.compare_exchange(at, old, new),
+        }
     }
     fn covers(&self, at: PhysAddr, len: u64) -> bool {
-        self.arena.covers(at, len)
+        self.arena.covers(at, len) || self.shared_at(at, len).is_some()
     }
 }
 

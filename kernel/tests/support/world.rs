@@ -165,6 +165,7 @@ pub fn fresh_machine(bytes: u64) -> TestMachine {
         arena: Arena::new(CORE.0, bytes),
         counter: std::cell::Cell::new(1_000_000),
         core: CORE,
+        shared: None,
     };
     write_core(&mut m, CORE, 0);
     write_core(&mut m, OTHER_CORE, 1);
