@@ -224,6 +224,9 @@ impl Allocator {
     }
 
     /// The best piece for a request: (its first byte, first byte of the grant).
+    ///
+    /// A grant is never a whole source: its capability would be a copy of the source's, and to
+    /// revoke the one is to lose the other.
     fn find_on(&self, size: u64, align: u64, node: Option<u8>) -> Option<(u64, u64)> {
         let mut best: Option<(u64, u64, u64)> = None;
         for (&piece, free) in &self.free {
@@ -233,7 +236,8 @@ impl Allocator {
                 let Some(base) = first.checked_next_multiple_of(align) else {
                     continue;
                 };
-                let fits = base <= end && end - base >= size;
+                let whole = self.sources[usize::from(free.source)].size == size;
+                let fits = base <= end && end - base >= size && !whole;
                 if fits && best.is_none_or(|(_, _, s)| free.size < s) {
                     best = Some((piece, base, free.size));
                 }

@@ -30,6 +30,18 @@ fn a_grant_is_cut_and_merged_again() {
 }
 
 #[test]
+fn a_whole_source_is_never_one_grant() {
+    let mut a = two_nodes();
+    let e = a.alloc(1, 0x10_0000, PAGE, Some(1));
+    assert_eq!(e, Err(AllocError::OutOfMemory(0x10_0000)));
+    // In two parts it is.
+    a.alloc(1, 0x8_0000, PAGE, Some(1)).expect("one half");
+    a.alloc(1, 0x8_0000, PAGE, Some(1)).expect("the other half");
+    a.alloc(1, 0x10_0000, PAGE, None)
+        .expect("a part of the other source");
+}
+
+#[test]
 fn nodes_quotas_and_exhaustion_are_kept() {
     let mut a = two_nodes();
     let g = a.alloc(1, PAGE, PAGE, Some(1)).expect("node 1");

@@ -223,7 +223,8 @@ async fn by_accomplice(how: &str, number: usize) -> Result<(), String> {
         // The frame may go with the victim while the accomplice still writes to it.
         let faulted = end.expect_fault("PageFault").is_ok();
         if !faulted {
-            end.expect_success().map_err(|e| format!("the accomplice: {e}"))?;
+            end.expect_success()
+                .map_err(|e| format!("the accomplice: {e}"))?;
         }
         others_live().await?;
     }
