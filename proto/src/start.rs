@@ -21,6 +21,8 @@ pub const ARGS_OFFSET: usize = 0x800;
 
 /// `flags`: the machine runs under instruction counting, cross-core spins must pause.
 pub const FLAG_ICOUNT: u64 = 1;
+/// `flags`: the machine is emulated: times say nothing about hardware, and are labelled so.
+pub const FLAG_EMULATED: u64 = 2;
 
 /// Why a start block cannot be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,6 +1,6 @@
 //! What the process was started with.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use abi::{CapAddr, bootinfo, disp, slots, vaddr};
 use proto::Pid;
@@ -10,7 +10,14 @@ use crate::invoke;
 use crate::single::Single;
 use crate::vspace::{self, Access};
 
-static ICOUNT: AtomicBool = AtomicBool::new(false);
+/// `proto::start::FLAG_*` of this process.
+static FLAGS: AtomicU64 = AtomicU64::new(0);
+
+/// Words of the command line, and what they stand for.
+const FLAG_WORDS: [(&str, u64); 2] = [
+    ("icount", start::FLAG_ICOUNT),
+    ("emulated", start::FLAG_EMULATED),
+];
 
 fn block() -> Option<StartBlock<'static>> {
     // SAFETY: the page at START_BLOCK is mapped, read only, in every process for as long as it
@@ -22,9 +29,12 @@ fn block() -> Option<StartBlock<'static>> {
 
 /// Reads what is asked often.
 pub(crate) fn init() {
-    let by_block = block().is_some_and(|b| b.flags() & start::FLAG_ICOUNT != 0);
-    let by_line = || boot_info().is_some_and(|b| b.has_word("icount"));
-    ICOUNT.store(by_block || by_line(), Ordering::Relaxed);
+    let mut flags = block().map(|b| b.flags()).unwrap_or_default();
+    if let Some(info) = boot_info() {
+        let told = FLAG_WORDS.iter().filter(|(word, _)| info.has_word(word));
+        flags |= told.fold(0, |all, (_, flag)| all | flag);
+    }
+    FLAGS.store(flags, Ordering::Relaxed);
 }
 
 /// Program name and arguments.
@@ -60,15 +70,20 @@ pub fn seed() -> u64 {
 /// `proto::start::FLAG_*` that the process was started with, or follow from the command line.
 #[must_use]
 pub fn flags() -> u64 {
-    let given = block().map(|b| b.flags()).unwrap_or_default();
-    given | if is_icount() { start::FLAG_ICOUNT } else { 0 }
+    FLAGS.load(Ordering::Relaxed)
 }
 
 /// Whether spins must pause (instruction counting).
 #[must_use]
 #[inline]
 pub fn is_icount() -> bool {
-    ICOUNT.load(Ordering::Relaxed)
+    flags() & start::FLAG_ICOUNT != 0
+}
+
+/// Whether the machine is emulated: a time that is printed says so then.
+#[must_use]
+pub fn is_emulated() -> bool {
+    flags() & start::FLAG_EMULATED != 0
 }
 
 /// A word of the dispatcher page.

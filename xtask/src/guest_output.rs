@@ -41,9 +41,12 @@ pub enum Record {
 pub struct Cmd {
     pub cmd: String,
     pub ok: bool,
-    /// Virtual milliseconds.
+    /// Milliseconds by the clock of the machine.
     #[serde(default)]
     pub ms: Value,
+    /// Whether `ms` was counted on an emulated machine.
+    #[serde(default)]
+    pub emulated: bool,
     /// What it printed.
     #[serde(default)]
     pub out: String,

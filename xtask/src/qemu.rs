@@ -46,6 +46,7 @@ impl Launch<'_> {
         words.extend(self.board.topology(self.cores));
         words.extend(self.time());
         let mut append = self.append.to_vec();
+        append.push("emulated".to_owned());
         if self.icount {
             append.push("icount".to_owned());
         }
@@ -235,7 +236,7 @@ mod tests {
             line.contains("-rtc clock=vm,base=2026-01-01 -seed 1"),
             "{line}"
         );
-        assert!(line.contains("-append exec icount"), "{line}");
+        assert!(line.contains("-append exec emulated icount"), "{line}");
         assert!(words("qemu-arm", true, true).contains("sleep=on"));
     }
 
@@ -244,7 +245,7 @@ mod tests {
         let line = words("qemu-x86", false, false);
         assert!(line.contains("-accel tcg,thread=multi"), "{line}");
         assert!(!line.contains("icount"), "{line}");
-        assert!(line.ends_with("-append exec -d int"), "{line}");
+        assert!(line.ends_with("-append exec emulated -d int"), "{line}");
     }
 
     #[test]

@@ -138,6 +138,7 @@ mod tests {
             cmd: name.into(),
             ok,
             ms: 1.into(),
+            emulated: true,
             out: String::new(),
         })
     }

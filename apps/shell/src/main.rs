@@ -13,7 +13,7 @@ use alloc::format;
 use alloc::string::String;
 
 use proto::ServiceError;
-use rt::{PeerError, task, time};
+use rt::{PeerError, env, task, time};
 use session::{Session, Stop};
 use shell::{Record, parse};
 
@@ -64,6 +64,7 @@ async fn execute(session: &mut Session, text: &str) -> i32 {
         let mut record = Record::new("cmd");
         record.string("cmd", &line).flag("ok", ok);
         record.number("ms", (time::system_ns() - start) / 1_000_000);
+        record.flag("emulated", env::is_emulated());
         let out = session.take_output();
         record.string("out", &out);
         session.record(&record).await;

@@ -11,7 +11,7 @@ use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
 use rt::chan::Client;
 use shell::{Args, parse_core_list};
 
-use super::usage;
+use super::{time_unit, usage};
 use crate::session::{Session, ask, join, text_of};
 
 fn state_word(s: CoreState) -> &'static str {
@@ -127,7 +127,8 @@ async fn execute(cores: &Client, request: CoresRequest, kernel: String) -> Resul
         CoresReply::Done { took_ns, .. } => {
             let text = String::from_utf8_lossy(&a.blob);
             let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
-            Ok(format!("{text} ({ms}.{us:03} ms)\n"))
+            let unit = time_unit();
+            Ok(format!("{text} ({ms}.{us:03} {unit})\n"))
         }
         CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
         _ => Err("the device manager's answer is not understood".into()),

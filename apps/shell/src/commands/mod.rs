@@ -7,7 +7,7 @@ mod process;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use rt::time;
+use rt::{env, time};
 use shell::{ArgError, Args};
 
 use crate::session::{Session, Stop};
@@ -73,6 +73,15 @@ pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
         _ => return Err(format!("there is no command \"{name}\": help lists them")),
     }
     Ok(None)
+}
+
+/// What a printed time is counted in: nothing else tells an emulated machine's times from hardware's.
+pub fn time_unit() -> &'static str {
+    if env::is_emulated() {
+        "emulated ms"
+    } else {
+        "ms"
+    }
 }
 
 /// An argument error as text.

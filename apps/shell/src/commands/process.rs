@@ -9,7 +9,7 @@ use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
 use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
 use shell::Args;
 
-use super::usage;
+use super::{time_unit, usage};
 use crate::session::{Session, ask, text_of};
 
 /// A process as listed.
@@ -71,8 +71,12 @@ async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
 pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let mut text = format!(
-        "{:<8} {:<9} {:>10} {:>10}  {}\n",
-        "process", "state", "memory", "time ms", "program"
+        "{:<8} {:<9} {:>10} {:>11}  {}\n",
+        "process",
+        "state",
+        "memory",
+        time_unit(),
+        "program"
     );
     for p in processes(session).await? {
         let state = match p.state {
@@ -85,7 +89,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         let pid = p.pid.to_string();
         let ms = p.used_ns / 1_000_000;
         let words = p.words.join(" ");
-        text += &format!("{pid:<8} {state:<9} {:>10} {ms:>10}  {words}\n", p.memory);
+        text += &format!("{pid:<8} {state:<9} {:>10} {ms:>11}  {words}\n", p.memory);
     }
     session.say(&text).await;
     Ok(())
