@@ -32,7 +32,7 @@ ops! {
     Retype = 5,
     /// VNode: r2 = Frame/DevFrame/UmpEndpoint/VNode cap, r3 = first index, r4 = offset in the region in bytes, r5 = count | rights << 32 | flags << 40 (1 = uncached), r6 = destination slot of the Mapping.
     Map = 16,
-    /// Mapping: unmap (the Mapping stays, empty, until deleted: deletion unmaps too).
+    /// Mapping: unmap (the Mapping stays, empty and without rights, until deleted: deletion unmaps too).
     Unmap = 17,
     /// Mapping: change the rights to r2.
     Protect = 18,

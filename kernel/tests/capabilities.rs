@@ -296,6 +296,31 @@ fn mappings_fill_and_leave_page_tables() {
     w.check();
 }
 
+/// An empty Mapping still knows its table's address, where by now a CNode may stand whose slots its holder fills.
+#[test]
+fn an_empty_mapping_knows_no_table() {
+    let mut w = world();
+    w.make(CapType::VNode, 0, 0, 0, 1, free(0));
+    w.make(CapType::Frame, 0, 0x1_0000, 0x1000, 1, free(1));
+    w.make(CapType::CNode, 4, 0x2_0000, 0, 1, free(2));
+    w.ok(Op::Copy, ROOT, &[n(free(2)), n(CapAddr::root(3)), 15]);
+    let mapping = CapAddr::new(3, 0);
+    w.ok(Op::Map, free(0), &map_args(free(1), 1, 0, 1, 3, mapping));
+    w.ok(Op::Unmap, mapping, &[]);
+    w.ok(Op::Delete, ROOT, &[n(free(0))]);
+    w.make(CapType::CNode, 8, 0, 0, 1, free(3));
+    w.ok(Op::Copy, ROOT, &[n(free(3)), n(CapAddr::root(4)), 15]);
+    // The word behind entry 1 is the base of what stands in slot 64: the address of the Mapping.
+    w.ok(Op::Copy, ROOT, &[n(free(2)), n(CapAddr::new(4, 64)), 15]);
+    w.ok(Op::Copy, ROOT, &[n(free(1)), n(CapAddr::new(4, 0)), 15]);
+    w.refused(SysError::NotMapped, Op::Protect, mapping, &[1]);
+    w.refused(SysError::NotMapped, Op::Unmap, mapping, &[]);
+    w.ok(Op::Delete, ROOT, &[n(mapping)]);
+    w.check();
+    let regs = w.ok(Op::Identify, CapAddr::new(4, 0), &[]);
+    assert_eq!(regs[2], RAM.0 + 0x1_0000, "the capability is untouched");
+}
+
 #[test]
 fn revoking_memory_unmaps_it() {
     let mut w = world();

@@ -200,6 +200,9 @@ struct Entries {
 
 impl Entries {
     fn of(m: &impl PhysMap, mapping: &Cap, cte: Cte) -> Option<Entries> {
+        if !mapping.rights.contains(Rights::READ) {
+            return None;
+        }
         let vnode = PhysAddr(mapping.extra & !(VNODE_BYTES - 1));
         let first = mapping.extra & (ENTRIES - 1);
         let count = count_of(mapping);
@@ -275,7 +278,9 @@ fn decode_mapped<M: Machine, P: Policy>(e: &Entry<'_, M, P>, i: &Invoked) -> Res
     }
 }
 
-/// `Unmap`: the Mapping stays, empty.
+/// `Unmap`: the Mapping stays, empty, and without rights: every mapping is readable, so that
+/// says that it has no entries. Its table may go before it, and where that stood its shadow
+/// must not be looked for.
 pub(crate) fn unmap<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
     c: &Caller,
@@ -284,6 +289,11 @@ pub(crate) fn unmap<M: Machine, P: Policy>(
     decode_mapped(e, i)?;
     let mut t = e.begin();
     let effect = clear_mapping(&mut t, &i.cap, i.cte);
+    let empty = Cap {
+        rights: Rights(0),
+        ..i.cap
+    };
+    t.store(i.cte.0, empty.emit().0[0]);
     commit(t, c, &[]);
     super::cnode::push(e, effect);
     Ok(())
