@@ -10,6 +10,7 @@ mod arena;
 pub mod generate;
 pub mod mdb;
 mod rng;
+pub mod space;
 
 pub use arena::{Arena, Crash};
 pub use rng::Rng;

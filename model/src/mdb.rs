@@ -158,6 +158,11 @@ impl Reference {
         let p = position(cte, &self.cap(cte));
         self.caps.partition_point(|(c, k)| position(*c, k) < p)
     }
+    /// The capability in a slot, if there is one.
+    #[must_use]
+    pub fn get(&self, cte: Cte) -> Option<Cap> {
+        self.by_slot.get(&cte).copied()
+    }
     /// The capability in a slot.
     #[must_use]
     pub fn cap(&self, cte: Cte) -> Cap {
