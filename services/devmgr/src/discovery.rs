@@ -6,7 +6,8 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use capfmt::{CapType, Core};
-use devmgr::{MachineDescription, acpi, tree};
+use devmgr::MachineDescription;
+use firmware::{Problem, acpi, tree};
 use rt::vspace::{self, Access};
 use rt::{CapAddr, cap, env, invoke, mem};
 
@@ -60,6 +61,13 @@ fn boot_hw_id() -> Result<u64, String> {
     id.map_err(|e| format!("the boot core's object: {}", e.message()))
 }
 
+/// Says what is malformed in firmware's tables; the rest is used.
+fn tell(problems: &[Problem]) {
+    for problem in problems {
+        rt::println!("devmgr: firmware: {problem}");
+    }
+}
+
 /// Reads the tables.
 ///
 /// # Errors
@@ -70,9 +78,10 @@ pub fn machine() -> Result<Machine, String> {
     let devices = env::given("devices").ok_or("device memory was not given")?;
     let mut reader = |at, bytes| read(devices, at, bytes);
     let mut machine = if rsdp != 0 {
-        let description = acpi::describe(rsdp, &mut reader).map_err(|e| e.to_string())?;
+        let tables = acpi::read(rsdp, &mut reader);
+        tell(&tables.problems);
         Machine {
-            description,
+            description: MachineDescription::from_acpi(&tables).map_err(|e| e.to_string())?,
             // The first serial port of every PC (ISA interrupt 4).
             console: Console::Ports(0x3f8, 4),
             driver: "bootdrv-x86-sipi",
@@ -82,12 +91,14 @@ pub fn machine() -> Result<Machine, String> {
         let bytes = tree::total_bytes(&head).filter(|b| *b <= MAX_TREE);
         let bytes = bytes.ok_or_else(|| format!("no device tree is at {fdt:#x}"))?;
         let tree = reader(fdt, bytes).ok_or("the device tree cannot be read")?;
-        let description = tree::describe(&tree).map_err(|e| e.to_string())?;
-        let (base, source) =
-            tree::console(&tree).ok_or("the device tree names no PL011 console")?;
+        let tree = tree::read(&tree);
+        tell(&tree.problems);
+        let uart = tree
+            .console
+            .ok_or("the device tree names no PL011 console")?;
         Machine {
-            description,
-            console: Console::Pl011(base, source),
+            description: MachineDescription::from_tree(&tree).map_err(|e| e.to_string())?,
+            console: Console::Pl011(uart.base, uart.interrupt),
             driver: "bootdrv-arm-psci",
         }
     };

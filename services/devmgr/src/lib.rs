@@ -1,22 +1,20 @@
 //! The device manager's knowledge: which cores exist, what they do, and who may drive them.
 //!
-//! - [`acpi`] and [`tree`]: cores as the firmware's tables describe them;
+//! - [`MachineDescription`]: cores, interrupts and memory, from either kind of firmware;
 //! - [`Registry`]: state of every core and the checks before an operation.
 //!
-//! Pure: tables come through a reader, operations are carried out by `main.rs` and
-//! the boot drivers. Not here: the sequences of an operation (`bootseq`).
+//! Pure: operations are carried out by `main.rs` and the boot drivers. Not here: the sequences of
+//! an operation (`bootseq`), and how firmware's tables are read (`firmware`).
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-pub mod acpi;
 mod machine;
 mod registry;
-pub mod tree;
 
-pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory};
+pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory, Unusable};
 pub use registry::{CoreRecord, Operation, Plan, Refusal, Registry, state_word};
 
 #[cfg(test)]

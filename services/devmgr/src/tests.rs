@@ -1,73 +1,39 @@
-//! Tables made by hand, whole and damaged; operations allowed and refused.
+//! Firmware's words translated; operations allowed and refused.
 
-use crate::acpi::{self, AcpiError};
-use crate::tree::{self, TreeError};
 use crate::*;
+use firmware::acpi::{Acpi, Madt, MadtCore, MemoryRange, Srat};
 use proptest::prelude::*;
 use proto::iface::cores::{CoreOp, CoreState};
 use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
-/// Physical memory with ACPI tables in it.
-struct Memory(Vec<u8>);
-
-impl Memory {
-    fn put(&mut self, at: usize, bytes: &[u8]) {
-        self.0[at..at + bytes.len()].copy_from_slice(bytes);
-    }
-    /// Puts a table with length and checksum made right.
-    fn table(&mut self, at: usize, name: &[u8; 4], body: &[u8]) {
-        let mut t = vec![0u8; 36];
-        t[..4].copy_from_slice(name);
-        t.extend_from_slice(body);
-        let len = t.len() as u32;
-        t[4..8].copy_from_slice(&len.to_le_bytes());
-        t[9] = t.iter().fold(0u8, |s, b| s.wrapping_sub(*b));
-        self.put(at, &t);
-    }
-    fn read(&self, at: u64, len: u64) -> Option<Vec<u8>> {
-        let at = at as usize;
-        Some(self.0.get(at..at + len as usize)?.to_vec())
-    }
-    fn describe(&self) -> Result<MachineDescription, AcpiError> {
-        acpi::describe(0x40, &mut |at, len| self.read(at, len))
-    }
-}
-
-fn acpi_machine() -> Memory {
-    let mut m = Memory(vec![0; 0x2000]);
-    let mut rsdp = *b"RSD PTR \0NEKTON\0\0\x01\0\0";
-    rsdp[8] = rsdp.iter().fold(0u8, |s, b| s.wrapping_sub(*b));
-    m.put(0x40, &rsdp);
-    let pointers: Vec<u8> = [0x400u32, 0x800]
-        .iter()
-        .flat_map(|a| a.to_le_bytes())
-        .collect();
-    m.table(0x100, b"RSDT", &pointers);
-    let mut madt = vec![0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
-    for (id, flags) in [(0u8, 1u8), (1, 1), (2, 0), (3, 1)] {
-        madt.extend_from_slice(&[0, 8, 0, id, flags, 0, 0, 0]);
-    }
-    madt.extend_from_slice(&[1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
-    madt.extend_from_slice(&[9, 16, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0]);
-    m.table(0x400, b"APIC", &madt);
-    let mut srat = vec![0; 12];
-    for (id, domain) in [(0u8, 0u8), (1, 0), (3, 1)] {
-        srat.extend_from_slice(&[0, 16, domain, id, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    }
-    let memory = [
-        1u8, 40, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0x10,
-    ];
-    srat.extend_from_slice(&memory);
-    srat.extend_from_slice(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    m.table(0x800, b"SRAT", &srat);
-    m
-}
-
 #[test]
-fn madt_and_srat_give_cores_and_nodes() {
-    let d = acpi_machine().describe().expect("whole tables");
+fn acpi_is_translated() {
+    let mut acpi = Acpi::default();
+    assert_eq!(
+        MachineDescription::from_acpi(&acpi),
+        Err(Unusable::NoCores),
+        "no MADT"
+    );
+    let core = |hw_id| MadtCore { hw_id, uid: 0 };
+    let mut madt = Madt {
+        local_apic: 0xfee0_0000,
+        ..Madt::default()
+    };
+    acpi.madt = Some(madt.clone());
+    assert_eq!(MachineDescription::from_acpi(&acpi), Err(Unusable::NoCores));
+    madt.cores = [0, 1, 3, 0x100].map(core).to_vec();
+    acpi.madt = Some(madt);
+    acpi.srat = Some(Srat {
+        cores: [(0, 0), (1, 0), (3, 1)].into(),
+        memory: vec![MemoryRange {
+            base: 0x2000_0000,
+            bytes: 0x1000_0000,
+            domain: 1,
+        }],
+    });
+    let mut d = MachineDescription::from_acpi(&acpi).expect("four cores");
     let cores: Vec<_> = d.cores.iter().map(|c| (c.hw_id, c.node)).collect();
     assert_eq!(cores, [(0, 0), (1, 0), (3, 1), (0x100, 0)]);
     assert_eq!(d.interrupts, Interrupts::Apic { local: 0xfee0_0000 });
@@ -77,7 +43,6 @@ fn madt_and_srat_give_cores_and_nodes() {
         node: 1,
     };
     assert_eq!(d.memory, [memory]);
-    let mut d = d;
     assert!(d.boot_core_first(3));
     let ids: Vec<_> = d.cores.iter().map(|c| c.hw_id).collect();
     assert_eq!(ids, [3, 0, 1, 0x100]);
@@ -85,132 +50,12 @@ fn madt_and_srat_give_cores_and_nodes() {
 }
 
 #[test]
-fn damaged_tables_are_named() {
-    let mut m = acpi_machine();
-    m.0[0x400 + 50] ^= 1;
-    assert_eq!(m.describe(), Err(AcpiError::BadTable(0x400)));
-    let mut m = acpi_machine();
-    m.0[0x48] ^= 1;
-    assert_eq!(m.describe(), Err(AcpiError::NoRsdp(0x40)));
-    let mut m = acpi_machine();
-    m.put(0x400, b"XXXX");
-    assert_eq!(m.describe(), Err(AcpiError::Missing("APIC")));
-    let mut m = acpi_machine();
-    m.0.truncate(0x410);
-    assert!(matches!(m.describe(), Err(AcpiError::Unreadable(_))));
-}
-
-/// Writes a device tree, structure block token by token.
-#[derive(Default)]
-struct TreeWriter {
-    structure: Vec<u8>,
-    strings: Vec<u8>,
-}
-
-impl TreeWriter {
-    fn word(&mut self, w: u32) {
-        self.structure.extend_from_slice(&w.to_be_bytes());
-    }
-    fn bytes(&mut self, b: &[u8]) {
-        self.structure.extend_from_slice(b);
-        self.structure
-            .resize(self.structure.len().next_multiple_of(4), 0);
-    }
-    fn node(&mut self, name: &str, inside: impl FnOnce(&mut TreeWriter)) {
-        self.word(1);
-        self.bytes(&[name.as_bytes(), b"\0"].concat());
-        inside(self);
-        self.word(2);
-        self.word(4); // FDT_NOP, as QEMU leaves them
-    }
-    fn property(&mut self, name: &str, value: &[u8]) {
-        self.word(3);
-        self.word(value.len() as u32);
-        self.word(self.strings.len() as u32);
-        self.strings
-            .extend_from_slice(&[name.as_bytes(), b"\0"].concat());
-        self.bytes(value);
-    }
-    fn finish(mut self) -> Vec<u8> {
-        self.word(9);
-        let structure_at = 40 + 16;
-        let strings_at = structure_at + self.structure.len();
-        let total = strings_at + self.strings.len();
-        let header = [
-            0xd00d_feed,
-            total,
-            structure_at,
-            strings_at,
-            40,
-            17,
-            16,
-            0,
-            self.strings.len(),
-            self.structure.len(),
-        ];
-        let mut out: Vec<u8> = header
-            .iter()
-            .flat_map(|w| (*w as u32).to_be_bytes())
-            .collect();
-        out.extend_from_slice(&[0; 16]);
-        out.extend_from_slice(&self.structure);
-        out.extend_from_slice(&self.strings);
-        out
-    }
-}
-
-fn arm_tree() -> Vec<u8> {
-    let mut t = TreeWriter::default();
-    t.node("", |t| {
-        t.property("#address-cells", &2u32.to_be_bytes());
-        t.property("#size-cells", &2u32.to_be_bytes());
-        t.node("psci", |t| t.property("method", b"hvc\0"));
-        t.node("cpus", |t| {
-            t.property("#address-cells", &1u32.to_be_bytes());
-            t.property("#size-cells", &0u32.to_be_bytes());
-            t.node("cpu-map", |t| t.property("x", b""));
-            for (id, capacity) in [(0u32, 1024u32), (1, 592), (0x100, 592)] {
-                t.node(&std::format!("cpu@{id:x}"), |t| {
-                    t.property("device_type", b"cpu\0");
-                    t.property("reg", &id.to_be_bytes());
-                    t.property("capacity-dmips-mhz", &capacity.to_be_bytes());
-                    t.property("numa-node-id", &(id & 1).to_be_bytes());
-                    if id == 0x100 {
-                        t.property("status", b"disabled\0");
-                    }
-                });
-            }
-        });
-        t.node("chosen", |t| {
-            t.property("stdout-path", b"/pl011@9000000:115200\0")
-        });
-        t.node("pl011@9000000", |t| {
-            t.property("compatible", b"arm,pl011\0arm,primecell\0");
-            let words = |w: &[u32]| w.iter().flat_map(|w| w.to_be_bytes()).collect::<Vec<u8>>();
-            t.property("reg", &words(&[0, 0x900_0000, 0, 0x1000]));
-            t.property("interrupts", &words(&[0, 1, 4]));
-        });
-        t.node("intc@8000000", |t| {
-            t.property("compatible", b"arm,gic-v3\0");
-            let reg = [0, 0x800_0000u32, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000];
-            let reg: Vec<u8> = reg.iter().flat_map(|w| w.to_be_bytes()).collect();
-            t.property("reg", &reg);
-        });
-    });
-    t.finish()
-}
-
-#[test]
-fn a_tree_gives_cores_and_controller() {
-    let bytes = arm_tree();
-    assert_eq!(tree::total_bytes(&bytes), Some(bytes.len() as u64));
-    let d = tree::describe(&bytes).expect("whole tree");
-    let core = |hw_id, node, capacity| CoreDescription {
-        hw_id,
-        node,
-        capacity,
-    };
-    assert_eq!(d.cores, [core(0, 0, 1024), core(1, 1, 592)]);
+fn a_tree_is_translated() {
+    let tree = include_bytes!("../../../boards/qemu-arm-big-little/tree.dtb");
+    let mut machine = firmware::tree::read(tree);
+    let d = MachineDescription::from_tree(&machine).expect("eight cores");
+    let cores: Vec<_> = d.cores.iter().map(|c| (c.hw_id, c.capacity)).collect();
+    assert_eq!((cores[0], cores[7]), ((0, 592), (7, 1024)));
     assert_eq!(d.psci_conduit, 2);
     let gic = Interrupts::Gic {
         version: 3,
@@ -220,24 +65,12 @@ fn a_tree_gives_cores_and_controller() {
         cpu_interface: 0,
     };
     assert_eq!(d.interrupts, gic);
-    assert_eq!(tree::console(&bytes), Some((0x900_0000, 33)));
-    assert_eq!(tree::describe(b"not a tree"), Err(TreeError::Malformed));
-}
-
-proptest! {
-    #[test]
-    fn damaged_firmware_never_panics(at: prop::sample::Index, with: [u8; 4], cut: prop::sample::Index) {
-        let mut t = arm_tree();
-        let i = at.index(t.len() - 4);
-        t[i..i + 4].copy_from_slice(&with);
-        let _ = (tree::describe(&t), tree::console(&t));
-        t.truncate(cut.index(t.len()));
-        let _ = tree::describe(&t);
-        let mut m = acpi_machine();
-        let i = at.index(0x900);
-        m.put(i, &with);
-        let _ = m.describe();
-    }
+    machine.controller = None;
+    let refused = MachineDescription::from_tree(&machine);
+    assert_eq!(refused, Err(Unusable::NoController));
+    machine.cores.clear();
+    let refused = MachineDescription::from_tree(&machine);
+    assert_eq!(refused, Err(Unusable::NoCores));
 }
 
 fn four_cores() -> Registry {

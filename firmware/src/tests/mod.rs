@@ -1,0 +1,5 @@
+//! Tables of real machines, whole and damaged; tables made by hand.
+
+mod acpi;
+mod blobs;
+mod tree;
