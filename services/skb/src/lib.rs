@@ -1,16 +1,24 @@
 //! The system knowledge base: what is known of the machine, and what follows from it.
 //!
-//! - [`datalog`]: facts, rules and questions ([`datalog::Base`]).
+//! - [`datalog`]: facts, rules and questions ([`datalog::Base`]);
+//! - [`collect`]: facts from firmware's tables;
+//! - [`RULES`]: what follows from them (`docs/book/skb.md` is the reference).
 //!
 //! Pure and total: no text, no facts and no bytes make it panic or run without end. Not here:
-//! who asks and who tells (the process around it), and how firmware's tables are read.
+//! who asks and who tells (the process around it), and how firmware's tables are read (`firmware`).
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+pub mod collect;
 pub mod datalog;
+
+/// Inputs and rules about machines.
+pub const RULES: &str = include_str!("../rules/machine.dl");
 
 #[cfg(test)]
 extern crate std;
+#[cfg(test)]
+mod tests;
