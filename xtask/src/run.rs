@@ -108,6 +108,11 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         append.push("exec".to_owned());
     }
     let person = job.exec.is_none() && job.input.is_none();
+    let resets = scratch.file("resets.log");
+    // Words of the job come last and win.
+    let mut extra = ["-d", "cpu_reset", "-D"].map(str::to_owned).to_vec();
+    extra.push(resets.display().to_string());
+    extra.extend_from_slice(job.qemu_args);
     let launch = Launch {
         board: job.board,
         cores: job.cores,
@@ -116,7 +121,7 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         boot: &job.images.boot,
         archive: &archive_path,
         append: &append,
-        extra: job.qemu_args,
+        extra: &extra,
     };
     let mut report = Report::new(job.images, job.echo, &job.log)?;
     report.note(&format!(
@@ -142,7 +147,11 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
                 }
             }
             Output::Complaint(bytes) => report.complaint(&bytes)?,
-            Output::End => break End::of(machine.wait(LAST_BREATH)?.code(), job.board.exit),
+            Output::End => {
+                let code = machine.wait(LAST_BREATH)?.code();
+                let log = fs::read_to_string(&resets).unwrap_or_default();
+                break End::of(code, job.board.exit, &log);
+            }
             Output::Leave => {
                 machine.stop()?;
                 break End::Left;

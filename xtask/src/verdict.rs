@@ -11,6 +11,8 @@ pub enum End {
     Success,
     /// The guest said that something failed.
     Failure,
+    /// The machine reset itself: a core found no way to take an exception (x86).
+    Reset,
     /// QEMU ended otherwise, with this exit status (none: by a signal).
     Other(Option<i32>),
     /// Time was up after so many seconds.
@@ -19,10 +21,15 @@ pub enum End {
     Left,
 }
 
+/// How QEMU notes that a machine resets itself (`-d cpu_reset`).
+const TRIPLE_FAULT: &str = "Triple fault";
+
 impl End {
-    /// The end that exit status `code` of QEMU means.
-    pub fn of(code: Option<i32>, exit: Exit) -> Self {
+    /// The end that exit status `code` of QEMU means; `log` is what QEMU noted of resets. It is
+    /// told not to restart a machine that resets, and then ends as if that were an orderly end.
+    pub fn of(code: Option<i32>, exit: Exit, log: &str) -> Self {
         match code {
+            Some(0) if log.lines().any(|line| line == TRIPLE_FAULT) => Self::Reset,
             Some(code) if code == exit.success => Self::Success,
             Some(code) if code == exit.failure => Self::Failure,
             other => Self::Other(other),
@@ -123,6 +130,7 @@ pub fn bad_end(end: End) -> Option<String> {
     match end {
         End::Success | End::Left => None,
         End::Failure => Some("the guest ended with failure".to_owned()),
+        End::Reset => Some("the machine reset itself (triple fault)".to_owned()),
         End::Late(seconds) => Some(format!("not finished after {seconds} s")),
         End::Other(Some(code)) => Some(format!("QEMU ended with status {code}")),
         End::Other(None) => Some("QEMU was killed".to_owned()),
@@ -174,6 +182,7 @@ mod tests {
         for end in [
             End::Failure,
             End::Late(3),
+            End::Reset,
             End::Other(Some(0)),
             End::Other(None),
         ] {
@@ -207,9 +216,12 @@ mod tests {
             success: 33,
             failure: 35,
         };
-        assert_eq!(End::of(Some(33), exit), End::Success);
-        assert_eq!(End::of(Some(35), exit), End::Failure);
-        assert_eq!(End::of(Some(0), exit), End::Other(Some(0)));
-        assert_eq!(End::of(None, exit), End::Other(None));
+        assert_eq!(End::of(Some(33), exit, ""), End::Success);
+        assert_eq!(End::of(Some(35), exit, ""), End::Failure);
+        assert_eq!(End::of(Some(0), exit, ""), End::Other(Some(0)));
+        assert_eq!(End::of(None, exit, ""), End::Other(None));
+        let log = "CPU Reset (CPU 1)\nRAX=0\nTriple fault\n";
+        assert_eq!(End::of(Some(0), exit, log), End::Reset);
+        assert_eq!(End::of(Some(33), exit, log), End::Success);
     }
 }
