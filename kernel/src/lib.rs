@@ -36,5 +36,8 @@ pub use core_line::report_status;
 pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, Signal};
 pub use machine::{Machine, PageRights};
 pub use osnode::{KernelIdentity, Osnode};
-pub use sched::{Arrival, FairShare, Picked, Policy, RoundRobin, TIME_SLICE_NS, TraceRecord};
+pub use sched::{
+    Arrival, FairShare, Losing, Loss, OneNotification, OneTick, Picked, Policy, RoundRobin,
+    TIME_SLICE_NS, TraceRecord, WakeUp,
+};
 pub use step::{step, system_call};

@@ -4,7 +4,7 @@ use abi::{WaitResult, disp::Upcall};
 use capfmt::{Dcb, DcbState, Notification, PhysAddr, PhysMap};
 
 use crate::entry::{Entry, live_area};
-use crate::{Machine, Policy, dispatch, upcall};
+use crate::{Machine, Policy, WakeUp, dispatch, upcall};
 
 /// Words of channels in a page.
 const WORDS: u64 = 64;
@@ -73,6 +73,10 @@ pub(crate) fn scan_word<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, word: u6
         return;
     }
     let dcb = Dcb(PhysAddr(bound));
+    if e.os.policy.loses(e.m, dcb, WakeUp::Notification) {
+        update(e.m, at, |w| w & !bits);
+        return;
+    }
     let pending = dcb.notify_pending(e.m);
     dcb.set_notify_pending(e.m, pending | bits);
     update(e.m, at, |w| w & !bits);

@@ -9,7 +9,7 @@ use abi::{SysError, WaitResult};
 use capfmt::{Dcb, DcbState, PhysAddr};
 
 use crate::entry::{Entry, live_area};
-use crate::{Machine, Osnode, Policy};
+use crate::{Machine, Osnode, Policy, WakeUp};
 
 /// Conversion between the hardware counter and OSnode time, as long as this attach lasts.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +132,10 @@ pub(crate) fn wake_due<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
         let dcb = Dcb(PhysAddr(e.os.wake_head));
         if dcb.wake_at_ns(e.m) > now {
             return arm(e);
+        }
+        if e.os.policy.loses(e.m, dcb, WakeUp::TimeOut) {
+            forget_wait(e, dcb);
+            continue;
         }
         time_out(e, dcb);
         crate::dispatch::wake_from_outside(e, dcb);

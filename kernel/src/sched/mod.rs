@@ -5,9 +5,11 @@ use capfmt::{Dcb, PhysMap};
 use crate::Event;
 
 mod fair_share;
+mod losing;
 mod round_robin;
 
 pub use fair_share::{FairShare, TraceRecord};
+pub use losing::{Losing, Loss, OneNotification, OneTick};
 pub use round_robin::RoundRobin;
 
 /// Nanoseconds that a dispatcher may run while others wait for the core.
@@ -24,6 +26,15 @@ pub enum Arrival {
     Inside,
     /// It had the core for so many nanoseconds and wants more.
     Turn(u64),
+}
+
+/// What ends the waiting of a dispatcher from outside.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum WakeUp {
+    /// Its time is over.
+    TimeOut,
+    /// Bits of the notification page are for it.
+    Notification,
 }
 
 /// Who runs next, and for how long.
@@ -63,6 +74,11 @@ pub trait Policy: Sized {
     /// OSnode time at which the policy must be asked again though nothing else happens; `u64::MAX` = never.
     fn next_event_ns(&self) -> u64 {
         u64::MAX
+    }
+    /// Whether this wake-up of `dcb` never reaches it. Test kernels misbehave here.
+    #[inline]
+    fn loses(&mut self, _m: &impl PhysMap, _dcb: Dcb, _what: WakeUp) -> bool {
+        false
     }
     /// Every kernel entry passes here first: the place for an event ring.
     #[inline]

@@ -1,0 +1,114 @@
+//! Policies of test kernels: one wake-up is lost, all else is [`RoundRobin`]'s.
+//!
+//! What programs check of a kernel is worth something only if a kernel that errs fails the check.
+
+use core::marker::PhantomData;
+
+use capfmt::{Dcb, DcbState, PhysMap};
+
+use super::{Arrival, Picked, Policy, RoundRobin, WakeUp};
+use crate::Event;
+
+/// Wake-ups that a dispatcher gets before it loses one: whoever has so many soon after an attach
+/// lives by them.
+const BEFORE: u32 = 4;
+/// Dispatchers that are watched.
+const WATCHED: usize = 16;
+
+/// Which kind of wake-up is lost.
+pub trait Loss {
+    /// The kind.
+    const WHAT: WakeUp;
+
+    /// Whether a wake-up of `dcb` that is lost now is made up for by no other.
+    fn matters(_m: &impl PhysMap, _dcb: Dcb) -> bool {
+        true
+    }
+}
+
+/// Loses the end of a waiting time.
+#[derive(Debug)]
+pub struct OneTick;
+impl Loss for OneTick {
+    const WHAT: WakeUp = WakeUp::TimeOut;
+}
+
+/// Loses notification bits.
+#[derive(Debug)]
+pub struct OneNotification;
+impl Loss for OneNotification {
+    const WHAT: WakeUp = WakeUp::Notification;
+
+    fn matters(m: &impl PhysMap, dcb: Dcb) -> bool {
+        dcb.state(m) == DcbState::Waiting as u64 && dcb.wake_at_ns(m) == u64::MAX
+    }
+}
+
+/// Loses the fifth wake-up of a kind of the first dispatcher that has so many, and none after it.
+#[derive(Debug)]
+pub struct Losing<L> {
+    inner: RoundRobin,
+    /// Dispatchers by address, and how many wake-ups each has had.
+    seen: [(u64, u32); WATCHED],
+    lost: bool,
+    what: PhantomData<L>,
+}
+
+impl<L: Loss> Policy for Losing<L> {
+    fn new() -> Self {
+        Losing {
+            inner: RoundRobin::new(),
+            seen: [(0, 0); WATCHED],
+            lost: false,
+            what: PhantomData,
+        }
+    }
+
+    fn loses(&mut self, m: &impl PhysMap, dcb: Dcb, what: WakeUp) -> bool {
+        if self.lost || what != L::WHAT || !L::matters(m, dcb) {
+            return false;
+        }
+        let place = self
+            .seen
+            .iter_mut()
+            .find(|(at, _)| *at == dcb.0.0 || *at == 0);
+        let Some((at, count)) = place else {
+            return false;
+        };
+        *at = dcb.0.0;
+        *count += 1;
+        self.lost = *count > BEFORE;
+        self.lost
+    }
+
+    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival) {
+        self.inner.enqueue(m, dcb, now_ns, arrival);
+    }
+    fn dequeue(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
+        self.inner.dequeue(m, dcb);
+    }
+    fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
+        self.inner.pick(m, now_ns)
+    }
+    fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
+        self.inner.slice(m, dcb, now_ns)
+    }
+    fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
+        self.inner.charge(m, dcb, ran_ns);
+    }
+    fn is_empty(&self) -> bool {
+        self.inner.is_empty()
+    }
+    fn preempts(&self, m: &impl PhysMap, current: Dcb) -> bool {
+        self.inner.preempts(m, current)
+    }
+    fn refresh(&mut self, m: &mut impl PhysMap, now_ns: u64) {
+        self.inner.refresh(m, now_ns);
+    }
+    fn next_event_ns(&self) -> u64 {
+        self.inner.next_event_ns()
+    }
+    fn trace(&mut self, counter: impl FnOnce() -> u64, event: &Event) {
+        self.inner.trace(counter, event);
+    }
+}
