@@ -9,6 +9,7 @@ use rt::{CapAddr, SysError, invoke, task, time};
 use crate::Platform;
 use crate::cores::{CoreHandle, FIRMWARE_ENTRY, HOME_IMAGE, OP, word};
 use crate::driver::Driver;
+use crate::together::Member;
 use crate::{image, osnode, report};
 
 /// One operation under way.
@@ -24,12 +25,22 @@ pub struct Running<'d, P: Platform> {
     pub why: String,
     /// The epitaph that was saved.
     pub epitaph: String,
+    /// System time at which the core was first and last touched.
+    pub switched: (u64, u64),
+    /// The operations that this one goes together with.
+    member: Member<'d>,
     switching: bool,
 }
 
 impl<'d, P: Platform> Running<'d, P> {
     /// Before the first action.
-    pub fn new(driver: &'d Driver<P>, core: u32, kernel: String, fresh: u64) -> Self {
+    pub fn new(
+        driver: &'d Driver<P>,
+        core: u32,
+        kernel: String,
+        fresh: u64,
+        member: Member<'d>,
+    ) -> Self {
         Running {
             driver,
             core,
@@ -38,6 +49,8 @@ impl<'d, P: Platform> Running<'d, P> {
             made: false,
             why: String::new(),
             epitaph: String::new(),
+            switched: (0, 0),
+            member,
             switching: false,
         }
     }
@@ -53,6 +66,7 @@ impl<'d, P: Platform> Running<'d, P> {
         loop {
             let action = sequence.next(time::system_ns(), input);
             self.note(sequence.is_switching());
+            self.leave_low_pages(action);
             if let Action::Finish(outcome) = action {
                 self.note(false);
                 return outcome;
@@ -61,15 +75,33 @@ impl<'d, P: Platform> Running<'d, P> {
                 // Another core is between two kernels: it goes first.
                 task::yield_now().await;
             }
+            if action == Action::Signal(Signal::PowerOn)
+                && let Err(e) = self.take_low_pages().await
+            {
+                input = Input::Failed(e);
+                continue;
+            }
             input = self.carry_out(action).await;
+            if self.member.has_company() && matches!(action, Action::Command { .. }) {
+                // The others' turn to command their cores: so the switches go side by side.
+                task::yield_now().await;
+            }
         }
     }
 
     fn note(&mut self, switching: bool) {
         let count = &self.driver.switching;
         match (self.switching, switching) {
-            (false, true) => count.set(count.get() + 1),
-            (true, false) => count.set(count.get() - 1),
+            (false, true) => {
+                count.set(count.get() + 1);
+                if self.switched.0 == 0 {
+                    self.switched.0 = time::system_ns();
+                }
+            }
+            (true, false) => {
+                count.set(count.get() - 1);
+                self.switched.1 = time::system_ns();
+            }
             _ => {}
         }
         self.switching = switching;
@@ -87,6 +119,10 @@ impl<'d, P: Platform> Running<'d, P> {
         let done = match action {
             Action::Wait { until_ns } => {
                 wait(until_ns).await;
+                return Input::Done;
+            }
+            Action::Prepared => {
+                self.member.prepared().await;
                 return Input::Done;
             }
             Action::MakeOsnode => return self.make_osnode().await,
@@ -124,7 +160,7 @@ impl<'d, P: Platform> Running<'d, P> {
             } => Input::Commanded(self.command(control, command, kcb, image)?),
             Action::Signal(signal) => {
                 let argument = match signal {
-                    Signal::PowerOn => self.aim(&handle)?,
+                    Signal::PowerOn => P::power_argument(word(control, FIRMWARE_ENTRY)?),
                     _ => 0,
                 };
                 let status = invoke::core_signal(control, signal as u64, argument)?;
@@ -147,14 +183,36 @@ impl<'d, P: Platform> Running<'d, P> {
         invoke::core_command(control, command, cap, image)
     }
 
-    /// Leads firmware to this core's pen; the argument of the signal.
-    fn aim(&self, handle: &CoreHandle) -> Result<u64, SysError> {
-        let entry = word(handle.control, FIRMWARE_ENTRY)?;
-        let mut h = self.driver.holdings.borrow_mut();
-        if self.driver.low_page != 0 {
-            P::aim_low_pages(&mut h.window, self.driver.low_page, PhysAddr(handle.object));
+    /// Makes the low pages lead this core, and only this core, into its pen, once: by the time
+    /// of a second SIPI the first may have let the core out, and its code uses words of the page.
+    async fn take_low_pages(&self) -> Result<(), SysError> {
+        if self.driver.low_page == 0 || self.driver.let_out.get() == Some(self.core) {
+            return Ok(());
         }
-        Ok(P::power_argument(entry))
+        while self.driver.let_out.get().is_some() {
+            task::yield_now().await;
+        }
+        let object = PhysAddr(self.handle()?.object);
+        let mut h = self.driver.holdings.borrow_mut();
+        P::aim_low_pages(&mut h.window, self.driver.low_page, object);
+        self.driver.let_out.set(Some(self.core));
+        Ok(())
+    }
+
+    /// Leaves the low pages to other cores, once this one is in its pen or is given up: what
+    /// follows is none of the steps that let a core out.
+    fn leave_low_pages(&self, next: Action) {
+        let starts = matches!(
+            next,
+            Action::Command {
+                command: CoreCommand::Start,
+                ..
+            }
+        );
+        let over = starts || next.is_long() || matches!(next, Action::Finish(_));
+        if over && self.driver.let_out.get() == Some(self.core) {
+            self.driver.let_out.set(None);
+        }
     }
 
     async fn make_osnode(&mut self) -> Input {

@@ -19,6 +19,7 @@ use rt::{CapAddr, env, invoke, task, time};
 
 use crate::actions::{Running, status};
 use crate::cores::{self, Description, Holdings, sentence};
+use crate::together::{Groups, Member};
 use crate::{Platform, Window, osnode, report};
 
 /// Words of the boot information that a new OSnode gets, too.
@@ -52,10 +53,14 @@ pub struct Driver<P> {
     pub kernel: CapAddr,
     /// Low pages for firmware (x86), or 0.
     pub low_page: u64,
+    /// The core that firmware lets out through the low pages now.
+    pub let_out: Cell<Option<u32>>,
     /// Features of the cores.
     pub core_features: u64,
     /// Operations that are between two kernels.
     pub switching: Cell<u32>,
+    /// Operations that go together.
+    pub groups: Groups,
     platform: PhantomData<P>,
 }
 
@@ -103,8 +108,10 @@ impl<P: Platform> Driver<P> {
             window_table: word(bootinfo::word::WINDOW_TABLE),
             kernel: env::given("kernel").unwrap_or(CapAddr::NULL),
             low_page: 0,
+            let_out: Cell::new(None),
             core_features: 0,
             switching: Cell::new(0),
+            groups: Groups::default(),
             platform: PhantomData,
         };
         driver.take_given()?;
@@ -201,6 +208,7 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
     let done = DriverReply::Done {
         osnode: 0,
         took_ns: 0,
+        switched: (0, 0),
     };
     let refuse = |core: u32, error: ServiceError, text: &str| {
         let state = core_state(driver, core);
@@ -241,7 +249,11 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
             core,
             osnode,
             fresh,
-        }) => operate(driver, request, op, core, osnode, fresh).await,
+            together,
+        }) => {
+            let member = driver.groups.join(together);
+            operate(driver, request, op, core, (osnode, fresh), member).await;
+        }
         Ok(DriverRequest::State { core }) => state(driver, request, core),
         Ok(DriverRequest::HandOver { core, osnode }) => match control(driver, core) {
             Some(c) => match invoke::core_hand_over(c, osnode) {
@@ -278,8 +290,8 @@ async fn operate<P: Platform>(
     request: &Request,
     op: CoreOp,
     core: u32,
-    osnode: u64,
-    fresh: u64,
+    (osnode, fresh): (u64, u64),
+    member: Member<'_>,
 ) {
     let start = time::system_ns();
     let kernel = match request.text() {
@@ -323,7 +335,7 @@ async fn operate<P: Platform>(
         (CoreOp::Update, kcb) => (Op::Update, KcbSource::Kept(kcb.unwrap_or(0))),
         (CoreOp::Recover, kcb) => (Op::Recover, KcbSource::Kept(kcb.unwrap_or(0))),
     };
-    let mut running = Running::new(driver, core, kernel.clone(), fresh);
+    let mut running = Running::new(driver, core, kernel.clone(), fresh, member);
     let sequence = Sequence::new(target, Wanted { op: wanted, kcb }, Timing::DEFAULT);
     let outcome = running.run(sequence).await;
     // What was made before a refusal never ran; after a failure the OSnode is kept.
@@ -355,25 +367,25 @@ fn report_outcome<P: Platform>(
         "" => text,
         epitaph => format!("{text} (its last words: {epitaph})"),
     };
+    let done = |osnode| DriverReply::Done {
+        osnode,
+        took_ns,
+        switched: running.switched,
+    };
     match outcome {
         Ok(Success::Running { kcb, crashed }) => {
             let osnode = osnode_of(kcb);
             let text = format!("core {core} runs o{osnode} with kernel {kernel}");
             let text = if crashed { with_epitaph(text) } else { text };
-            answer(request, &DriverReply::Done { osnode, took_ns }, &text);
+            answer(request, &done(osnode), &text);
         }
         Ok(Success::Stopped { kcb }) => {
             let osnode = osnode_of(kcb);
             let text = format!("core {core} is stopped, o{osnode} is kept");
-            answer(request, &DriverReply::Done { osnode, took_ns }, &text);
+            answer(request, &done(osnode), &text);
         }
         Ok(Success::Nothing) => {
-            let osnode = 0;
-            answer(
-                request,
-                &DriverReply::Done { osnode, took_ns },
-                "nothing was to be done",
-            );
+            answer(request, &done(0), "nothing was to be done");
         }
         Err(failure) => {
             let (error, text) = explain(failure, running, core);

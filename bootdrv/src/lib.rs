@@ -18,6 +18,7 @@ mod image;
 mod osnode;
 mod platform;
 mod report;
+mod together;
 mod window;
 
 pub use cores::Description;

@@ -10,12 +10,14 @@ use crate::single::Single;
 use crate::{io, process, task};
 
 /// Result of a check or a command: clean or not, and text for people.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Verdict {
     /// Every check is clean.
     pub ok: bool,
     /// Text.
     pub text: String,
+    /// Kernel changes that fell inside long operations of the program, if it counts them.
+    pub inside: u64,
 }
 
 type Check = Box<dyn FnMut() -> Verdict>;
@@ -108,7 +110,8 @@ fn answer(request: &Request) {
         Some(v) => {
             let text = v.text.as_bytes();
             let text = &text[..text.len().min(proto::blob::MAX_BLOB)];
-            request.answer(&ProcessNotice::Checked { ok: v.ok }, Attach::blob(text))
+            let (ok, inside) = (v.ok, v.inside);
+            request.answer(&ProcessNotice::Checked { ok, inside }, Attach::blob(text))
         }
         None => request.answer(&ProcessNotice::Unsupported {}, Attach::NONE),
     };

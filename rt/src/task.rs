@@ -1,7 +1,9 @@
 //! Tasks: futures that run side by side on the process's dispatcher.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
-use core::pin::pin;
+use core::pin::{Pin, pin};
 use core::task::Poll;
 
 use crate::exec;
@@ -52,6 +54,26 @@ pub async fn select<A: Future, B: Future>(a: A, b: B) -> Either<A::Output, B::Ou
             Poll::Ready(out) => Poll::Ready(Either::Right(out)),
             Poll::Pending => Poll::Pending,
         }
+    })
+    .await
+}
+
+/// Runs futures side by side until all are done; their results in the same order.
+pub async fn join<'a, T>(futures: Vec<Pin<Box<dyn Future<Output = T> + 'a>>>) -> Vec<T> {
+    let mut running: Vec<_> = futures.into_iter().map(Some).collect();
+    let mut results: Vec<Option<T>> = running.iter().map(|_| None).collect();
+    poll_fn(move |cx| {
+        for (slot, result) in running.iter_mut().zip(&mut results) {
+            let Some(future) = slot else { continue };
+            if let Poll::Ready(value) = future.as_mut().poll(cx) {
+                *result = Some(value);
+                *slot = None;
+            }
+        }
+        if running.iter().any(Option::is_some) {
+            return Poll::Pending;
+        }
+        Poll::Ready(results.iter_mut().filter_map(Option::take).collect())
     })
     .await
 }

@@ -80,6 +80,11 @@ async fn start(state: &Shared) -> Result<(), String> {
     state.borrow_mut().children.push(child);
     let child = start_process(&spawn, Place::Here, &["churn", "revoker", REVOKED]).await?;
     state.borrow_mut().children.push(child);
+    let inside = format!("churn{pid}n");
+    for role in ["peer", "bell"] {
+        let child = start_process(&spawn, Place::Here, &["churn", role, &inside]).await?;
+        state.borrow_mut().children.push(child);
+    }
     let near = Client::lookup(&near).await.map_err(|e| e.to_string())?;
     let far = format!("churn{pid}u");
     let child = start_process(&spawn, Place::Home, &["churn", "peer", &far]).await?;
@@ -153,7 +158,11 @@ fn verdict(state: &Shared) -> Verdict {
     );
     let ok = faults.is_empty();
     let text = if ok { text } else { faults.join("; ") };
-    Verdict { ok, text }
+    Verdict {
+        ok,
+        text,
+        ..Verdict::default()
+    }
 }
 
 /// Floating-point values and thread-local words that are live across preemptions.

@@ -1,10 +1,12 @@
 //! Keeps a core's kernel busy with everything that an update could damage; `churn check` asks
 //! whether all is well.
 //!
-//! The program starts three more of itself: a peer on the same OSnode (an LMP call is always in
-//! flight to it), a peer on the home OSnode (a UMP message is always in flight to it), and a
-//! revoker, whose revokes take so long that updates land inside them.
-//! Arguments: none; `peer NAME` and `revoker COUNT` are what the program starts itself with.
+//! The program starts five more of itself: a peer on the same OSnode (an LMP call is always in
+//! flight to it), a peer on the home OSnode (a UMP message is always in flight to it), a
+//! revoker, whose revokes take so long that updates land inside them, and a pair that only
+//! notifications wake.
+//! Arguments: none; `peer NAME`, `bell NAME` and `revoker COUNT` are what the program starts
+//! itself with.
 
 #![no_std]
 #![no_main]
@@ -12,6 +14,7 @@
 
 extern crate alloc;
 
+mod bell;
 mod busy;
 mod peer;
 mod revoker;
@@ -29,6 +32,7 @@ fn start() -> i32 {
     match (args.next(), args.next()) {
         (None, _) => task::block_on(busy::run()),
         (Some("peer"), Some(name)) => task::block_on(peer::serve(name)),
+        (Some("bell"), Some(name)) => task::block_on(bell::run(name)),
         (Some("revoker"), Some(count)) => match count.parse() {
             Ok(n) if (16..=65_536).contains(&n) => task::block_on(revoker::run(n)),
             _ => {

@@ -20,10 +20,12 @@ pub async fn serve(name: &str) -> i32 {
             None => Verdict {
                 ok: true,
                 text: format!("{} balls returned", p.count()),
+                ..Verdict::default()
             },
             Some(fault) => Verdict {
                 ok: false,
                 text: format!("{fault}"),
+                ..Verdict::default()
             },
         }
     }));

@@ -1,11 +1,8 @@
 //! The shell's connections, and what the running command has said so far.
 
-use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::future::Future;
-use core::pin::Pin;
-use core::task::Poll;
 
 use proto::iface::console::{ConsoleReply, ConsoleRequest};
 use proto::iface::files::{FilesReply, FilesRequest};
@@ -34,6 +31,8 @@ pub struct Session {
     pub spawn: Client,
     system: Client,
     output: String,
+    /// Free memory of every OSnode when it was marked.
+    pub free_marked: BTreeMap<u64, u64>,
 }
 
 impl Session {
@@ -49,6 +48,7 @@ impl Session {
             spawn: Client::lookup("spawn").await?,
             system: Client::bind(names).await?,
             output: String::new(),
+            free_marked: BTreeMap::new(),
         })
     }
 
@@ -182,24 +182,4 @@ pub async fn ask<R: Wire>(
 ) -> Result<Answer<R>, String> {
     let answer = client.request(request, Attach::blob(blob)).await;
     answer.map_err(|e| e.to_string())
-}
-
-/// Runs futures side by side until all are done.
-pub async fn join<'a, T>(futures: Vec<Pin<Box<dyn Future<Output = T> + 'a>>>) -> Vec<T> {
-    let mut running: Vec<_> = futures.into_iter().map(Some).collect();
-    let mut results: Vec<Option<T>> = running.iter().map(|_| None).collect();
-    core::future::poll_fn(move |cx| {
-        for (slot, result) in running.iter_mut().zip(&mut results) {
-            let Some(future) = slot else { continue };
-            if let Poll::Ready(value) = future.as_mut().poll(cx) {
-                *result = Some(value);
-                *slot = None;
-            }
-        }
-        if running.iter().any(Option::is_some) {
-            return Poll::Pending;
-        }
-        Poll::Ready(results.iter_mut().filter_map(Option::take).collect())
-    })
-    .await
 }

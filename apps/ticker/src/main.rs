@@ -48,6 +48,7 @@ fn start() -> i32 {
         Verdict {
             ok: report.is_clean(),
             text: report.to_string(),
+            ..Verdict::default()
         }
     }));
     control::ready();

@@ -48,6 +48,15 @@ crate::messages! {
             /// `Start`: make a new OSnode even if one was stopped there.
             fresh: bool,
         },
+        /// Executes an operation on several cores together: none is touched before all are prepared.
+        /// Blob: kernel name (empty = `std`), a zero byte, the cores' numbers (four bytes each,
+        /// little-endian). Answer: `Done` or `Refused`, its blob for people.
+        OperateAll = 6 {
+            /// What.
+            op: CoreOp,
+            /// As for `Operate`.
+            fresh: bool,
+        },
         /// The core at this index. Answer: `Core` or `Refused(End)`.
         Core = 2 {
             /// Position.
@@ -80,6 +89,8 @@ crate::messages! {
             osnode: u64,
             /// Duration (system time).
             took_ns: u64,
+            /// `OperateAll`: how long all the cores were between two kernels at the same time.
+            together_ns: u64,
         },
         /// One core.
         Core = 0x8002 {

@@ -27,6 +27,9 @@ crate::messages! {
             osnode: u64,
             /// Id of the new one.
             fresh: u64,
+            /// Operations with the same number touch no core before all of them are prepared; its
+            /// low byte says how many there are. 0 = this one goes alone.
+            together: u64,
         },
         /// What the core's object says. Answer: `State`.
         State = 3 {
@@ -57,6 +60,9 @@ crate::messages! {
             osnode: u64,
             /// Duration (system time).
             took_ns: u64,
+            /// System time at which the core was first and last touched: between them it ran no
+            /// kernel, or was about to.
+            switched: (u64, u64),
         },
         /// State of a core; blob: build id of its kernel as hex, or the epitaph of a crashed one.
         State = 0x8002 {

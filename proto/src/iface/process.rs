@@ -35,6 +35,8 @@ crate::messages! {
         Checked = 0x8001 {
             /// Every check is clean.
             ok: bool,
+            /// Kernel changes that fell inside its long operations, if it counts them.
+            inside: u64,
         },
         /// Ends now.
         Stopping = 0x8002 {},

@@ -123,6 +123,8 @@ crate::messages! {
         Checked = 0x8004 {
             /// Every check of it is clean.
             ok: bool,
+            /// Kernel changes that fell inside its long operations, if it counts them.
+            inside: u64,
         },
         /// The process ended. Blob: the last report, if any.
         Ended = 0x8005 {

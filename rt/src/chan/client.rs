@@ -178,6 +178,13 @@ impl Inner {
         tag
     }
 
+    async fn ask_once<Q: Wire>(&self, request: &Q, with: Attach<'_>) -> Result<Raw, PeerError> {
+        let tag = self.next_tag();
+        let waiting = Waiting::new(self, tag);
+        self.outbox.post(request, tag, with)?;
+        waiting.answer().await
+    }
+
     async fn ask<Q: Wire>(&self, request: &Q, with: Attach<'_>) -> Result<Raw, PeerError> {
         let tag = self.next_tag();
         let waiting = Waiting::new(self, tag);
@@ -377,6 +384,25 @@ impl Client {
         with: Attach<'_>,
     ) -> Result<Answer<R>, PeerError> {
         let raw = self.0.0.ask(request, with).await?;
+        let (_, message) = R::from_words(raw.words).map_err(PeerError::BadAnswer)?;
+        Ok(Answer {
+            message,
+            blob: raw.blob,
+            cap: raw.cap,
+        })
+    }
+
+    /// As [`Client::request`], but never looks whether the service still lives: nothing but its
+    /// answer, or the end of the connection, wakes either side. For checks that nothing is lost.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn request_unprobed<Q: Wire, R: Wire>(
+        &self,
+        request: &Q,
+        with: Attach<'_>,
+    ) -> Result<Answer<R>, PeerError> {
+        let raw = self.0.0.ask_once(request, with).await?;
         let (_, message) = R::from_words(raw.words).map_err(PeerError::BadAnswer)?;
         Ok(Answer {
             message,

@@ -14,6 +14,7 @@ mod discovery;
 mod operations;
 mod queries;
 mod start;
+mod together;
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -36,6 +37,8 @@ pub struct State {
     pub drivers: BTreeMap<u64, Client>,
     /// Id of the OSnode that is made next; ids are never used again.
     pub next_osnode: u64,
+    /// Number of the last group of operations that went together.
+    pub last_group: u64,
     /// Operations that wait for others to end.
     pub wakers: alloc::vec::Vec<core::task::Waker>,
 }
@@ -77,6 +80,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
             registry: Registry::new(&machine.description.cores, own),
             drivers: BTreeMap::new(),
             next_osnode: own + 1,
+            last_group: 0,
             wakers: alloc::vec::Vec::new(),
         })),
         spawn,
@@ -112,6 +116,9 @@ async fn take(manager: &Manager, request: Request) {
         Ok(CoresRequest::Operate { op, core, fresh }) => {
             let wanted = devmgr::Operation { op, core, fresh };
             operations::run(manager, &request, wanted).await;
+        }
+        Ok(CoresRequest::OperateAll { op, fresh }) => {
+            together::run(manager, &request, op, fresh).await;
         }
         Ok(CoresRequest::Core { index }) => queries::core(manager, &request, index).await,
         Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,

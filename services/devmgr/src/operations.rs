@@ -24,11 +24,40 @@ const PATIENCE_NS: u64 = 60_000_000_000;
 pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
     let kernel = request.text();
     let start = time::system_ns();
-    let plan = match plan(manager, wanted).await {
-        Ok(p) => p,
-        Err(r) => return refuse(request, error_of(&r), &r.to_string()),
+    let result = match plan(manager, wanted).await {
+        Ok(plan) => carry_out(manager, plan, &kernel, 0).await,
+        Err(r) => Err(refused(&r)),
     };
-    let result = execute(manager, plan, &kernel).await;
+    match result {
+        Ok(done) => {
+            let reply = CoresReply::Done {
+                osnode: done.osnode,
+                took_ns: time::system_ns() - start,
+                together_ns: 0,
+            };
+            answer(request, &reply, &done.text);
+        }
+        Err((error, text)) => refuse(request, error, &text),
+    }
+}
+
+/// A refusal as it is answered.
+pub fn refused(r: &Refusal) -> (ServiceError, String) {
+    (error_of(r), r.to_string())
+}
+
+/// Executes a planned operation, in group `together` of the boot driver's, and what follows from
+/// its end.
+///
+/// # Errors
+/// The error and a sentence.
+pub async fn carry_out(
+    manager: &Manager,
+    plan: Plan,
+    kernel: &str,
+    together: u64,
+) -> Result<Done, (ServiceError, String)> {
+    let result = execute(manager, plan, kernel, together).await;
     let (state, osnode) = match &result {
         Ok(done) => (done.state, done.osnode),
         Err(f) => (f.state, f.osnode),
@@ -40,21 +69,16 @@ pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
         .finish(plan, state, osnode);
     wake(manager);
     match result {
-        Ok(done) => {
-            let ended = settle(manager, plan, &done).await;
-            let took_ns = time::system_ns() - start;
-            let osnode = done.osnode;
-            match ended {
-                Ok(()) => answer(request, &CoresReply::Done { osnode, took_ns }, &done.text),
-                Err(text) => refuse(request, ServiceError::NoAnswer, &text),
-            }
-        }
+        Ok(done) => match settle(manager, plan, &done).await {
+            Ok(()) => Ok(done),
+            Err(text) => Err((ServiceError::NoAnswer, text)),
+        },
         Err(f) => {
             if f.osnode != 0 {
                 // It does not run; a monitor that is gone keeps no list.
                 let _ = locate(manager, f.osnode, NOWHERE).await;
             }
-            refuse(request, f.error, &f.text);
+            Err((f.error, f.text))
         }
     }
 }
@@ -72,10 +96,14 @@ async fn locate(manager: &Manager, osnode: u64, core: u32) -> Result<(), PeerErr
 }
 
 /// What an operation led to.
-struct Done {
+pub struct Done {
     state: CoreState,
-    osnode: u64,
-    text: String,
+    /// OSnode concerned.
+    pub osnode: u64,
+    /// For people.
+    pub text: String,
+    /// System time at which the core was first and last touched.
+    pub switched: (u64, u64),
 }
 
 /// How an operation failed, and what the core does now.
@@ -102,7 +130,7 @@ fn wake(manager: &Manager) {
 }
 
 /// Checks and reserves; waits while other operations are in the way.
-async fn plan(manager: &Manager, wanted: Operation) -> Result<Plan, Refusal> {
+pub async fn plan(manager: &Manager, wanted: Operation) -> Result<Plan, Refusal> {
     queries::observe(manager, wanted.core).await;
     let until = time::now_ns() + PATIENCE_NS;
     let mut last = Refusal::Busy(wanted.core);
@@ -165,7 +193,12 @@ async fn hand_over(manager: &Manager, core: u32, from: u64, to: u64) -> Result<(
     }
 }
 
-async fn execute(manager: &Manager, plan: Plan, kernel: &str) -> Result<Done, Failed> {
+async fn execute(
+    manager: &Manager,
+    plan: Plan,
+    kernel: &str,
+    together: u64,
+) -> Result<Done, Failed> {
     let core = plan.operation.core;
     let before = {
         let s = manager.state.borrow();
@@ -197,6 +230,7 @@ async fn execute(manager: &Manager, plan: Plan, kernel: &str) -> Result<Done, Fa
         core,
         osnode: plan.osnode,
         fresh,
+        together,
     };
     let answer = ask(&client, &request, kernel.as_bytes())
         .await
@@ -209,13 +243,16 @@ async fn execute(manager: &Manager, plan: Plan, kernel: &str) -> Result<Done, Fa
     }
     let text = String::from_utf8_lossy(&answer.blob).into_owned();
     match answer.message {
-        DriverReply::Done { osnode, .. } => Ok(Done {
+        DriverReply::Done {
+            osnode, switched, ..
+        } => Ok(Done {
             state: match plan.operation.op {
                 CoreOp::Stop => CoreState::Penned,
                 _ => CoreState::Running,
             },
             osnode,
             text,
+            switched,
         }),
         DriverReply::Refused {
             error,

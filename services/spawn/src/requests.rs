@@ -238,7 +238,9 @@ async fn ask(
     let number = find(service, pid, name)?;
     match service.ask_process(number, request, text, CHECK_NS).await {
         Ok(a) => match a.message {
-            ProcessNotice::Checked { ok } => Ok((SpawnReply::Checked { ok }, a.blob)),
+            ProcessNotice::Checked { ok, inside } => {
+                Ok((SpawnReply::Checked { ok, inside }, a.blob))
+            }
             _ => Err((
                 ServiceError::Unsupported,
                 String::from("the program cannot check itself"),
@@ -270,6 +272,7 @@ async fn tell(service: &Service, pid: Pid, request: &Request) -> Result<Reply, F
 /// Asks a process to end, and ends it if it does not.
 async fn kill(service: &Service, pid: Pid) -> Result<u64, Failure> {
     let number = find(service, pid, "")?;
+    service.state.borrow_mut().killing.insert(number);
     // Whatever it answers: it is ended now.
     let _ = service
         .ask_process(number, &ProcessRequest::Stop {}, &[], STOP_NS)

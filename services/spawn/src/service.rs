@@ -1,6 +1,6 @@
 //! State of the spawn service, and the end of a process.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -36,6 +36,8 @@ pub struct Live {
 pub struct State {
     pub table: Table,
     pub live: BTreeMap<u64, Live>,
+    /// Processes that were asked to end: an exit of theirs is no end of their own.
+    pub killing: BTreeSet<u64>,
     /// Capabilities kept for the next spawn of a connection.
     pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
     /// Spawn services of other OSnodes.
@@ -75,6 +77,7 @@ impl Service {
             state: Rc::new(RefCell::new(State {
                 table: Table::new(),
                 live: BTreeMap::new(),
+                killing: BTreeSet::new(),
                 kept: BTreeMap::new(),
                 peers: BTreeMap::new(),
                 console: None,
@@ -170,6 +173,7 @@ impl Service {
         self.close_account(live.account).await;
         let told: Vec<(u64, Request)> = {
             let mut s = self.state.borrow_mut();
+            s.killing.remove(&number);
             s.table.ended(number, state, status, report);
             s.table.set_used(number, used);
             s.waiting.extract_if(.., |(n, _)| *n == number).collect()
@@ -244,7 +248,14 @@ impl Service {
     /// A process says something of itself.
     pub fn noticed(&self, number: u64, request: &Request) {
         let (state, status, report) = match request.decode::<ProcessNotice>() {
-            Ok(ProcessNotice::Exited { status }) => (ProcessState::Exited, status, String::new()),
+            Ok(ProcessNotice::Exited { status }) => {
+                let killed = self.state.borrow().killing.contains(&number);
+                let state = match killed {
+                    true => ProcessState::Killed,
+                    false => ProcessState::Exited,
+                };
+                (state, status, String::new())
+            }
             Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
                 let text = request.text();
                 let place = format!("{kind:?} {detail:#x} at {pc:#x} {text}");

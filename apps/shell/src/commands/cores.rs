@@ -1,18 +1,14 @@
 //! `cores`, `core …`, `osnodes`, `log`: asked of the device manager.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
-use core::future::Future;
-use core::pin::Pin;
 
 use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
 use rt::chan::Client;
 use shell::{Args, parse_core_list};
 
 use super::{time_unit, usage};
-use crate::session::{Session, ask, join, text_of};
+use crate::session::{Session, ask, text_of};
 
 fn state_word(s: CoreState) -> &'static str {
     match s {
@@ -86,7 +82,7 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
         "recover" => CoreOp::Recover,
         _ => return Err(format!("\"{word}\" is not start, stop, update or recover")),
     };
-    let fresh = args.flag("--fresh");
+    let (fresh, together) = (args.flag("--fresh"), args.flag("--together"));
     let kernel = args.option("--kernel", "a kernel's name").map_err(usage)?;
     let list = args.next("a core's number").map_err(usage)?;
     args.finish().map_err(usage)?;
@@ -97,42 +93,43 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
         return Err("--kernel does not go with stop".into());
     }
     let cores = parse_core_list(&list).map_err(usage)?;
-    let kernel = kernel.unwrap_or_default();
-    let one = |core: &u32| -> Pin<Box<dyn Future<Output = Result<String, String>> + '_>> {
-        let request = CoresRequest::Operate {
+    let mut blob = kernel.unwrap_or_default().into_bytes();
+    let request = match cores.as_slice() {
+        [_] if together => return Err("--together goes with several cores".into()),
+        [core] => CoresRequest::Operate {
             op,
             core: *core,
             fresh,
-        };
-        Box::pin(execute(&session.cores, request, kernel.clone()))
+        },
+        several => {
+            blob.push(0);
+            blob.extend(several.iter().flat_map(|c| c.to_le_bytes()));
+            CoresRequest::OperateAll { op, fresh }
+        }
     };
-    let results = join(cores.iter().map(one).collect()).await;
-    let mut errors = Vec::new();
-    for result in results {
-        match result {
-            Ok(text) => session.say(&text).await,
-            Err(e) => errors.push(e),
-        }
+    let a = ask::<CoresReply>(&session.cores, &request, &blob).await?;
+    let (took_ns, together_ns) = match a.message {
+        CoresReply::Done {
+            took_ns,
+            together_ns,
+            ..
+        } => (took_ns, together_ns),
+        CoresReply::Refused { error } => return Err(text_of(&a.blob, error)),
+        _ => return Err("the device manager's answer is not understood".into()),
+    };
+    let mut text = String::from_utf8_lossy(&a.blob).into_owned();
+    let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
+    let unit = time_unit();
+    text += &format!(" ({ms}.{us:03} {unit})\n");
+    if together_ns > 0 {
+        let (ms, us) = (together_ns / 1_000_000, together_ns / 1000 % 1000);
+        text += &format!("all were between two kernels at once for {ms}.{us:03} {unit}\n");
     }
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(errors.join("; "))
+    session.say(&text).await;
+    if together && together_ns == 0 {
+        return Err("the cores were not between two kernels at the same time".into());
     }
-}
-
-async fn execute(cores: &Client, request: CoresRequest, kernel: String) -> Result<String, String> {
-    let a = ask::<CoresReply>(cores, &request, kernel.as_bytes()).await?;
-    match a.message {
-        CoresReply::Done { took_ns, .. } => {
-            let text = String::from_utf8_lossy(&a.blob);
-            let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
-            let unit = time_unit();
-            Ok(format!("{text} ({ms}.{us:03} {unit})\n"))
-        }
-        CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the device manager's answer is not understood".into()),
-    }
+    Ok(())
 }
 
 /// `osnodes`.

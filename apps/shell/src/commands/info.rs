@@ -1,7 +1,9 @@
 //! `mem`, `caps`, `ls`, `cat`.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use abi::CapAddr;
 use proto::iface::cores::{CoresReply, CoresRequest};
@@ -12,13 +14,17 @@ use shell::Args;
 use super::usage;
 use crate::session::{Session, ask, text_of};
 
-/// `mem`.
-pub async fn memory(session: &mut Session, args: Args) -> Result<(), String> {
-    args.finish().map_err(usage)?;
-    let mut text = format!(
-        "{:<8} {:>14} {:>14} {:>14} {:>14} {:>7}\n",
-        "OSnode", "total", "free", "used", "largest free", "blocks"
-    );
+/// Memory of an OSnode.
+struct Figures {
+    total: u64,
+    free: u64,
+    largest: u64,
+    blocks: u64,
+}
+
+/// Every OSnode, and its memory if it runs.
+async fn figures(session: &Session) -> Result<Vec<(u64, Option<Figures>)>, String> {
+    let mut all = Vec::new();
     for index in 0.. {
         let request = CoresRequest::Osnode { index };
         let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
@@ -29,7 +35,7 @@ pub async fn memory(session: &mut Session, args: Args) -> Result<(), String> {
             break;
         };
         if !attached {
-            text += &format!("o{osnode:<7} {:>14}\n", "detached");
+            all.push((osnode, None));
             continue;
         }
         let request = SpawnRequest::Memory { osnode };
@@ -40,20 +46,83 @@ pub async fn memory(session: &mut Session, args: Args) -> Result<(), String> {
                 free,
                 largest,
                 blocks,
-            } => {
-                let used = total.saturating_sub(free);
-                text += &format!(
-                    "o{osnode:<7} {total:>14} {free:>14} {used:>14} {largest:>14} {blocks:>7}\n"
-                );
-            }
+            } => all.push((
+                osnode,
+                Some(Figures {
+                    total,
+                    free,
+                    largest,
+                    blocks,
+                }),
+            )),
             SpawnReply::Refused { error } => {
                 return Err(format!("o{osnode}: {}", text_of(&a.blob, error)));
             }
             _ => return Err("the spawn service's answer is not understood".into()),
         }
     }
+    Ok(all)
+}
+
+/// `mem`, `mem mark`, `mem check`.
+pub async fn memory(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let word = args.rest().join(" ");
+    let all = figures(session).await?;
+    let mut text = format!(
+        "{:<8} {:>14} {:>14} {:>14} {:>14} {:>7}\n",
+        "OSnode", "total", "free", "used", "largest free", "blocks"
+    );
+    for (osnode, figures) in &all {
+        let Some(f) = figures else {
+            text += &format!("o{osnode:<7} {:>14}\n", "detached");
+            continue;
+        };
+        let used = f.total.saturating_sub(f.free);
+        text += &format!(
+            "o{osnode:<7} {:>14} {:>14} {used:>14} {:>14} {:>7}\n",
+            f.total, f.free, f.largest, f.blocks
+        );
+    }
     session.say(&text).await;
-    Ok(())
+    let running = all.iter().filter_map(|(o, f)| Some((*o, f.as_ref()?.free)));
+    match word.as_str() {
+        "" => Ok(()),
+        "mark" => {
+            session.free_marked = running.collect();
+            Ok(())
+        }
+        "check" => compare(&session.free_marked, &running.collect()),
+        _ => Err(format!("\"{word}\" is not mark or check")),
+    }
+}
+
+/// Whether every OSnode has exactly as much free memory as when it was marked.
+fn compare(marked: &BTreeMap<u64, u64>, now: &BTreeMap<u64, u64>) -> Result<(), String> {
+    if marked.is_empty() {
+        return Err("nothing is marked: mem mark comes first".into());
+    }
+    let mut wrong: Vec<String> = Vec::new();
+    for (osnode, before) in marked {
+        match now.get(osnode) {
+            None => wrong.push(format!("o{osnode} does not run")),
+            Some(free) if free < before => {
+                wrong.push(format!("o{osnode} has {} bytes less", before - free));
+            }
+            Some(free) if free > before => {
+                wrong.push(format!("o{osnode} has {} bytes more", free - before));
+            }
+            Some(_) => {}
+        }
+    }
+    let new = now.keys().filter(|o| !marked.contains_key(o));
+    wrong.extend(new.map(|o| format!("o{o} is new")));
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "free memory is not as marked: {}",
+        wrong.join(", ")
+    ))
 }
 
 /// Root slots that `caps` looks into.

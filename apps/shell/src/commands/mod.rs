@@ -23,12 +23,16 @@ core stop N                             stop core N; its OSnode is kept
 core update N [--kernel K]              another kernel for the OSnode on core N
 core recover N [--kernel K]             a kernel for the OSnode of a crashed core
                                         N may be a list: core update 1,2-3
+                                        --together: fail unless all were touched at the same time
 osnodes                                 every OSnode and where it is
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode
 ps                                      processes of all OSnodes
 kill PID                                end a process (o1.3, or its name)
+kill NAME --all                         end every process of that name
 ticker check, churn check               ask every process of that name whether all is well
+churn check --inside N                  and whether N kernel changes fell inside its revokes
 mem                                     memory of every OSnode, in bytes
+mem mark, mem check                     remember what is free; fail unless as much is free again
 caps                                    the shell's own capabilities
 log [N]                                 what the kernels of core N logged
 ls [DIR], cat FILE                      files of the boot archive
@@ -69,7 +73,9 @@ pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
         "caps" => info::capabilities(session, args).await?,
         "ls" => info::list_files(session, args).await?,
         "cat" => info::show_file(session, args).await?,
-        _ if rest == ["check"] => process::check(session, name).await?,
+        _ if rest.first().is_some_and(|w| w == "check") => {
+            process::check(session, name, Args::new(&rest[1..])).await?;
+        }
         _ => return Err(format!("there is no command \"{name}\": help lists them")),
     }
     Ok(None)

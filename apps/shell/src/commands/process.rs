@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use proto::Pid;
 use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
 use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
-use shell::Args;
+use shell::{ArgError, Args};
 
 use super::{time_unit, usage};
 use crate::session::{Session, ask, text_of};
@@ -157,30 +157,48 @@ async fn start(
 }
 
 /// Live processes that a word names: `o1.3`, or a program's name.
-async fn named(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
+async fn live(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
     let all = processes(session).await?;
     let is_it = |p: &Listed| p.pid.to_string() == word || p.name() == word;
-    let found: Vec<Listed> = all
+    Ok(all
         .into_iter()
         .filter(|p| p.is_live() && is_it(p))
-        .collect();
+        .collect())
+}
+
+/// As [`live`], at least one.
+async fn named(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
+    let found = live(session, word).await?;
     if found.is_empty() {
         return Err(format!("no process \"{word}\" runs: ps lists them"));
     }
     Ok(found)
 }
 
-/// `kill PID`.
+/// `kill PID`, `kill NAME --all`.
 pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let all = args.flag("--all");
     let word = args.next("a process").map_err(usage)?;
     args.finish().map_err(usage)?;
-    let found = named(session, &word).await?;
-    let [one] = found.as_slice() else {
+    let mut found = named(session, &word).await?;
+    if !all && found.len() > 1 {
         return Err(format!(
-            "{} processes are called {word}: name one as o1.3",
+            "{} processes are called {word}: name one as o1.3, or all of them with --all",
             found.len()
         ));
-    };
+    }
+    // One that ends may end others of its name: the list is made anew after each.
+    while let Some(one) = found.first() {
+        end(session, one).await?;
+        found = match all {
+            true => live(session, &word).await?,
+            false => Vec::new(),
+        };
+    }
+    Ok(())
+}
+
+async fn end(session: &mut Session, one: &Listed) -> Result<(), String> {
     let request = SpawnRequest::Kill { pid: one.pid };
     let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
     match a.message {
@@ -194,9 +212,16 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
     }
 }
 
-/// `NAME check`: every process of that name, on every OSnode.
-pub async fn check(session: &mut Session, name: &str) -> Result<(), String> {
-    let mut bad = Vec::new();
+/// `NAME check [--inside N]`: every process of that name, on every OSnode; all of them together
+/// must have counted N kernel changes inside their long operations.
+pub async fn check(session: &mut Session, name: &str, mut args: Args) -> Result<(), String> {
+    let what = "a number of kernel changes";
+    let wanted = match args.option("--inside", what).map_err(usage)? {
+        Some(text) => Some(text.parse().map_err(|_| usage(ArgError::Bad(what, text)))?),
+        None => None,
+    };
+    args.finish().map_err(usage)?;
+    let (mut bad, mut counted) = (Vec::new(), 0u64);
     // One that ended by itself was not there to be asked: that is no clean bill.
     for p in processes(session)
         .await?
@@ -213,7 +238,10 @@ pub async fn check(session: &mut Session, name: &str) -> Result<(), String> {
         let request = SpawnRequest::Check { pid };
         let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
         let (ok, text) = match a.message {
-            SpawnReply::Checked { ok } => (ok, String::from_utf8_lossy(&a.blob).into_owned()),
+            SpawnReply::Checked { ok, inside } => {
+                counted += inside;
+                (ok, String::from_utf8_lossy(&a.blob).into_owned())
+            }
             SpawnReply::Refused { error } => (false, text_of(&a.blob, error)),
             _ => (false, "its answer is not understood".into()),
         };
@@ -223,10 +251,14 @@ pub async fn check(session: &mut Session, name: &str) -> Result<(), String> {
             bad.push(pid.to_string());
         }
     }
-    if bad.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{name} {} is not well", bad.join(", ")))
+    if !bad.is_empty() {
+        return Err(format!("{name} {} is not well", bad.join(", ")));
+    }
+    match wanted {
+        Some(least) if counted < least => Err(format!(
+            "{counted} kernel changes fell inside long operations of {name}, not {least}"
+        )),
+        _ => Ok(()),
     }
 }
 

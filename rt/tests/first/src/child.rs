@@ -93,12 +93,13 @@ fn deep(n: u64) -> u64 {
 
 /// Serves echoes to everybody, and checks to the starter.
 fn serve() -> i32 {
-    rt::control::on_check(Box::new(|| Verdict { ok: true, text: "all is well".into() }));
+    rt::control::on_check(Box::new(|| Verdict { ok: true, text: "all is well".into(), inside: 7 }));
     let count = Rc::new(Cell::new(0u64));
     let shown = count.clone();
     rt::control::on_tell(Box::new(move |what| Verdict {
         ok: what == "how many",
         text: alloc::format!("{} requests", shown.get()),
+        inside: 0,
     }));
     let served: Result<(), rt::PeerError> = task::block_on(async {
         let server = Server::open()?;
