@@ -18,7 +18,7 @@ use rt::{env, time};
 
 /// A ball that was away for longer than this was fetched by something else than a notification
 /// (OSnode time; no other OSnode has a part in it).
-const GRACE_NS: u64 = 1_500_000_000;
+const GRACE_NS: u64 = 2_000_000_000;
 /// Rest between two balls (OSnode time).
 const REST_NS: u64 = 2_000_000;
 

@@ -22,7 +22,7 @@ use crate::revoker::again;
 
 /// A ball unanswered for longer than this was lost (OSnode time, which stands still during updates
 /// of this OSnode; the other side's updates and a loaded host must fit).
-const GRACE_NS: u64 = 3_000_000_000;
+const GRACE_NS: u64 = 6_000_000_000;
 /// Rest after a piece of floating-point work, for the other tasks and processes.
 const REST_NS: u64 = 1_000_000;
 /// Slots of the capability model, and bytes of its region.

@@ -16,6 +16,8 @@ use rt::{CapAddr, Capability, SysError, cap, invoke, mem, task};
 const REGION: u64 = 64 * 4096;
 /// Frames made of it; the other capabilities are copies of them.
 const FRAMES: u64 = 64;
+/// Copies made between two looks at what else is to be done, such as answering a check.
+const COPIES: usize = 64;
 /// Rounds between two looks at every slot.
 const FULL_CHECK: u64 = 4;
 
@@ -47,7 +49,7 @@ pub async fn run(count: usize) -> i32 {
     };
     control::ready();
     loop {
-        let result = round(&state, &ram, &slots);
+        let result = round(&state, &ram, &slots).await;
         match result {
             Ok(()) => state.borrow_mut().rounds += 1,
             Err(e) => {
@@ -92,7 +94,7 @@ fn adopted() -> Result<u64, SysError> {
 }
 
 /// One tree, built, revoked, looked at.
-fn round(state: &RefCell<State>, ram: &Capability, slots: &[CapAddr]) -> Result<(), String> {
+async fn round(state: &RefCell<State>, ram: &Capability, slots: &[CapAddr]) -> Result<(), String> {
     let named = |what: &'static str| move |e: SysError| format!("{what}: {}", e.message());
     let frames = slots.len().min(FRAMES as usize);
     for (i, slot) in slots[..frames].iter().enumerate() {
@@ -110,6 +112,9 @@ fn round(state: &RefCell<State>, ram: &Capability, slots: &[CapAddr]) -> Result<
         let from = slots[i % frames];
         again(|| invoke::cnode_copy(slots::ROOT_CNODE, from, *slot, Rights::READ, None))
             .map_err(named("copy"))?;
+        if i % COPIES == 0 {
+            task::yield_now().await;
+        }
     }
     let before = adopted().map_err(named("kernel information"))?;
     again(|| invoke::revoke(ram.addr())).map_err(named("revoke"))?;

@@ -22,7 +22,7 @@ use spawn::{Entry, Table};
 /// How long a process may take to end by itself when it is asked to (ns of system time).
 pub const STOP_NS: u64 = 1_000_000_000;
 /// How long a process may take for a check (ns of system time).
-pub const CHECK_NS: u64 = 5_000_000_000;
+pub const CHECK_NS: u64 = 15_000_000_000;
 
 /// A running process.
 pub struct Live {
