@@ -5,6 +5,8 @@ use capfmt::{Cap, Cte, Kcb, MdbFlags, PhysAddr, PhysMap, mdb};
 use model::generate::{self, WORLD, WORLD_BYTES};
 use model::mdb::Reference;
 use model::{Arena, Rng, scaled};
+use proptest::prelude::any;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 const BASE: u64 = 0x10_0000;
 const SLOTS: u64 = 4096;
@@ -283,4 +285,42 @@ fn middle_trees_agree_with_the_model() {
 #[test]
 fn large_trees_agree_with_the_model() {
     run(300, scaled(200_000), 3_000);
+}
+
+/// One word decides one step, so that a list of steps that fails shrinks to a few.
+fn run_shrinking(lists: u64, longest: usize, target: usize) {
+    let config = Config {
+        cases: lists as u32,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[target as u8; 32]);
+    let steps = proptest::collection::vec(any::<u64>(), 1..=longest);
+    let run = |steps: Vec<u64>| {
+        let mut w = World::new(0);
+        for (i, word) in steps.into_iter().enumerate() {
+            w.rng = Rng::new(word);
+            w.step(target);
+            w.compare_one();
+            if w.model.caps().len() < 256 || i % 1000 == 0 {
+                w.check();
+            }
+        }
+        w.check();
+        w.compare_order();
+        Ok(())
+    };
+    TestRunner::new_with_rng(config, rng)
+        .run(&steps, run)
+        .unwrap_or_else(|e| panic!("{e}"));
+}
+
+#[test]
+fn what_fails_in_small_trees_is_shrunk() {
+    run_shrinking(scaled(2_000), 200, 40);
+}
+
+#[test]
+fn what_fails_in_large_trees_is_shrunk() {
+    run_shrinking(scaled(40), 5_000, 1_500);
 }
