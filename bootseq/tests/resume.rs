@@ -2,7 +2,9 @@
 
 mod common;
 
-use bootseq::{Failure, KcbSource, Op, Power, Record, Request, Sequence, Success};
+use bootseq::{
+    After, Failure, KcbSource, Op, Outcome, Power, Reason, Record, Request, Sequence, Success,
+};
 use capfmt::CoreStatus;
 use common::{Area, Core, KCB, Kernel, Place, TIMING};
 
@@ -199,4 +201,68 @@ fn nothing_unfinished_is_nothing_to_do() {
     };
     assert_eq!(c.resume(), Ok(Success::Nothing));
     assert_eq!((c.record, c.place), (Record::NONE, Place::Kernel(0)));
+}
+
+/// Operation, core, after how many actions of the first driver, and what its successor does and answers.
+type Case = (Op, Core, std::ops::Range<usize>, Outcome, Vec<&'static str>);
+
+/// Everything after the record was written. Updates are to a kernel that panics, and on their way back.
+fn taken_up() -> Vec<Case> {
+    let then = |more: &[&'static str]| [&["read record", "read"], more].concat();
+    let down = then(&["poison 1", "clear record"]);
+    let stop = ["command Stop kcb 8000 image 0", "read"];
+    let start = ["save epitaph", "command Start kcb 8000 image 1", "read"];
+    let release = ["record Recover Releasing area 1 kcb 8000"];
+    let back = ["restore 0", "command Start kcb 8000 image 0", "read"];
+    let retired = ["poison 0", "clear record"];
+    let ended = |after| {
+        let (reason, epitaph) = (Reason::Interrupted, false);
+        Err(Failure::Failed {
+            reason,
+            after,
+            epitaph,
+        })
+    };
+    let runs = |crashed| Ok(Success::Running { kcb: KCB, crashed });
+    let stopped = Ok(Success::Stopped { kcb: KCB });
+    let undone = ended(After::Down);
+    let former = ended(After::FormerKernel);
+    let good = || Core::running(Power::Psci, Kernel::Good);
+    let (off, penned) = (Core::off(Power::Sipi), Core::penned(Power::Psci));
+    let crashed = Core::crashed(Power::Psci);
+    let stop = then(&[&stop[..], &retired].concat());
+    let start = then(&[&start[..], &release, &retired].concat());
+    let release = then(&[&release[..], &retired].concat());
+    let back = then(&[&back[..], &down[2..]].concat());
+    let running = then(&["clear record"]);
+    vec![
+        (Op::Start, penned.clone(), 4..6, undone, down.clone()),
+        (Op::Start, penned, 6..8, runs(false), running.clone()),
+        (Op::Start, off.clone(), 4..12, undone, down.clone()),
+        (Op::Start, off, 12..14, runs(false), running),
+        (Op::Stop, good(), 3..5, stopped, stop),
+        (Op::Stop, good(), 5..8, stopped, then(&retired)),
+        (Op::Recover, crashed.clone(), 4..7, runs(true), start),
+        (Op::Recover, crashed, 7..11, runs(false), release),
+        (Op::Update, good(), 11..13, former, back),
+        (Op::Update, good(), 13..16, former, down),
+    ]
+}
+
+#[test]
+fn each_operation_is_taken_up_where_it_stood() {
+    for (op, core, actions, outcome, trace) in taken_up() {
+        for n in actions {
+            let mut c = core.clone();
+            let panics = op == Op::Update;
+            c.file = Some(if panics { Kernel::Panics } else { Kernel::Good });
+            let kcb = KcbSource::Kept(KCB);
+            let mut s = Sequence::new(c.target, Request { op, kcb }, TIMING);
+            assert_eq!(c.run_some(&mut s, n), None, "{op:?} is over after {n}");
+            c.trace.clear();
+            assert_eq!(c.resume(), outcome, "{op:?} after {n} actions");
+            c.assert_trace(&trace);
+            check(&c, &format!("{op:?} after {n} actions"));
+        }
+    }
 }
