@@ -8,6 +8,8 @@ macro_rules! ops {
         #[repr(u8)]
         pub enum Op { $($(#[doc = $doc])* $name = $n,)* }
         impl Op {
+            /// Every operation, by number.
+            pub const ALL: &'static [Op] = &[$(Op::$name),*];
             /// The operation with this number.
             #[must_use]
             pub const fn from_u8(n: u8) -> Option<Op> {

@@ -4,11 +4,11 @@ mod support;
 
 use abi::{CapAddr, Op, SysError, slots};
 use capfmt::{
-    Attachment, CapType, Core, CoreCommand, CoreStatus, FORMAT_VERSION, ImageRecord, Isa, Kcb,
-    Notification, OLDEST_FORMAT, PhysAddr, convert,
+    Attachment, CapType, Core, CoreCommand, CoreStatus, FORMAT_VERSION, ImageRecord, Kcb,
+    OLDEST_FORMAT, PhysAddr, convert,
 };
 use kernel::{Effect, RoundRobin, Signal};
-use support::machine::TestMachine;
+use support::process::write_osnode;
 use support::world::{KCB, OTHER_CORE, RAM, World, fresh_machine};
 
 const MIB: u64 = 1 << 20;
@@ -22,30 +22,11 @@ fn at(k: u32) -> CapAddr {
     CapAddr::new(1, k)
 }
 
-/// Writes a fresh OSnode's KCB and pages into the region, as a boot driver does.
-fn write_osnode(m: &mut TestMachine, base: PhysAddr) -> Kcb {
-    let kcb = Kcb(base);
-    kcb.set_magic(m, Kcb::MAGIC);
-    kcb.set_format(m, FORMAT_VERSION);
-    kcb.set_isa(m, Isa::X86 as u64);
-    kcb.set_osnode(m, 77);
-    kcb.set_mem_base(m, base.0);
-    kcb.set_mem_size(m, REGION);
-    kcb.set_time_page(m, base.0 + 0x4000);
-    kcb.set_notification(m, base.0 + 0x5000);
-    let sum = kcb.compute_checksum(m);
-    kcb.set_checksum(m, sum);
-    let page = Notification(base.add(0x5000));
-    page.set_magic(m, Notification::MAGIC);
-    page.set_osnode(m, 77);
-    kcb
-}
-
 /// A world with a sealed Kcb in slot 0 and a CoreControl of the other core in slot 1.
 fn with_kcb() -> (World<RoundRobin>, Kcb) {
     let mut w = World::<RoundRobin>::new(8 * MIB);
     w.make(CapType::Frame, 0, 0x20_0000, REGION, 1, at(0));
-    let kcb = write_osnode(&mut w.m, RAM.add(0x20_0000));
+    let kcb = write_osnode(&mut w.m, RAM.add(0x20_0000), REGION);
     w.ok(Op::Seal, slots::KERNEL, &[n(at(0)), CapType::Kcb as u64, 0]);
     w.ok(Op::CoreMint, slots::CORE, &[n(at(1))]);
     (w, kcb)
@@ -62,12 +43,12 @@ fn only_what_is_sound_is_sealed() {
     seal(&mut w, SysError::BadObject, 0);
     seal(&mut w, SysError::BadArgument, REGION - 0x1000);
     seal(&mut w, SysError::BadArgument, !0xfff);
-    let kcb = write_osnode(&mut w.m, RAM.add(0x20_0000));
+    let kcb = write_osnode(&mut w.m, RAM.add(0x20_0000), REGION);
     kcb.set_notification(&mut w.m, RAM.0);
     let sum = kcb.compute_checksum(&w.m);
     kcb.set_checksum(&mut w.m, sum);
     seal(&mut w, SysError::BadObject, 0);
-    write_osnode(&mut w.m, RAM.add(0x20_0000));
+    write_osnode(&mut w.m, RAM.add(0x20_0000), REGION);
     w.copy(at(0), slots::ROOT_CNODE, at(2));
     seal(&mut w, SysError::StillInUse, 0);
     w.ok(Op::Delete, slots::ROOT_CNODE, &[n(at(2))]);

@@ -81,6 +81,13 @@ fn run<P: Policy>(seed: u64, steps: u64) {
             "{op:?}: {done} done, {refused} refused"
         );
     }
+    for op in Op::ALL {
+        let (done, refused) = answers
+            .get(&((*op as u16) << 8))
+            .copied()
+            .unwrap_or_default();
+        assert!(done + refused > 100, "{op:?} was hardly ever asked for");
+    }
     for call in [Syscall::Send, Syscall::Call, Syscall::Wait, Syscall::Poll] {
         let (done, refused) = answers.get(&(call as u16)).copied().unwrap_or_default();
         assert!(

@@ -137,7 +137,7 @@ fn decode_part<M: Machine, P: Policy>(
     Ok(Part { slot, from, cap })
 }
 
-/// A dispatcher that runs for the first time starts from its disabled area.
+/// A dispatcher that was made runnable by hand, not by `DispRun`, starts from its disabled area, too.
 pub(crate) fn first_start(m: &mut impl PhysMap, dcb: Dcb) {
     let flags = dcb.flags(m);
     if flags & Dcb::STARTED != 0 {
@@ -181,9 +181,11 @@ fn start<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) -
     let core = Core(e.m.core_object()).core_id(e.m);
     let (osnode, epoch) = (kcb.osnode(e.m), kcb.state(e.m) >> 32);
     dispatch::tell_place(e.m, next.page, osnode, core, epoch);
-    first_start(e.m, dcb);
+    if dcb.flags(e.m) & Dcb::STARTED == 0 {
+        e.m.store(next.page.add(disp::DISABLED), 1);
+    }
     let mut t = e.begin();
-    let flags = dcb.flags(&t) & !Dcb::FAULT_UNTOLD;
+    let flags = dcb.flags(&t) & !Dcb::FAULT_UNTOLD | Dcb::STARTED;
     dcb.set_flags(&mut t, flags);
     dcb.set_upcalls(&mut t, 0);
     dcb.set_state(&mut t, DcbState::Runnable as u64);

@@ -1,9 +1,10 @@
 //! Further processes, made by system calls as a spawn service makes them.
 
 use abi::{CapAddr, Op, disp, slots};
-use capfmt::{CapType, Dcb, PhysAddr, PhysMap};
+use capfmt::{CapType, Dcb, FORMAT_VERSION, Isa, Kcb, Notification, PhysAddr, PhysMap};
 use kernel::Policy;
 
+use super::machine::TestMachine;
 use super::world::{RAM, World};
 
 /// Slots that process `n` takes in the first process's free CNode.
@@ -43,6 +44,25 @@ impl Process {
             offset,
         }
     }
+}
+
+/// Writes a fresh OSnode's KCB and pages into the region, as a boot driver does.
+pub fn write_osnode(m: &mut TestMachine, base: PhysAddr, bytes: u64) -> Kcb {
+    let kcb = Kcb(base);
+    kcb.set_magic(m, Kcb::MAGIC);
+    kcb.set_format(m, FORMAT_VERSION);
+    kcb.set_isa(m, Isa::X86 as u64);
+    kcb.set_osnode(m, 77);
+    kcb.set_mem_base(m, base.0);
+    kcb.set_mem_size(m, bytes);
+    kcb.set_time_page(m, base.0 + 0x4000);
+    kcb.set_notification(m, base.0 + 0x5000);
+    let sum = kcb.compute_checksum(m);
+    kcb.set_checksum(m, sum);
+    let page = Notification(base.add(0x5000));
+    page.set_magic(m, Notification::MAGIC);
+    page.set_osnode(m, 77);
+    kcb
 }
 
 impl<P: Policy> World<P> {

@@ -4,51 +4,6 @@ use abi::{CapAddr, MessageTag, Op, Syscall, slots};
 use capfmt::CapType;
 use model::Rng;
 
-const OPS: [Op; 42] = [
-    Op::Identify,
-    Op::Copy,
-    Op::Move,
-    Op::Delete,
-    Op::Revoke,
-    Op::Retype,
-    Op::Map,
-    Op::Unmap,
-    Op::Protect,
-    Op::DispConfigure,
-    Op::DispRun,
-    Op::DispSchedule,
-    Op::DispName,
-    Op::DispInfo,
-    Op::EndpointOpen,
-    Op::EndpointReceive,
-    Op::NotifyBind,
-    Op::Signal,
-    Op::NotifyMint,
-    Op::IrqMint,
-    Op::IrqBind,
-    Op::IrqAck,
-    Op::PortIn,
-    Op::PortOut,
-    Op::KernelIdentify,
-    Op::KernelLog,
-    Op::KernelHalt,
-    Op::OsnodeInfo,
-    Op::ClockInfo,
-    Op::Seal,
-    Op::CapExport,
-    Op::CapImport,
-    Op::CoreMint,
-    Op::CoreHandOver,
-    Op::CoreCommand,
-    Op::CoreSignal,
-    Op::CoreInfo,
-    Op::CoreRead,
-    Op::CorePhase,
-    Op::CoreImage,
-    Op::KcbInfo,
-    Op::IdCreate,
-];
-
 /// The slots of a process's task CNode: those in use, by type, and whether a slot is free.
 pub struct Known(pub Vec<(u64, CapType)>);
 
@@ -286,7 +241,7 @@ pub fn syscall(r: &mut Rng, k: &Known, now_ns: u64) -> [u64; 8] {
         7..10 => message(r, k, now_ns),
         10 => {
             let mut regs = [0; 8].map(|_: u64| word(r));
-            regs[0] = (*r.pick(&OPS) as u64) << 8;
+            regs[0] = (*r.pick(Op::ALL) as u64) << 8;
             regs[1] = k.any(r);
             regs
         }
