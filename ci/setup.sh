@@ -103,6 +103,8 @@ nk_need_qemu() {
     fi
     nk_qemu_ready qemu-system-aarch64 ||
         nk_note_missing qemu 'qemu-system-arm' "QEMU $nk_qemu_min or newer for AArch64"
+    { command -v dtc && command -v fdtoverlay; } >/dev/null ||
+        nk_note_missing plain 'device-tree-compiler' "a compiler for device trees, for boards that differ from QEMU's"
 }
 
 # --- a package source for backports, derived from the machine's own ----------------------------

@@ -117,8 +117,15 @@ missing nk_need_guest_rust
 check 'an empty machine needs the library source' \
     'rustc-web cargo-web rust-web-src rust-web-llvm LLD rustfmt-web rust-web-clippy' "$nk_packages"
 missing nk_need_qemu
-check 'an empty machine needs both machines' 'qemu-system-x86 seabios
-qemu-system-arm' "$nk_packages"
+check 'an empty machine needs both machines, and device trees' 'qemu-system-x86 seabios
+qemu-system-arm
+device-tree-compiler' "$nk_packages"
+program "$work/path" dtc ''
+missing nk_need_qemu
+check 'a compiler without overlays does not do' 'qemu-system-x86 seabios
+qemu-system-arm
+device-tree-compiler' "$nk_packages"
+program "$work/path" fdtoverlay ''
 
 program "$work/path" cc ''
 program "$work/path" cargo 'cargo 1.95.0'

@@ -111,7 +111,7 @@ pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]
     pub what: Bench,
-    /// Machine: a folder in boards/ (default: all of them)
+    /// Machine: a folder in boards/ (default: the reference board of each ISA)
     #[arg(long)]
     pub board: Option<String>,
     /// Write the figures to this file

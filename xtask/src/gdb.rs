@@ -4,7 +4,7 @@ use crate::board::Board;
 use crate::build;
 use crate::cli::GdbArgs;
 use crate::qemu::{Launch, Machine, Output};
-use crate::{archive, process, progress, workspace};
+use crate::{archive, device_tree, process, progress, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File};
 use std::io::Write;
@@ -31,6 +31,8 @@ pub fn command(args: &GdbArgs) -> Result<bool> {
     let (archive_path, socket) = (scratch.file("archive.cpio"), scratch.file("gdb"));
     let files = archive::files(&images, run.exec.as_deref())?;
     fs::write(&archive_path, archive::pack(&files)?).context("cannot write the archive")?;
+    let cores = run.smp.unwrap_or(board.cores);
+    let device_tree = device_tree::build(&board, cores, &scratch)?;
     let mut extra = vec![
         "-S".to_owned(),
         "-gdb".to_owned(),
@@ -40,12 +42,13 @@ pub fn command(args: &GdbArgs) -> Result<bool> {
     let mut append = run.append.clone();
     append.extend(run.exec.as_ref().map(|_| "exec".to_owned()));
     let launch = Launch {
-        cores: run.smp.unwrap_or(board.cores),
+        cores,
         board: &board,
         icount: run.icount,
         interactive: true,
         boot: &images.boot,
         archive: &archive_path,
+        device_tree: device_tree.as_deref(),
         append: &append,
         extra: &extra,
     };

@@ -16,6 +16,7 @@ mod cli;
 mod cpio;
 mod damage;
 mod deps;
+mod device_tree;
 mod elf;
 mod gdb;
 mod guest_output;

@@ -21,6 +21,8 @@ pub struct Launch<'a> {
     pub interactive: bool,
     pub boot: &'a Path,
     pub archive: &'a Path,
+    /// Device tree instead of QEMU's own.
+    pub device_tree: Option<&'a Path>,
     /// Words of the kernel command line.
     pub append: &'a [String],
     /// Words for QEMU after all others.
@@ -53,6 +55,9 @@ impl Launch<'_> {
         words.extend(["-kernel", &self.boot.to_string_lossy()].map(str::to_owned));
         words.extend(["-initrd", &self.archive.to_string_lossy()].map(str::to_owned));
         words.extend(["-append", &append.join(" ")].map(str::to_owned));
+        if let Some(tree) = self.device_tree {
+            words.extend(["-dtb", &tree.to_string_lossy()].map(str::to_owned));
+        }
         words.extend_from_slice(self.extra);
         words
     }
@@ -222,6 +227,7 @@ mod tests {
             interactive,
             boot: Path::new("boot.img"),
             archive: Path::new("a.cpio"),
+            device_tree: None,
             append: &["exec".to_owned()],
             extra: &["-d".to_owned(), "int".to_owned()],
         };

@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::qemu::{Launch, Output};
 use crate::report::{Report, Said};
 use crate::verdict::{self, End};
-use crate::{archive, damage, progress, terminal, workspace};
+use crate::{archive, damage, device_tree, progress, terminal, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -103,6 +103,7 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
     let scratch = workspace::Scratch::new()?;
     let archive_path = scratch.file("archive.cpio");
     write_archive(job, &archive_path)?;
+    let device_tree = device_tree::build(job.board, job.cores, &scratch)?;
     let mut append = job.append.to_vec();
     if job.exec.is_some() {
         append.push("exec".to_owned());
@@ -120,6 +121,7 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         interactive: job.exec.is_none(),
         boot: &job.images.boot,
         archive: &archive_path,
+        device_tree: device_tree.as_deref(),
         append: &append,
         extra: &extra,
     };

@@ -17,7 +17,7 @@ pub fn command(args: &BenchArgs) -> Result<bool> {
     let plugin = build_plugin()?;
     let boards = match &args.board {
         Some(name) => vec![name.clone()],
-        None => board::names()?,
+        None => board::references()?,
     };
     let mut all = Vec::new();
     let mut complete = true;
