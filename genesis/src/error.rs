@@ -153,6 +153,20 @@ fn machine_name(machine: u16) -> &'static str {
     }
 }
 
+impl RelocationFault {
+    fn describe(self, index: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RelocationFault::Kind(k) => {
+                write!(f, "relocation {index} is of type {k}, not RELATIVE")
+            }
+            RelocationFault::Target(at) => write!(
+                f,
+                "relocation {index} hits {at:#x}, which is not writable data"
+            ),
+        }
+    }
+}
+
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use ImageError as E;
@@ -187,17 +201,7 @@ impl fmt::Display for ImageError {
                 )
             }
             E::Dynamic(what) => write!(f, "needs a dynamic linker: it has {what}"),
-            E::BadRelocation { index, why } => match why {
-                RelocationFault::Kind(k) => {
-                    write!(f, "relocation {index} is of type {k}, not RELATIVE")
-                }
-                RelocationFault::Target(at) => {
-                    write!(
-                        f,
-                        "relocation {index} hits {at:#x}, which is not writable data"
-                    )
-                }
-            },
+            E::BadRelocation { index, why } => why.describe(index, f),
             E::TooLarge { bytes, limit } => {
                 write!(
                     f,

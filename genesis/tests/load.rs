@@ -92,26 +92,8 @@ fn kernel_in_its_area<T: Decode>() {
 
     let map = pages::<T>(&mem, r.root_table, &[WINDOW_INDEX]);
     let loaded = elf.loaded(KERNEL_BASE);
-    let kinds = [
-        (0, 0x2000, EntryRights::KERNEL_CONST),
-        (0x2000, 0x2000, EntryRights::KERNEL_CODE),
-        (0x4000, 0x1000, EntryRights::KERNEL_CONST),
-        (0x5000, 0x4000, EntryRights::KERNEL_DATA),
-    ];
-    let mut expected = 18 + 17 + KERNEL_STACK_BYTES / PAGE;
-    for (off, bytes, rights) in kinds {
-        expected += bytes / PAGE;
-        for page in (off..off + bytes).step_by(PAGE as usize) {
-            assert_eq!(map[&(KERNEL_BASE + page)].rights, rights);
-        }
-    }
-    assert_eq!(
-        map.len() as u64,
-        expected,
-        "pages beside those that were asked for"
-    );
+    check_image(&map);
     assert_same(&read(&mem, &map, KERNEL_BASE, 0x9000), &loaded);
-
     let bottom = r.stack_top - KERNEL_STACK_BYTES;
     assert!(
         read(&mem, &map, bottom, KERNEL_STACK_BYTES)
@@ -139,6 +121,28 @@ fn kernel_in_its_area<T: Decode>() {
     let all = mem.bytes(AREA.0, IMAGE_AREA_BYTES);
     assert!(all.iter().all(|b| *b == POISON));
     assert_same(&mem.bytes(AREA.0 + IMAGE_AREA_BYTES, 0x1000), &before);
+}
+
+/// The image's pages have their rights, and there are no more pages than were asked for.
+fn check_image(map: &std::collections::BTreeMap<u64, common::walk::Page>) {
+    let kinds = [
+        (0, 0x2000, EntryRights::KERNEL_CONST),
+        (0x2000, 0x2000, EntryRights::KERNEL_CODE),
+        (0x4000, 0x1000, EntryRights::KERNEL_CONST),
+        (0x5000, 0x4000, EntryRights::KERNEL_DATA),
+    ];
+    let mut expected = 18 + 17 + KERNEL_STACK_BYTES / PAGE;
+    for (off, bytes, rights) in kinds {
+        expected += bytes / PAGE;
+        for page in (off..off + bytes).step_by(PAGE as usize) {
+            assert_eq!(map[&(KERNEL_BASE + page)].rights, rights);
+        }
+    }
+    assert_eq!(
+        map.len() as u64,
+        expected,
+        "pages beside those that were asked for"
+    );
 }
 
 fn check_core_mapping(map: &std::collections::BTreeMap<u64, common::walk::Page>) {

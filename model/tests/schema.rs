@@ -113,6 +113,11 @@ fn retype_follows_the_schema() {
         !part.zero && part.object(0).rights == capfmt::Rights::READ,
         "a part has no more rights"
     );
+}
+
+#[test]
+fn retype_refuses_what_the_schema_does() {
+    let ram = Cap::region(CapType::Ram, PhysAddr(0x10_0000), 0x1_0000);
     let refusals = [
         (
             ask(CapType::PhysAddr, 0, 0, 0x1000, 1),
