@@ -203,10 +203,7 @@ impl fmt::Display for ImageError {
             E::Dynamic(what) => write!(f, "needs a dynamic linker: it has {what}"),
             E::BadRelocation { index, why } => why.describe(index, f),
             E::TooLarge { bytes, limit } => {
-                write!(
-                    f,
-                    "too large: it needs {bytes} bytes of memory, {limit} are allowed"
-                )
+                write!(f, "too large: it needs {bytes} bytes, {limit} are allowed")
             }
             E::NoNote(what) => write!(f, "not a kernel: it has no {what} note of Nekton"),
             E::NoteIsa { isa } => {
