@@ -1,7 +1,8 @@
 //! Device trees.
 
 use super::blobs::BIG_LITTLE;
-use crate::tree::{Conduit, Controller, EnableMethod, Machine, Range, Uart, read, total_bytes};
+use crate::tree::{Conduit, Controller, EnableMethod, Machine, Range, Uart};
+use crate::tree::{read, total_bytes, used};
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -103,6 +104,10 @@ fn big_and_little() {
     let m = read(BIG_LITTLE);
     assert_eq!(problems(&m), [""; 0]);
     assert_eq!(m.cores.len(), 8);
+    let mut roomy = BIG_LITTLE.to_vec();
+    roomy.resize(1 << 20, 0);
+    assert_eq!(used(&roomy), BIG_LITTLE);
+    assert_eq!(used(&BIG_LITTLE[..30]), &BIG_LITTLE[..30]);
     for (i, core) in m.cores.iter().enumerate() {
         let little = i < 4;
         assert_eq!(core.hw_id, i as u64);

@@ -19,6 +19,17 @@ pub fn total_bytes(head: &[u8]) -> Option<u64> {
     (be32(head, 0)? == MAGIC).then_some(u64::from(be32(head, 4)?))
 }
 
+/// The part of a tree in which something stands: some firmware leaves a lot of room behind it.
+#[must_use]
+pub fn used(blob: &[u8]) -> &[u8] {
+    // off_dt_struct and size_dt_struct, off_dt_strings and size_dt_strings.
+    let end = |at, size| Some(u64::from(be32(blob, at)?) + u64::from(be32(blob, size)?));
+    match (end(8, 36), end(12, 32)) {
+        (Some(a), Some(b)) => &blob[..blob.len().min(usize::try_from(a.max(b)).unwrap_or(0))],
+        _ => blob,
+    }
+}
+
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     let word = bytes.get(at..at.checked_add(4)?)?;
     Some(u32::from_be_bytes(word.try_into().ok()?))

@@ -13,7 +13,7 @@ mod nodes;
 mod points;
 mod topology;
 
-pub use blob::total_bytes;
+pub use blob::{total_bytes, used};
 pub use cores::{Core, EnableMethod};
 pub use machine::{Conduit, Controller, Machine, Memory, Uart, read};
 pub use nodes::{Node, Range, Tree};

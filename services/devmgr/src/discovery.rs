@@ -1,5 +1,6 @@
 //! The machine, from the firmware's tables in physical memory.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -31,6 +32,19 @@ pub struct Machine {
     pub console: Console,
     /// Program that drives the cores.
     pub driver: &'static str,
+    /// What was read.
+    pub firmware: Firmware,
+}
+
+/// What firmware left in memory, as far as it was read.
+#[derive(Default, Debug)]
+pub struct Firmware {
+    /// Address of the RSDP or of the device tree.
+    pub root: u64,
+    /// Whether it is a device tree.
+    pub tree: bool,
+    /// By address.
+    pub pieces: BTreeMap<u64, Vec<u8>>,
 }
 
 /// Reads physical memory that is not the OSnode's RAM.
@@ -76,7 +90,15 @@ pub fn machine() -> Result<Machine, String> {
     let mut args = env::args().skip(1).map(|a| a.parse::<u64>().unwrap_or(0));
     let (rsdp, fdt) = (args.next().unwrap_or(0), args.next().unwrap_or(0));
     let devices = env::given("devices").ok_or("device memory was not given")?;
-    let mut reader = |at, bytes| read(devices, at, bytes);
+    let mut pieces: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+    let mut reader = |at, bytes| {
+        let found = read(devices, at, bytes)?;
+        let known = pieces.entry(at).or_default();
+        if known.len() < found.len() {
+            known.clone_from(&found);
+        }
+        Some(found)
+    };
     let mut machine = if rsdp != 0 {
         let tables = acpi::read(rsdp, &mut reader);
         tell(&tables.problems);
@@ -85,13 +107,18 @@ pub fn machine() -> Result<Machine, String> {
             // The first serial port of every PC (ISA interrupt 4).
             console: Console::Ports(0x3f8, 4),
             driver: "bootdrv-x86-sipi",
+            firmware: Firmware {
+                root: rsdp,
+                tree: false,
+                pieces,
+            },
         }
     } else {
-        let head = reader(fdt, 8).ok_or("the device tree cannot be read")?;
+        let head = read(devices, fdt, 8).ok_or("the device tree cannot be read")?;
         let bytes = tree::total_bytes(&head).filter(|b| *b <= MAX_TREE);
         let bytes = bytes.ok_or_else(|| format!("no device tree is at {fdt:#x}"))?;
-        let tree = reader(fdt, bytes).ok_or("the device tree cannot be read")?;
-        let tree = tree::read(&tree);
+        let blob = read(devices, fdt, bytes).ok_or("the device tree cannot be read")?;
+        let tree = tree::read(&blob);
         tell(&tree.problems);
         let uart = tree
             .console
@@ -100,6 +127,11 @@ pub fn machine() -> Result<Machine, String> {
             description: MachineDescription::from_tree(&tree).map_err(|e| e.to_string())?,
             console: Console::Pl011(uart.base, uart.interrupt),
             driver: "bootdrv-arm-psci",
+            firmware: Firmware {
+                root: fdt,
+                tree: true,
+                pieces: [(fdt, tree::used(&blob).to_vec())].into(),
+            },
         }
     };
     let boot = boot_hw_id()?;

@@ -39,6 +39,8 @@ pub struct State {
     pub next_osnode: u64,
     /// Number of the last group of operations that went together.
     pub last_group: u64,
+    /// What firmware left in memory.
+    pub firmware: discovery::Firmware,
     /// Operations that wait for others to end.
     pub wakers: alloc::vec::Vec<core::task::Waker>,
 }
@@ -72,7 +74,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
     let text = |e: PeerError| e.to_string();
     let spawn = Client::lookup("spawn").await.map_err(text)?;
     let system = Client::names().await.map_err(text)?;
-    let machine = discovery::machine()?;
+    let mut machine = discovery::machine()?;
     start::console(&spawn, &machine).await?;
     let own = env::osnode();
     let manager = Manager {
@@ -81,6 +83,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
             drivers: BTreeMap::new(),
             next_osnode: own + 1,
             last_group: 0,
+            firmware: core::mem::take(&mut machine.firmware),
             wakers: alloc::vec::Vec::new(),
         })),
         spawn,
@@ -124,5 +127,8 @@ async fn take(manager: &Manager, request: Request) {
         Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
         Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index),
         Ok(CoresRequest::Log { core }) => queries::log(manager, &request, core).await,
+        Ok(CoresRequest::Firmware { piece, offset }) => {
+            queries::firmware(manager, &request, piece, offset);
+        }
     }
 }

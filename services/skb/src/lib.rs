@@ -5,7 +5,7 @@
 //! - [`RULES`]: what follows from them (`docs/book/skb.md` is the reference).
 //!
 //! Pure and total: no text, no facts and no bytes make it panic or run without end. Not here:
-//! who asks and who tells (the process around it), and how firmware's tables are read (`firmware`).
+//! who asks and who tells (`main.rs`, the process around it), and how firmware's tables are read (`firmware`).
 
 #![no_std]
 #![forbid(unsafe_code)]

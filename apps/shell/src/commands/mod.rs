@@ -3,6 +3,7 @@
 mod cores;
 mod info;
 mod process;
+mod skb;
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -33,6 +34,8 @@ ticker check, churn check               ask every process of that name whether a
 churn check --inside N                  and whether N kernel changes fell inside its revokes
 mem                                     memory of every OSnode, in bytes
 mem mark, mem check                     remember what is free; fail unless as much is free again
+skb query 'QUESTION'                    what follows from all that is known (spawn skb first)
+skb assert|withdraw|load 'TEXT'         facts come, go; rules come
 caps                                    the shell's own capabilities
 log [N]                                 what the kernels of core N logged
 ls [DIR], cat FILE                      files of the boot archive
@@ -70,6 +73,7 @@ pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
         "kill" => process::kill(session, args).await?,
         "test" => process::test(session, args).await?,
         "mem" => info::memory(session, args).await?,
+        "skb" => skb::command(session, args).await?,
         "caps" => info::capabilities(session, args).await?,
         "ls" => info::list_files(session, args).await?,
         "cat" => info::show_file(session, args).await?,

@@ -17,8 +17,9 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// Most rules of a base.
-const MAX_RULES: usize = 2048;
+/// Most rules of a base, and most literals in all their bodies: planning is not metered.
+const MAX_RULES: usize = 1024;
+const MAX_ALL_LITERALS: usize = 4096;
 
 /// The answer to a question.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +31,25 @@ pub struct Answer {
     pub rows: Vec<Vec<Value>>,
     /// What it took.
     pub work: Work,
+}
+
+impl core::fmt::Display for Answer {
+    /// A line with the columns' names, then a line for each row; values separated by tabs.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (i, column) in self.columns.iter().enumerate() {
+            let tab = if i == 0 { "" } else { "\t" };
+            write!(f, "{tab}{column}")?;
+        }
+        f.write_str("\n")?;
+        for row in &self.rows {
+            for (i, value) in row.iter().enumerate() {
+                let tab = if i == 0 { "" } else { "\t" };
+                write!(f, "{tab}{value}")?;
+            }
+            f.write_str("\n")?;
+        }
+        Ok(())
+    }
 }
 
 /// What is known of a predicate.
@@ -81,6 +101,7 @@ impl Base {
         let mut schema = self.schema.clone();
         schema.names.define_all(&clauses)?;
         let mut changes = Changes::default();
+        let mut literals: usize = schema.rules.iter().map(|r| r.body.len()).sum();
         for clause in clauses {
             let Clause::Rule(rule) = clause else { continue };
             match rule.as_fact() {
@@ -88,13 +109,17 @@ impl Base {
                     name: rule.name,
                     values,
                 }),
-                None if schema.rules.len() == MAX_RULES => {
-                    return Err(Error::Meaning(
-                        rule.at,
-                        format!("this would be more than {MAX_RULES} rules"),
-                    ));
+                None => {
+                    literals += rule.body.len();
+                    if schema.rules.len() == MAX_RULES || literals > MAX_ALL_LITERALS {
+                        let why = format!(
+                            "the base would have more than {MAX_RULES} rules or \
+                             {MAX_ALL_LITERALS} literals in them"
+                        );
+                        return Err(Error::Meaning(rule.at, why));
+                    }
+                    schema.rules.push(rule);
                 }
-                None => schema.rules.push(rule),
             }
         }
         schema.complete()?;

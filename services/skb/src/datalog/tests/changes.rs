@@ -2,6 +2,7 @@
 
 use super::super::{Changes, Error, Value};
 use super::{answer, base};
+use std::string::ToString;
 
 fn tell(b: &mut super::super::Base, withdrawn: &[&str], asserted: &str) -> (usize, usize) {
     let mut changes = Changes::default();
@@ -77,6 +78,19 @@ fn changes_are_all_or_nothing() {
     assert!(matches!(e, Error::Fact(what) if what.contains("did you mean `core`?")));
     assert!(changes.assert_text("p(X) :- core(X).").is_err());
     assert!(changes.withdraw_text("core(X)").is_err());
+}
+
+#[test]
+fn an_answer_is_a_table() {
+    let b = base("latency(0, 1, 300). latency(1, \"a\", 310).");
+    let text = |q| b.ask(q).expect("a question").to_string();
+    assert_eq!(
+        text("latency(A, B, L)"),
+        "A\tB\tL\n0\t1\t300\n1\t\"a\"\t310\n"
+    );
+    assert_eq!(text("a(count(A)) :- latency(A, _, _)"), "1\n2\n");
+    assert_eq!(text("latency(0, 1, _)"), "\n\n", "it is so");
+    assert_eq!(text("latency(0, 2, _)"), "\n", "it is not");
 }
 
 #[test]

@@ -192,6 +192,30 @@ fn a_rule_that_does_not_end_is_an_error_and_changes_nothing() {
     assert!(matches!(e, Err(Error::Bytes(4096, _))), "{e:?}");
 }
 
+/// A process has a stack of 256 KiB.
+#[test]
+fn the_longest_body_and_the_deepest_expression_need_little_stack() {
+    let deepest = |depth: usize| format!("{}1{}", "(1 + ".repeat(depth), ")".repeat(depth));
+    let check = move || {
+        let b = base("e(1). e(2).");
+        let body = "e(X), ".repeat(47);
+        assert_eq!(
+            answer(&b, &format!("{body}e(X), X > 1").replacen("e(X), ", "", 1)),
+            "2"
+        );
+        // Parentheses count, too.
+        assert_eq!(answer(&b, &format!("X = {}", deepest(8))), "9");
+        let refused = answer(&b, &format!("X = {}", deepest(17)));
+        assert!(refused.contains("at most 16 operators"), "{refused}");
+    };
+    let small = std::thread::Builder::new().stack_size(128 << 10);
+    small
+        .spawn(check)
+        .expect("a thread")
+        .join()
+        .expect("it fits");
+}
+
 #[test]
 fn deep_and_long_texts_are_refused() {
     let deep = format!("p(1) :- {}1 = 1.", "(".repeat(100_000));
@@ -203,4 +227,11 @@ fn deep_and_long_texts_are_refused() {
     let body = format!("p(1) :- {}1 = 1.", "1 = 1, ".repeat(100));
     assert!(error(&body).contains("at most 48 literals"));
     assert!(parse(&"\u{1f980}".repeat(10)).is_err());
+    let many = format!("e(1). {}", "p(X) :- e(X), e(X), e(X), e(X). ".repeat(1025));
+    assert!(error(&many).contains("more than 1024 rules or 4096 literals"));
+    let tall = format!(
+        "e(1). {}",
+        "p(X) :- e(X), e(X), e(X), e(X), e(X). ".repeat(820)
+    );
+    assert!(error(&tall).contains("more than 1024 rules or 4096 literals"));
 }

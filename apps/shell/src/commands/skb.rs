@@ -1,0 +1,107 @@
+//! `skb`: questions to the knowledge base, facts and rules for it.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::skb::{SkbReply, SkbRequest};
+use proto::{Name, ServiceError};
+use rt::chan::{Answer, Attach, Client};
+use rt::time;
+use shell::Args;
+
+use super::usage;
+use crate::session::{Session, ask, text_of};
+
+/// How long a knowledge base that was just started is waited for (ns).
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// How often (ns).
+const AGAIN_NS: u64 = 10_000_000;
+
+/// `skb query TEXT`, `skb assert TEXT`, `skb withdraw TEXT`, `skb load TEXT`.
+pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let what = args
+        .next("query, assert, withdraw or load")
+        .map_err(usage)?;
+    let text = args.next("a text in quotes").map_err(usage)?;
+    args.finish().map_err(usage)?;
+    let request = match what.as_str() {
+        "query" => {
+            let base = connect().await?;
+            return query(session, &base, &text).await;
+        }
+        "assert" => SkbRequest::Assert {},
+        "withdraw" => SkbRequest::Withdraw {},
+        "load" => SkbRequest::Load {},
+        _ => {
+            return Err(format!("\"{what}\" is not query, assert, withdraw or load"));
+        }
+    };
+    let base = connect().await?;
+    let a = ask::<SkbReply>(&base, &request, text.as_bytes()).await?;
+    match a.message {
+        SkbReply::Changed {
+            asserted,
+            withdrawn,
+        } => {
+            let line = format!("{asserted} facts more, {withdrawn} facts less\n");
+            session.say(&line).await;
+            Ok(())
+        }
+        SkbReply::Refused { error } => Err(text_of(&a.blob, error)),
+        SkbReply::Answer { .. } => Err("the knowledge base's answer is not understood".into()),
+    }
+}
+
+/// The knowledge base, if it runs.
+async fn connect() -> Result<Client, String> {
+    let name = Name::new("skb").ok_or("its name is too long")?;
+    let names = Client::names().await.map_err(|e| e.to_string())?;
+    let until = time::now_ns().saturating_add(PATIENCE_NS);
+    loop {
+        let request = NamesRequest::Lookup { name, wait: false };
+        let a = names.request(&request, Attach::NONE).await;
+        let a: Answer<NamesReply> = a.map_err(|e| e.to_string())?;
+        match (a.message, a.cap) {
+            (NamesReply::Found {}, Some(endpoint)) => {
+                let bound = Client::bind(endpoint.addr()).await;
+                return bound.map_err(|e| e.to_string());
+            }
+            (
+                NamesReply::Refused {
+                    error: ServiceError::NotFound,
+                },
+                _,
+            ) if time::now_ns() < until => time::sleep(AGAIN_NS).await,
+            _ => return Err("the knowledge base does not run: spawn skb starts it".into()),
+        }
+    }
+}
+
+async fn query(session: &mut Session, base: &Client, text: &str) -> Result<(), String> {
+    let mut found: Vec<u8> = Vec::new();
+    let mut first = None;
+    loop {
+        let offset = found.len() as u64;
+        let a = ask::<SkbReply>(base, &SkbRequest::Ask { offset }, text.as_bytes()).await?;
+        let (rows, bytes) = match a.message {
+            SkbReply::Answer { rows, bytes } => (rows, bytes),
+            SkbReply::Refused { error } => return Err(text_of(&a.blob, error)),
+            SkbReply::Changed { .. } => {
+                return Err("the knowledge base's answer is not understood".into());
+            }
+        };
+        if *first.get_or_insert((rows, bytes)) != (rows, bytes) {
+            return Err("facts changed during the answer: ask again".into());
+        }
+        found.extend_from_slice(&a.blob);
+        if found.len() as u64 >= bytes || a.blob.is_empty() {
+            let lines = String::from_utf8_lossy(&found);
+            let unit = if rows == 1 { "row" } else { "rows" };
+            session.say(lines.trim_start_matches('\n')).await;
+            session.say(&format!("{rows} {unit}\n")).await;
+            return Ok(());
+        }
+    }
+}
