@@ -23,19 +23,27 @@ pub const LMP_RECEIVE: u16 = 0x21;
 pub const UMP_SEND: u16 = 0x30;
 /// Its handler runs.
 pub const UMP_RECEIVE: u16 = 0x31;
-/// A boot driver is about to give the stop command.
+/// A boot driver takes up the request to stop a core.
 pub const STOP: u16 = 0x40;
-/// The boot driver has seen the second acknowledgement.
+/// A boot driver has seen the second acknowledgement of a stop command (of an update, too).
 pub const STOPPED: u16 = 0x41;
-/// A boot driver begins an operation that starts a kernel (before it loads the image).
+/// A boot driver takes up the request for an operation that starts a kernel.
 pub const START: u16 = 0x42;
 /// The boot driver has seen that the kernel runs.
 pub const STARTED: u16 = 0x43;
+/// A kernel that was just started goes to its first dispatcher, or to sleep.
+pub const DISPATCHED: u16 = 0x44;
 /// Executed in a tight loop by the load whose interruptions are measured; recorded
 /// only after a gap of more than [`HEARTBEAT_GAP`] instructions.
 pub const HEARTBEAT: u16 = 0x50;
 /// Instructions of a vCPU between two heartbeats that count as an interruption.
 pub const HEARTBEAT_GAP: u64 = 1_000;
+/// Begin of [`THOUSAND`] instructions, which show whether the plugin counts what a vCPU executes.
+pub const THOUSAND_BEGIN: u16 = 0x60;
+/// Their end.
+pub const THOUSAND_END: u16 = 0x61;
+/// Instructions from [`THOUSAND_BEGIN`], itself included, to [`THOUSAND_END`], itself excluded.
+pub const THOUSAND: u64 = 1_000;
 /// From here on the vCPU only waits for another core.
 pub const WAIT_BEGIN: u16 = 0xfff0;
 /// End of waiting.

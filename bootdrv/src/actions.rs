@@ -9,6 +9,7 @@ use rt::{CapAddr, SysError, invoke, task, time};
 use crate::Platform;
 use crate::cores::{CoreHandle, FIRMWARE_ENTRY, HOME_IMAGE, OP, word};
 use crate::driver::Driver;
+use crate::marks::Marks;
 use crate::together::Member;
 use crate::{image, osnode, report};
 
@@ -63,10 +64,12 @@ impl<'d, P: Platform> Running<'d, P> {
     /// Runs a sequence to its end.
     pub async fn run(&mut self, mut sequence: Sequence) -> Outcome {
         let mut input = Input::Begin;
+        let mut marks = Marks::default();
         loop {
             let action = sequence.next(time::system_ns(), input);
             self.note(sequence.is_switching());
             self.leave_low_pages(action);
+            marks.before(&action);
             if let Action::Finish(outcome) = action {
                 self.note(false);
                 return outcome;
@@ -82,6 +85,7 @@ impl<'d, P: Platform> Running<'d, P> {
                 continue;
             }
             input = self.carry_out(action).await;
+            marks.after(&action, &input);
             if self.member.has_company() && matches!(action, Action::Command { .. }) {
                 // The others' turn to command their cores: so the switches go side by side.
                 task::yield_now().await;

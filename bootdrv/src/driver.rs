@@ -19,6 +19,7 @@ use rt::{CapAddr, env, invoke, task, time};
 
 use crate::actions::{Running, status};
 use crate::cores::{self, Description, Holdings, sentence};
+use crate::marks::Marks;
 use crate::together::{Groups, Member};
 use crate::{Platform, Window, osnode, report};
 
@@ -294,6 +295,7 @@ async fn operate<P: Platform>(
     member: Member<'_>,
 ) {
     let start = time::system_ns();
+    Marks::begin(op == CoreOp::Stop);
     let kernel = match request.text() {
         name if name.is_empty() => String::from("std"),
         name => name,

@@ -15,6 +15,7 @@ mod actions;
 mod cores;
 mod driver;
 mod image;
+mod marks;
 mod osnode;
 mod platform;
 mod report;

@@ -63,6 +63,16 @@ pub fn set_page(page: u64) {
     unsafe { asm!("msr tpidr_el1, {0}", in(reg) page, options(nostack, preserves_flags)) }
 }
 
+/// The marker `abi::marker::DISPATCHED`: writes the zero register.
+#[inline(always)]
+pub fn mark_dispatched() {
+    // SAFETY: changes nothing.
+    unsafe {
+        asm!("movz xzr, #{n}", n = const abi::marker::DISPATCHED,
+            options(nomem, nostack, preserves_flags));
+    }
+}
+
 /// Writes the live FPU registers into the save area at `area` (window).
 #[inline]
 pub fn save_fpu(area: u64) {

@@ -93,7 +93,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
             woken_by: Event::Idle,
         })
     };
-    kernel.run(Event::Idle)
+    kernel.begin()
 }
 
 /// The controller as the Core object describes and maps it.

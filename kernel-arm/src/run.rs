@@ -73,7 +73,7 @@ impl<V: Variant> Kernel<V> {
                 self.controller.mask(Mask::Open);
                 self.go_on(area)
             }
-            Some(resume) => self.finish(&resume),
+            Some(resume) => self.finish::<false>(&resume),
         }
     }
 
@@ -82,11 +82,19 @@ impl<V: Variant> Kernel<V> {
         let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
         self.machine.publish_tables();
         crate::log::mirror();
-        self.finish(&resume)
+        self.finish::<false>(&resume)
     }
 
+    /// What runs first. The controller masks all but FORCE.
+    pub fn begin(&mut self) -> ! {
+        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(Event::Idle));
+        self.machine.publish_tables();
+        self.finish::<true>(&resume)
+    }
+
+    /// `FIRST`: nothing ran yet.
     #[inline(never)]
-    fn finish(&mut self, resume: &Resume) -> ! {
+    fn finish<const FIRST: bool>(&mut self, resume: &Resume) -> ! {
         if let Some(area) = resume.save_fpu {
             context::save_fpu(window(area));
         }
@@ -100,14 +108,25 @@ impl<V: Variant> Kernel<V> {
         match resume.next {
             Next::Run {
                 page, area, root, ..
-            } => self.dispatch(resume.load_fpu, page, window(area), root),
-            Next::Idle => self.idle(),
+            } => self.dispatch::<FIRST>(resume.load_fpu, page, window(area), root),
+            Next::Idle => {
+                if FIRST {
+                    context::mark_dispatched();
+                }
+                self.idle()
+            }
             Next::Pen => self.leave(),
         }
     }
 
     #[inline]
-    fn dispatch(&mut self, load_fpu: bool, page: PhysAddr, area: u64, root: PhysAddr) -> ! {
+    fn dispatch<const FIRST: bool>(
+        &mut self,
+        load_fpu: bool,
+        page: PhysAddr,
+        area: u64,
+        root: PhysAddr,
+    ) -> ! {
         if load_fpu {
             context::load_fpu(area);
         }
@@ -115,6 +134,9 @@ impl<V: Variant> Kernel<V> {
         context::set_page(window(page));
         context::mask_interrupts();
         self.controller.mask(Mask::Open);
+        if FIRST {
+            context::mark_dispatched();
+        }
         self.go_on(area)
     }
 

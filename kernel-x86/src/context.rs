@@ -25,6 +25,17 @@ pub unsafe fn resume(area: u64) -> ! {
     unsafe { asm!("jmp nekton_resume", in("rdi") area, options(noreturn, nostack)) }
 }
 
+/// The marker `abi::marker::DISPATCHED`: a long no-operation.
+#[inline(always)]
+pub fn mark_dispatched() {
+    // SAFETY: reads and writes nothing.
+    unsafe {
+        asm!("nop dword ptr [rax + {d}]",
+            d = const abi::marker::X86_MAGIC << 16 | abi::marker::DISPATCHED as u32,
+            options(nomem, nostack, preserves_flags));
+    }
+}
+
 /// Writes the live FPU registers and FS base into the save area at `area` (window).
 pub fn save_live(area: u64) {
     // SAFETY: save areas are 64-byte aligned, in the window, and have room for the state; XSAVE

@@ -18,7 +18,6 @@ use arch_x86::{context, descriptors, fpu, pen};
 use capfmt::{Core, CoreStatus, PhysAddr, PhysMap};
 use core::arch::asm;
 use core::sync::atomic::Ordering;
-use kernel::Event;
 
 core::arch::global_asm!(
     include_str!("entry.S"),
@@ -115,7 +114,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
             timer,
         })
     };
-    kernel.run(Event::Idle)
+    kernel.begin()
 }
 
 /// The local APIC as the Core object describes and maps it.

@@ -61,17 +61,24 @@ impl<V: Variant> Kernel<V> {
         match resume {
             // SAFETY: what the entry code saved from goes on: page, root and live registers are its.
             None => unsafe { context::resume(area) },
-            Some(resume) => self.finish(&resume),
+            Some(resume) => self.finish::<false>(&resume),
         }
     }
 
     /// Handles `event` and what comes of it. Interrupts are off.
     pub fn run(&mut self, event: Event) -> ! {
         let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
-        self.finish(&resume)
+        self.finish::<false>(&resume)
     }
 
-    fn finish(&mut self, resume: &Resume) -> ! {
+    /// What runs first.
+    pub fn begin(&mut self) -> ! {
+        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(Event::Idle));
+        self.finish::<true>(&resume)
+    }
+
+    /// `FIRST`: nothing ran yet.
+    fn finish<const FIRST: bool>(&mut self, resume: &Resume) -> ! {
         if let Some(area) = resume.save_fpu {
             context::save_live(window(area));
         }
@@ -85,11 +92,14 @@ impl<V: Variant> Kernel<V> {
         match resume.next {
             Next::Run {
                 page, area, root, ..
-            } => self.dispatch(resume, page, area, root),
+            } => self.dispatch::<FIRST>(resume, page, area, root),
             Next::Idle => {
                 LIVE_AREA.store(0, Ordering::Relaxed);
                 self.timer.set(resume.deadline);
                 self.space.leave();
+                if FIRST {
+                    context::mark_dispatched();
+                }
                 self.sleep()
             }
             Next::Pen => self.leave(),
@@ -97,7 +107,13 @@ impl<V: Variant> Kernel<V> {
     }
 
     #[inline]
-    fn dispatch(&mut self, resume: &Resume, page: PhysAddr, area: PhysAddr, root: PhysAddr) -> ! {
+    fn dispatch<const FIRST: bool>(
+        &mut self,
+        resume: &Resume,
+        page: PhysAddr,
+        area: PhysAddr,
+        root: PhysAddr,
+    ) -> ! {
         let area = window(area);
         if resume.load_fpu {
             context::load_live(area);
@@ -108,6 +124,9 @@ impl<V: Variant> Kernel<V> {
         PAGE.store(window(page), Ordering::Relaxed);
         self.timer.set(resume.deadline);
         self.space.enter(&mut self.machine, root);
+        if FIRST {
+            context::mark_dispatched();
+        }
         // SAFETY: step chose `area` with this page and root; interrupts are off, and no caller is
         // returned to.
         unsafe { context::resume(area) }

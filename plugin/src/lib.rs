@@ -9,9 +9,11 @@
 //! Not here: what the figures mean (`xtask bench` subtracts and reports), and
 //! where markers stand (`rt::marker`, the kernels).
 //!
-//! Arguments: `-plugin libplugin.so,out=FILE`. Needs plugin API 4 (QEMU 10).
+//! Arguments: `-plugin libplugin.so,out=FILE`; with `profile=FILE:BEGIN:END`, every single
+//! instruction between the markers with these numbers is counted too (`profile`). Needs plugin API 4 (QEMU 10).
 
 pub mod marker;
+mod profile;
 mod qemu;
 mod record;
 

@@ -8,10 +8,12 @@
 #![allow(unsafe_code)]
 
 use crate::marker;
+use crate::profile::Profile;
 use crate::record::Recorder;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::File;
 use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock};
 
 type Id = u64;
@@ -29,15 +31,20 @@ struct Info {
     version: Version,
 }
 
-/// `qemu_plugin_u64`: one 64-bit counter per vCPU in a scoreboard.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct PerVcpu {
-    score: *mut c_void,
-    offset: usize,
-}
+/// Most vCPUs that are counted.
+const VCPUS: usize = 512;
 
-const INLINE_ADD_U64: c_int = 0;
+/// Instructions of one vCPU, on a cache line of its own. Only that vCPU's thread writes it.
+#[repr(align(64))]
+struct Counter(AtomicU64);
+
+/// What every vCPU executed.
+///
+/// Not QEMU's inline counters: in QEMU 10.0 a block with more than one of them scales the vCPU's
+/// index again for each, so that all vCPUs but the first count in foreign memory (seen to crash).
+/// One counter per block would not do: a block that is left in its middle counts too much.
+static EXECUTED: [Counter; VCPUS] = [const { Counter(AtomicU64::new(0)) }; VCPUS];
+
 const CB_NO_REGS: c_int = 0;
 
 unsafe extern "C" {
@@ -49,35 +56,23 @@ unsafe extern "C" {
     );
     fn qemu_plugin_tb_n_insns(tb: *const c_void) -> usize;
     fn qemu_plugin_tb_get_insn(tb: *const c_void, index: usize) -> *mut c_void;
+    fn qemu_plugin_insn_vaddr(insn: *const c_void) -> u64;
+    fn qemu_plugin_insn_haddr(insn: *const c_void) -> *mut c_void;
     fn qemu_plugin_insn_data(insn: *const c_void, dest: *mut c_void, len: usize) -> usize;
-    fn qemu_plugin_scoreboard_new(element: usize) -> *mut c_void;
-    fn qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
-        insn: *mut c_void,
-        op: c_int,
-        entry: PerVcpu,
-        imm: u64,
-    );
     fn qemu_plugin_register_vcpu_insn_exec_cb(
         insn: *mut c_void,
         cb: extern "C" fn(c_uint, *mut c_void),
         flags: c_int,
         data: *mut c_void,
     );
-    fn qemu_plugin_u64_get(entry: PerVcpu, vcpu: c_uint) -> u64;
     fn qemu_plugin_num_vcpus() -> c_int;
 }
 
 struct Plugin {
     x86: bool,
-    counter: PerVcpu,
+    profile: Option<Profile>,
     output: Mutex<(File, Recorder)>,
 }
-
-// SAFETY: `counter` is a handle that QEMU documents as usable from every vCPU
-// thread; the file and the recorder stand behind a mutex.
-unsafe impl Send for Plugin {}
-// SAFETY: as for `Send`.
-unsafe impl Sync for Plugin {}
 
 static PLUGIN: OnceLock<Plugin> = OnceLock::new();
 
@@ -102,14 +97,22 @@ pub unsafe extern "C" fn qemu_plugin_install(
     let target = unsafe { (*info.cast::<Info>()).target_name };
     // SAFETY: `target_name` is a C string that lives as long as QEMU.
     let x86 = unsafe { CStr::from_ptr(target) }.to_bytes() == b"x86_64";
-    let mut path = None;
+    let (mut path, mut profile) = (None, None);
     for i in 0..usize::try_from(argc).unwrap_or(0) {
         // SAFETY: `argv` has `argc` elements.
         let arg = unsafe { *argv.add(i) };
         // SAFETY: each element is a C string.
         let arg = unsafe { CStr::from_ptr(arg) }.to_string_lossy();
         path = arg.strip_prefix("out=").map(str::to_owned).or(path);
+        profile = arg.strip_prefix("profile=").map(str::to_owned).or(profile);
     }
+    let profile = match profile.as_deref().map(Profile::from_words).transpose() {
+        Ok(profile) => profile,
+        Err(e) => {
+            eprintln!("nekton plugin: {e}");
+            return 1;
+        }
+    };
     let Some(path) = path else {
         eprintln!("nekton plugin: give the output file as out=FILE");
         return 1;
@@ -121,11 +124,9 @@ pub unsafe extern "C" fn qemu_plugin_install(
             return 1;
         }
     };
-    // SAFETY: plain call; the scoreboard is never freed.
-    let score = unsafe { qemu_plugin_scoreboard_new(size_of::<u64>()) };
     let plugin = Plugin {
         x86,
-        counter: PerVcpu { score, offset: 0 },
+        profile,
         output: Mutex::new((file, Recorder::new())),
     };
     if PLUGIN.set(plugin).is_err() {
@@ -155,32 +156,51 @@ extern "C" fn on_translate(_id: Id, tb: *mut c_void) {
             // SAFETY: `insn` belongs to this block; the data word is a number, never dereferenced.
             unsafe { qemu_plugin_register_vcpu_insn_exec_cb(insn, on_marker, CB_NO_REGS, data) };
         }
-        // SAFETY: `insn` belongs to this block and the counter to our scoreboard.
+        if let Some(profile) = &plugin.profile {
+            // SAFETY: `insn` belongs to this block.
+            let pc = unsafe { qemu_plugin_insn_vaddr(insn) };
+            // SAFETY: as before; where the code stands in QEMU's memory tells programs apart.
+            let host = unsafe { qemu_plugin_insn_haddr(insn) } as u64;
+            let site = profile.site(pc, host, &bytes[..len.min(bytes.len())]);
+            let data = site as *mut c_void;
+            // SAFETY: `insn` belongs to this block; the data word is a number, never dereferenced.
+            unsafe { qemu_plugin_register_vcpu_insn_exec_cb(insn, on_site, CB_NO_REGS, data) };
+        }
+        // SAFETY: `insn` belongs to this block.
         unsafe {
-            qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(
-                insn,
-                INLINE_ADD_U64,
-                plugin.counter,
-                1,
-            );
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, on_insn, CB_NO_REGS, std::ptr::null_mut());
         };
     }
 }
 
-fn totals(counter: PerVcpu) -> Vec<u64> {
+/// An instruction is about to be executed. At a marker, this comes second.
+extern "C" fn on_insn(vcpu: c_uint, _data: *mut c_void) {
+    if let Some(Counter(n)) = EXECUTED.get(vcpu as usize) {
+        // A vCPU has one thread at a time: no other writer can come between.
+        n.store(n.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// As `on_insn`, of the instruction with this number in the profile.
+extern "C" fn on_site(vcpu: c_uint, data: *mut c_void) {
+    if let Some(profile) = PLUGIN.get().and_then(|p| p.profile.as_ref()) {
+        profile.executed(vcpu as usize, data as usize);
+    }
+}
+
+fn totals() -> Vec<u64> {
     // SAFETY: plain query.
     let vcpus = unsafe { qemu_plugin_num_vcpus() };
-    (0..u32::try_from(vcpus).unwrap_or(0))
-        .map(|vcpu| {
-            // SAFETY: `vcpu` is below the number of vCPUs that QEMU reports.
-            unsafe { qemu_plugin_u64_get(counter, vcpu) }
-        })
-        .collect()
+    let counters = EXECUTED.iter().take(usize::try_from(vcpus).unwrap_or(0));
+    counters.map(|c| c.0.load(Ordering::Relaxed)).collect()
 }
 
 extern "C" fn on_marker(vcpu: c_uint, data: *mut c_void) {
     let Some(plugin) = PLUGIN.get() else { return };
-    let totals = totals(plugin.counter);
+    let totals = totals();
+    if let Some(profile) = &plugin.profile {
+        profile.mark(data as usize as u16);
+    }
     let Ok(mut output) = plugin.output.lock() else {
         return;
     };

@@ -92,6 +92,11 @@ macro_rules! println {
     ($($arg:tt)*) => { $crate::io::print(format_args!("{}\n", format_args!($($arg)*))) };
 }
 
+/// Executes `abi::marker::THOUSAND` instructions between its two markers.
+pub fn thousand() {
+    isa::thousand();
+}
+
 /// Executes the marker instruction `N` (DESIGN §8): no effect but that the plugin sees it.
 #[inline(always)]
 pub fn marker<const N: u16>() {

@@ -65,6 +65,9 @@ pub struct Scenario {
     pub qemu_args: Vec<String>,
     /// Damage to the boot archive (see `damage`).
     pub damage: Option<String>,
+    /// Run with the instruction counter, whose counts are then checked (`bench::check`).
+    #[serde(default)]
+    pub counted: bool,
 }
 
 #[derive(Deserialize)]
@@ -195,6 +198,7 @@ fn documented(args: &RunArgs, number: usize) -> Scenario {
         append: args.append.clone(),
         qemu_args: args.qemu_arg.clone(),
         damage: None,
+        counted: false,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::metadata::Workspace;
 use crate::run::{self, Job};
 use crate::scenario::{self, Mode, Outcome, Scenario};
 use crate::verdict::{self, End};
-use crate::{lint, process, progress, toolchain, workspace};
+use crate::{bench, lint, process, progress, toolchain, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -249,6 +249,12 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         Some(seconds) if full => seconds,
         _ => scenario.timeout,
     };
+    let scratch = workspace::Scratch::new()?;
+    let counts = scratch.file("counts");
+    let mut qemu_args = scenario.qemu_args.clone();
+    if scenario.counted {
+        qemu_args.extend(bench::arguments(&bench::build_plugin()?, &counts));
+    }
     let job = Job {
         board,
         images,
@@ -258,7 +264,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         input: scenario.input.as_deref(),
         timeout: Some(timeout),
         append: &scenario.append,
-        qemu_args: &scenario.qemu_args,
+        qemu_args: &qemu_args,
         damage: scenario.damage.as_deref(),
         echo: false,
         log: workspace::logs()?.join(format!("{}.log", case.name().replace('/', "-"))),
@@ -277,6 +283,9 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         )],
     };
     reasons.extend(unmatched(scenario, &said.text)?);
+    if scenario.counted && reasons.is_empty() {
+        reasons.extend(bench::check(&counts)?);
+    }
     if reasons.is_empty() {
         fs::remove_file(&said.log).context("cannot remove the log of a passed run")?;
     }

@@ -1,7 +1,7 @@
 //! The guest's side of `./nekton bench`: short paths between marker instructions.
 //!
 //! `bench syscall N`, `bench lmp N`, `bench ump N` execute a path N times, its two ends marked
-//! (`abi::marker`); `bench beat` executes the heartbeat marker until it is stopped. What the
+//! (`abi::marker`); `bench thousand N` executes a known number of instructions N times; `bench beat` executes the heartbeat marker until it is stopped. What the
 //! markers mean in instructions is counted outside, by the plugin; the program itself prints
 //! no figure. `lmp-peer NAME` and `ump-peer NAME COUNT` are what it starts itself with.
 
@@ -29,6 +29,7 @@ fn main() -> i32 {
     let words: alloc::vec::Vec<&str> = env::args().skip(1).collect();
     let done = match words[..] {
         ["syscall", n] => count(n).and_then(syscalls),
+        ["thousand", n] => count(n).map(|n| (0..n).for_each(|_| rt::thousand())),
         ["lmp", n] => count(n).and_then(|n| task::block_on(lmp::measure(n))),
         ["lmp-peer", name] => task::block_on(lmp::serve(name)),
         ["ump", n] => count(n).and_then(|n| task::block_on(ump::measure(n))),
@@ -69,9 +70,11 @@ fn syscalls(n: usize) -> Result<(), String> {
 fn beat() -> Result<(), String> {
     control::ready();
     loop {
-        for _ in 0..100_000 {
+        for _ in 0..10_000 {
             rt::marker::<{ marker::HEARTBEAT }>();
         }
+        // The core stays loaded, but services of the same OSnode need not wait for a whole slice.
+        rt::lmp::yield_core();
         // Requests of the starter (check, stop) are taken here.
         task::block_on(task::yield_now());
     }

@@ -31,6 +31,7 @@ async fn run() -> i32 {
             return 1;
         }
     };
+    rt::marker::<{ abi::marker::PROMPT }>();
     let mut ready = Record::new("boot");
     ready.string("what", "prompt");
     session.record(&ready).await;

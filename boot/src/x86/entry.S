@@ -31,6 +31,8 @@ pvh_entry:
     xor edi, edi
 1:  cli
     cld
+    .byte 0x0f, 0x1f, 0x80          /* nopl disp32(%eax): marker (abi::marker) */
+    .long {MARKER}
     mov esi, ebx
     lea esp, [stack_top]
     /* Two page-directory levels by hand, four directories of 512 blocks. */

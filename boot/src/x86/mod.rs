@@ -22,6 +22,7 @@ core::arch::global_asm!(
     MSR_EFER = const registers::MSR_EFER,
     EFER = const registers::EFER,
     CR0 = const registers::CR0,
+    MARKER = const abi::marker::X86_MAGIC << 16 | abi::marker::LOADER_ENTRY as u32,
     enter = sym enter,
     exception = sym exception,
     idt = sym board::IDT,

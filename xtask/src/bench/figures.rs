@@ -69,18 +69,43 @@ pub fn between(marks: &[Mark], begin: u16, end: u16, target: Option<usize>) -> V
         .collect()
 }
 
-/// Interruptions of the heartbeat on vCPU `target` during each START…STARTED of `driver`:
-/// the instructions of the target and the driver from the last beat before to the first after.
+/// Interruptions of the heartbeat on vCPU `target` by each update: the instructions of the target
+/// and the driver between the two beats around the moment when the driver saw the core stopped.
 pub fn blackouts(marks: &[Mark], target: usize) -> Vec<Cost> {
+    let stopped = marks.iter().filter(|mark| mark.number == m::STOPPED);
+    let around = |stopped: &Mark| {
+        let moment = stopped.counts.total[stopped.cpu];
+        marks
+            .iter()
+            .filter(|beat| beat.number == m::HEARTBEAT && beat.cpu == target)
+            .filter_map(|beat| beat.last.as_ref().map(|last| (last, &beat.counts)))
+            .find(|(last, now)| {
+                last.total[stopped.cpu] <= moment && now.total[stopped.cpu] >= moment
+            })
+            .map(|(last, now)| cost(last, now, target, stopped.cpu))
+    };
+    stopped.filter_map(around).collect()
+}
+
+/// Each start of a kernel on vCPU `target`: the driver's instructions from taking up the request
+/// until it sees that the kernel runs, and the target's from then until its first dispatcher runs.
+pub fn starts(marks: &[Mark], target: usize) -> Vec<Cost> {
+    let begun = |mark: &Mark, at: &Mark| mark.counts.total[at.cpu] > at.counts.total[at.cpu];
     pairs(marks, m::START, m::STARTED)
         .into_iter()
-        .filter_map(|(start, _)| {
-            marks
-                .iter()
-                .filter(|beat| beat.number == m::HEARTBEAT && beat.cpu == target)
-                .filter_map(|beat| beat.last.as_ref().map(|last| (last, &beat.counts)))
-                .find(|(_, now)| now.total[start.cpu] > start.counts.total[start.cpu])
-                .map(|(last, now)| cost(last, now, target, start.cpu))
+        .filter_map(|(start, started)| {
+            let dispatched = marks.iter().find(|mark| {
+                mark.number == m::DISPATCHED && mark.cpu == target && begun(mark, start)
+            })?;
+            let own = cost(&start.counts, &started.counts, start.cpu, start.cpu);
+            let far = cost(&start.counts, &dispatched.counts, target, target);
+            let both = cost(&start.counts, &started.counts, start.cpu, target);
+            Some(Cost {
+                initiator: own.initiator,
+                target: far.initiator,
+                wait: own.wait + far.wait,
+                others: both.others,
+            })
         })
         .collect()
 }
@@ -105,21 +130,42 @@ mod tests {
     }
 
     #[test]
-    fn a_blackout_is_the_gap_that_ends_after_the_start() {
+    fn a_blackout_is_the_gap_around_the_stop() {
         let marks = parse(
-            r#"{"m":80,"cpu":1,"n":[10,9000],"wait":[0,0],"last_n":[9,100],"last_wait":[0,0]}
-{"m":66,"cpu":0,"n":[100,9500],"wait":[0,0]}
-{"m":67,"cpu":0,"n":[900,12000],"wait":[300,0]}
-{"m":80,"cpu":1,"n":[950,13000],"wait":[310,0],"last_n":[150,9600],"last_wait":[0,0]}"#,
+            r#"{"m":80,"cpu":1,"n":[150,9900],"wait":[0,0],"last_n":[90,8000],"last_wait":[0,0]}
+{"m":65,"cpu":0,"n":[500,12000],"wait":[200,0]}
+{"m":80,"cpu":1,"n":[950,13000],"wait":[310,0],"last_n":[160,9990],"last_wait":[0,0]}
+{"m":80,"cpu":1,"n":[990,15000],"wait":[310,0],"last_n":[960,13500],"last_wait":[310,0]}"#,
         )
         .unwrap();
         let found = blackouts(&marks, 1);
         assert_eq!(
             found,
             vec![Cost {
-                initiator: 3400,
-                target: 490,
+                initiator: 3010,
+                target: 480,
                 wait: 310,
+                others: 0
+            }]
+        );
+    }
+
+    #[test]
+    fn a_start_ends_for_each_core_where_its_part_is_done() {
+        let marks = parse(
+            r#"{"m":68,"cpu":1,"n":[10,50],"wait":[0,0]}
+{"m":66,"cpu":0,"n":[100,60],"wait":[0,0]}
+{"m":67,"cpu":0,"n":[1100,900],"wait":[300,0]}
+{"m":68,"cpu":1,"n":[1200,1060],"wait":[300,0]}"#,
+        )
+        .unwrap();
+        let found = starts(&marks, 1);
+        assert_eq!(
+            found,
+            vec![Cost {
+                initiator: 700,
+                target: 1000,
+                wait: 300,
                 others: 0
             }]
         );

@@ -1,6 +1,6 @@
 //! The runs that `bench core` makes, and what is read from each.
 
-use super::figures::{Figure, between, blackouts, figure};
+use super::figures::{Figure, between, blackouts, figure, starts};
 use super::marks::{self, Cost, Mark};
 use crate::board::Board;
 use crate::build::Images;
@@ -43,92 +43,82 @@ impl Found {
 /// Everything that `bench core` measures on `board`.
 pub fn core(board: &Board, images: &Images, plugin: &Path) -> Result<Found> {
     let mut found = Found::default();
+    let run = |what: &str, exec: &str| measure(board, images, plugin, what, exec);
+    paths(board, &mut found, &run)?;
+    cycle(board, &mut found, &run)?;
+    update(board, &mut found, &run)?;
+    Ok(found)
+}
+
+type Run<'a> = dyn Fn(&str, &str) -> Result<Vec<Mark>> + 'a;
+
+/// Boot, system call, messages.
+fn paths(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
     let n = REPETITIONS;
+    let exec =
+        format!("core start 1; spawn bench syscall {n}; spawn bench lmp {n}; spawn bench ump {n}");
+    let mut boots = Vec::new();
+    let mut marks = Vec::new();
+    // Boot is the same instruction by instruction every time; that is checked, not assumed, twice.
+    for _ in 0..2 {
+        marks = run("paths", &exec)?;
+        boots.extend(between(&marks, m::LOADER_ENTRY, m::PROMPT, None));
+    }
+    found.add(board, "boot.prompt", &boots, |c| c.initiator);
+    let pairs = [
+        ("syscall.null", m::SYSCALL_BEGIN, m::SYSCALL_END),
+        ("lmp.one_way", m::LMP_SEND, m::LMP_RECEIVE),
+        ("ump.one_way", m::UMP_SEND, m::UMP_RECEIVE),
+    ];
+    for (name, begin, end) in pairs {
+        found.add(board, name, &between(&marks, begin, end, None), Cost::work);
+    }
+    Ok(())
+}
 
-    let marks = measure(
-        board,
-        images,
-        plugin,
-        "paths",
-        &format!("core start 1; spawn bench syscall {n}; spawn bench lmp {n}; spawn bench ump {n}"),
-    )?;
-    found.add(
-        board,
-        "boot.prompt",
-        &between(&marks, m::LOADER_ENTRY, m::PROMPT, None),
-        |c| c.initiator,
-    );
-    found.add(
-        board,
-        "syscall.null",
-        &between(&marks, m::SYSCALL_BEGIN, m::SYSCALL_END, None),
-        Cost::work,
-    );
-    found.add(
-        board,
-        "lmp.one_way",
-        &between(&marks, m::LMP_SEND, m::LMP_RECEIVE, None),
-        Cost::work,
-    );
-    found.add(
-        board,
-        "ump.one_way",
-        &between(&marks, m::UMP_SEND, m::UMP_RECEIVE, None),
-        Cost::work,
-    );
-
-    let cycle = format!("repeat {} {{ core stop 1; core start 1 }}", n + 1);
-    let marks = measure(
-        board,
-        images,
-        plugin,
+/// Stop and start of core 1: while OSnodes on further cores sleep, and while all cores compute.
+fn cycle(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
+    let cycle = format!("repeat {} {{ core stop 1; core start 1 }}", REPETITIONS + 1);
+    let marks = run(
         "cycle",
-        &format!("core start 1; {cycle}"),
+        &format!("core start 1; core start 2; core start 3; {cycle}"),
     )?;
     let stops = between(&marks, m::STOP, m::STOPPED, Some(TARGET));
     found.add(board, "core.stop", &stops, Cost::work);
     found.add(
         board,
         "core.start_cached",
-        &between(&marks, m::START, m::STARTED, Some(TARGET)),
+        &starts(&marks, TARGET),
         Cost::work,
     );
-    found.add(board, "core.third_core", &stops, |c| c.others);
-
-    let marks = measure(
-        board,
-        images,
-        plugin,
+    // From the request to stop until the restarted kernel runs, all that lies between included.
+    let cycles = between(&marks, m::STOP, m::STARTED, Some(TARGET));
+    found.add(board, "core.third_core", &cycles, |c| c.others);
+    let marks = run(
         "loaded",
         &format!(
-            "core start 1; core start 2; core start 3; spawn bench beat --on 0; spawn bench beat --on 1; \
-         spawn bench beat --on 2; spawn bench beat --on 3; {cycle}"
+            "core start 1; core start 2; core start 3; spawn bench beat --on 0; \
+             spawn bench beat --on 1; spawn bench beat --on 2; spawn bench beat --on 3; {cycle}"
         ),
     )?;
-    found.add(
-        board,
-        "core.stop_loaded",
-        &between(&marks, m::STOP, m::STOPPED, Some(TARGET)),
-        Cost::work,
-    );
+    let stops = between(&marks, m::STOP, m::STOPPED, Some(TARGET));
+    found.add(board, "core.stop_loaded", &stops, Cost::work);
+    Ok(())
+}
 
-    let marks = measure(
-        board,
-        images,
-        plugin,
+/// Another kernel under a program that computes.
+fn update(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
+    let marks = run(
         "update",
         &format!(
-            "core start 1; spawn bench beat --on 1; repeat {} {{ core update 1 --kernel trace; core update 1 --kernel std }}",
-            n / 2 + 1
+            "core start 1; spawn bench beat --on 1; \
+             repeat {} {{ core update 1 --kernel trace; core update 1 --kernel std }}",
+            REPETITIONS / 2 + 1
         ),
     )?;
-    found.add(
-        board,
-        "core.update_blackout",
-        &blackouts(&marks, TARGET),
-        Cost::work,
-    );
-    Ok(found)
+    let blackouts = blackouts(&marks, TARGET);
+    found.add(board, "core.update_blackout", &blackouts, Cost::work);
+    Ok(())
 }
 
 /// Runs `exec` under `-icount` with the plugin; the marks it left.
@@ -142,10 +132,7 @@ fn measure(
     let step = progress::Step::start(&format!("{}: measure {what}", board.name));
     let scratch = workspace::Scratch::new()?;
     let out = scratch.file("marks");
-    let qemu_args = [
-        "-plugin".to_owned(),
-        format!("{},out={}", plugin.display(), out.display()),
-    ];
+    let qemu_args = super::arguments(plugin, &out);
     let job = Job {
         board,
         images,
@@ -153,7 +140,7 @@ fn measure(
         icount: true,
         exec: Some(exec),
         input: None,
-        timeout: Some(600),
+        timeout: Some(240),
         append: &[],
         qemu_args: &qemu_args,
         damage: None,

@@ -70,6 +70,24 @@ pub fn marker<const N: u16>() {
     }
 }
 
+/// A marker, 999 instructions, a marker (`abi::marker::THOUSAND`).
+pub fn thousand() {
+    // SAFETY: changes a register that is declared; markers write the zero register.
+    unsafe {
+        asm!(
+            "movz xzr, #{begin}",
+            "mov {i:w}, #499",
+            "2: subs {i:w}, {i:w}, #1",
+            "b.ne 2b",
+            "movz xzr, #{end}",
+            begin = const abi::marker::THOUSAND_BEGIN,
+            end = const abi::marker::THOUSAND_END,
+            i = out(reg) _,
+            options(nomem, nostack)
+        );
+    }
+}
+
 /// A spin's pause.
 #[inline(always)]
 pub fn pause() {

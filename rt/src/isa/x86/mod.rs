@@ -67,6 +67,24 @@ pub fn marker<const N: u16>() {
     }
 }
 
+/// A marker, 999 instructions, a marker (`abi::marker::THOUSAND`).
+pub fn thousand() {
+    // SAFETY: changes a register that is declared; markers read and write nothing.
+    unsafe {
+        asm!(
+            "nopl {begin}(%rax)",
+            "movl $499, {i:e}",
+            "2: decl {i:e}",
+            "jnz 2b",
+            "nopl {end}(%rax)",
+            begin = const abi::marker::X86_MAGIC << 16 | abi::marker::THOUSAND_BEGIN as u32,
+            end = const abi::marker::X86_MAGIC << 16 | abi::marker::THOUSAND_END as u32,
+            i = out(reg) _,
+            options(att_syntax, nomem, nostack)
+        );
+    }
+}
+
 /// A spin's pause.
 #[inline(always)]
 pub fn pause() {

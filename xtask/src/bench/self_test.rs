@@ -1,0 +1,65 @@
+//! Whether the plugin counts: a third core's thousand instructions must show as such (DESIGN §8).
+
+use super::marks::{self, cost, pairs};
+use abi::marker as m;
+use anyhow::{Context, Result};
+use std::fs;
+use std::path::Path;
+
+/// The core that executes them; neither initiator nor target.
+const THIRD: usize = 2;
+
+/// Words for QEMU that make the plugin write to `out`.
+pub fn arguments(plugin: &Path, out: &Path) -> [String; 2] {
+    let value = format!("{},out={}", plugin.display(), out.display());
+    ["-plugin".to_owned(), value]
+}
+
+/// What is wrong with the counts of a run of `bench thousand N --on 2`; nothing: all is well.
+pub fn check(out: &Path) -> Result<Vec<String>> {
+    let text = fs::read_to_string(out).with_context(|| format!("cannot read {}", out.display()))?;
+    Ok(wrong(&marks::parse(&text)?))
+}
+
+/// An interrupt may come between: then the pair costs more. Most must be exact, none may be short,
+/// and meanwhile the others' instructions must not show on that core.
+fn wrong(marks: &[marks::Mark]) -> Vec<String> {
+    let mut counts: Vec<u64> = pairs(marks, m::THOUSAND_BEGIN, m::THOUSAND_END)
+        .into_iter()
+        .filter(|(begin, end)| begin.cpu == THIRD && end.cpu == THIRD)
+        .map(|(begin, end)| cost(&begin.counts, &end.counts, 0, 1).others)
+        .collect();
+    counts.sort_unstable();
+    let Some(median) = counts.get(counts.len() / 2) else {
+        return vec!["the third core executed no marker".to_owned()];
+    };
+    if *median == m::THOUSAND && counts[0] == m::THOUSAND {
+        return Vec::new();
+    }
+    vec![format!(
+        "the third core executed {} instructions; the plugin counted {counts:?}",
+        m::THOUSAND
+    )]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(number: u16, third: u64) -> String {
+        format!("{{\"m\":{number},\"cpu\":2,\"n\":[5,{third},{third},0],\"wait\":[0,0,0,0]}}\n")
+    }
+
+    #[test]
+    fn exactly_a_thousand_passes_and_nothing_else() {
+        let run = |counts: &[u64]| {
+            let pair = |n: &u64| line(m::THOUSAND_BEGIN, 70) + &line(m::THOUSAND_END, 70 + n);
+            let text: String = counts.iter().map(pair).collect();
+            wrong(&marks::parse(&text).unwrap())
+        };
+        assert!(run(&[1000, 1000, 1512]).is_empty(), "one interrupt");
+        assert_eq!(run(&[1000, 1001, 1001]).len(), 1);
+        assert_eq!(run(&[999, 1000, 1000]).len(), 1);
+        assert_eq!(run(&[]).len(), 1);
+    }
+}
