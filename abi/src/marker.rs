@@ -38,6 +38,8 @@ pub const DISPATCHED: u16 = 0x44;
 pub const HEARTBEAT: u16 = 0x50;
 /// Instructions of a vCPU between two heartbeats that count as an interruption.
 pub const HEARTBEAT_GAP: u64 = 1_000;
+/// Everything is prepared: the boot driver is about to tell a running kernel to go.
+pub const SWITCH: u16 = 0x45;
 /// Begin of [`THOUSAND`] instructions, which show whether the plugin counts what a vCPU executes.
 pub const THOUSAND_BEGIN: u16 = 0x60;
 /// Their end.

@@ -1,5 +1,6 @@
 //! The service: operations on cores, executed here.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -44,6 +45,8 @@ pub struct Boot {
 pub struct Driver<P> {
     pub holdings: RefCell<Holdings>,
     pub archive: Archive<'static>,
+    /// Files whose hash was compared: nobody can write the archive's memory.
+    verified: RefCell<BTreeMap<String, &'static [u8]>>,
     pub memory: Client,
     /// The monitor's system interface.
     pub system: Client,
@@ -70,6 +73,24 @@ impl<P: Platform> Driver<P> {
     pub fn node_of(&self, core: u32) -> u32 {
         let h = self.holdings.borrow();
         h.described.get(&core).map_or(0, |d| d.node)
+    }
+
+    /// A file of the archive, its hash compared at its first use.
+    ///
+    /// # Errors
+    /// A sentence: missing, not listed, or damaged.
+    pub fn file(&self, path: &str) -> Result<&'static [u8], String> {
+        if let Some(known) = self.verified.borrow().get(path) {
+            return Ok(known);
+        }
+        let mut entries = self.archive.entries().flatten();
+        let entry = entries.find(|e| e.name == path);
+        let name = entry
+            .ok_or_else(|| format!("there is no file {path}"))?
+            .name;
+        let data = self.archive.verified(name).map_err(|e| e.to_string())?;
+        self.verified.borrow_mut().insert(name.to_string(), data);
+        Ok(data)
     }
 
     async fn open() -> Result<Driver<P>, String> {
@@ -102,6 +123,7 @@ impl<P: Platform> Driver<P> {
                 window: Window::new(),
             }),
             archive,
+            verified: RefCell::default(),
             memory,
             system: names,
             boot,

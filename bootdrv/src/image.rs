@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use capfmt::{ImageRecord, PhysAddr};
-use genesis::{IMAGE_AREA_BYTES, IsaTables, KernelParams, Requirements};
+use genesis::{IsaTables, KernelParams, Requirements};
 use rt::{CapAddr, SysError, invoke};
 
 use crate::Platform;
@@ -50,13 +50,7 @@ pub fn load<P: Platform>(
     name: &str,
 ) -> Result<(), String> {
     let path = format!("kernel/{name}");
-    let entries = driver.archive.entries().flatten();
-    let entry = entries.into_iter().find(|e| e.name == path);
-    let entry = entry.ok_or_else(|| format!("there is no kernel file {path}"))?;
-    let file = driver
-        .archive
-        .verified(entry.name)
-        .map_err(|e| e.to_string())?;
+    let file = driver.file(&path)?;
     let mut h = driver.holdings.borrow_mut();
     let handle = *h.cores.get(&core).ok_or("the core is not known")?;
     let of = h.kcbs.values().find(|k| k.kcb == kcb);
@@ -78,6 +72,6 @@ pub fn load<P: Platform>(
     };
     let window = &mut h.window;
     let record = genesis::load_kernel::<P::Tables>(window, at, &image, &params).map_err(refused)?;
-    window.publish(at, IMAGE_AREA_BYTES);
+    window.publish(at, genesis::loaded_bytes(&record));
     write_record(handle.control, area, &record).map_err(|e| sentence("the image record", e))
 }

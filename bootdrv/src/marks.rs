@@ -30,6 +30,10 @@ impl Marks {
                 rt::marker::<{ marker::WAIT_BEGIN }>();
             }
             Action::Wait { .. } | Action::ReadLines => {}
+            Action::Command {
+                command: CoreCommand::Stop,
+                ..
+            } => rt::marker::<{ marker::SWITCH }>(),
             _ => self.end_wait(),
         }
     }

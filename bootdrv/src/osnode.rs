@@ -167,16 +167,7 @@ fn build<P: Platform>(
     base: PhysAddr,
     given: &[Given],
 ) -> Result<u64, String> {
-    let monitor = driver
-        .archive
-        .entries()
-        .flatten()
-        .find(|e| e.name == "bin/monitor");
-    let monitor = monitor.ok_or("there is no file bin/monitor")?;
-    let monitor = driver
-        .archive
-        .verified(monitor.name)
-        .map_err(|e| e.to_string())?;
+    let monitor = driver.file("bin/monitor")?;
     let boot = driver.boot;
     let ram = [RamRange {
         base,

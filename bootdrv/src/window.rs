@@ -93,6 +93,12 @@ impl PhysMap for Window {
             pane.mapped.zero(offset, len);
         }
     }
+    fn fill(&mut self, at: PhysAddr, len: u64, word: u64) {
+        if len > 0 {
+            let (pane, offset) = self.find(at, len);
+            pane.mapped.fill(offset, len, word);
+        }
+    }
     fn write_bytes(&mut self, at: PhysAddr, bytes: &[u8]) {
         if !bytes.is_empty() {
             let (pane, offset) = self.find(at, bytes.len() as u64);

@@ -50,6 +50,18 @@ pub trait PhysMap {
     fn load(&self, at: PhysAddr) -> u64;
     /// Writes the 64-bit word at `at` (8-byte aligned).
     fn store(&mut self, at: PhysAddr, value: u64);
+    /// Reads the `N` words that follow each other from `at` on.
+    #[inline]
+    fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
+        core::array::from_fn(|i| self.load(at.add(8 * i as u64)))
+    }
+    /// Writes each of `values` at its offset from `at`: below a page, multiples of 8.
+    #[inline]
+    fn store_each<const N: usize>(&mut self, at: PhysAddr, offsets: [u64; N], values: [u64; N]) {
+        for i in 0..N {
+            self.store(at.add(offsets[i]), values[i]);
+        }
+    }
     /// Compare-exchanges the word at `at`, sequentially consistent.
     ///
     /// # Errors

@@ -35,8 +35,8 @@ pub use image::{
 };
 pub use isa::{EntryRights, IsaTables, elf_machine, relative_relocation};
 pub use load::{
-    DeviceRange, IMAGE_AREA_BYTES, KERNEL_STACK_BYTES, KernelParams, POISON, load_kernel, poison,
-    restore_kernel,
+    DeviceRange, IMAGE_AREA_BYTES, KERNEL_STACK_BYTES, KernelParams, POISON, load_kernel,
+    loaded_bytes, poison, restore_kernel,
 };
 pub use osnode::{Given, OsnodeError, OsnodeSpec, RamRange, build_osnode};
 pub use user_image::{UserImage, UserMapping};

@@ -121,6 +121,13 @@ pub fn load_kernel<T: IsaTables>(
     })
 }
 
+/// Bytes from the area's beginning that a core fetches from or walks: tables, image, stack.
+#[must_use]
+pub const fn loaded_bytes(record: &ImageRecord) -> u64 {
+    // The stack stands behind the image, in virtual memory one page further.
+    record.stack_top - PAGE - record.base_va + TABLE_PAGES * PAGE
+}
+
 fn check_sizes(span: u64, saved: u64, devices: &[DeviceRange]) -> Result<(), ImageError> {
     let bytes = TABLE_PAGES * PAGE + span + KERNEL_STACK_BYTES + saved + PAGE;
     let too_large = |bytes, limit| Err(ImageError::TooLarge { bytes, limit });

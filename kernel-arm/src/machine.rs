@@ -52,6 +52,14 @@ impl PhysMap for ArmMachine {
     fn store(&mut self, at: PhysAddr, value: u64) {
         self.window.store(at, value);
     }
+    #[inline(always)]
+    fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
+        self.window.load_words(at)
+    }
+    #[inline(always)]
+    fn store_each<const N: usize>(&mut self, at: PhysAddr, offsets: [u64; N], values: [u64; N]) {
+        self.window.store_each(at, offsets, values);
+    }
     #[inline]
     fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64> {
         self.window.compare_exchange(at, old, new)

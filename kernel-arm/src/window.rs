@@ -11,6 +11,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that the window reaches: one entry of a root table.
 const BYTES: u64 = 1 << 39;
+const PAGE_BYTES: u64 = 4096;
 
 /// The window. It owns nothing; who holds it may reach all of RAM.
 #[derive(Debug)]
@@ -33,6 +34,19 @@ impl Window {
     #[inline]
     pub fn word(at: PhysAddr) -> *mut u64 {
         if at.0 & !(BYTES - 8) != 0 {
+            bad(at);
+        }
+        (WINDOW | at.0) as *mut u64
+    }
+
+    /// Where the `bytes` from `at` on stand, of which every word is in the window.
+    ///
+    /// # Panics
+    /// As [`Window::word`].
+    #[inline]
+    fn words(at: PhysAddr, bytes: u64) -> *mut u64 {
+        let last = at.0.wrapping_add(bytes - 8);
+        if (at.0 | last) & !(BYTES - 8) != 0 {
             bad(at);
         }
         (WINDOW | at.0) as *mut u64
@@ -67,6 +81,24 @@ impl PhysMap for Window {
     fn store(&mut self, at: PhysAddr, value: u64) {
         // SAFETY: as `load`; the image itself and its stack are in no OSnode's memory.
         unsafe { Self::word(at).write_volatile(value) }
+    }
+
+    #[inline(always)]
+    fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
+        let first = Self::words(at, 8 * N as u64);
+        // SAFETY: as `load`; the last one is checked, too, and RAM between is mapped.
+        core::array::from_fn(|i| unsafe { first.add(i).read_volatile() })
+    }
+
+    #[inline(always)]
+    fn store_each<const N: usize>(&mut self, at: PhysAddr, offsets: [u64; N], values: [u64; N]) {
+        let first = Self::words(at, PAGE_BYTES);
+        for i in 0..N {
+            let offset = offsets[i];
+            assert!(offset & !(PAGE_BYTES - 8) == 0, "PAGE-OFFSET");
+            // SAFETY: as `store`; the whole page from `at` on is checked, the offset is in it.
+            unsafe { first.add(offset as usize / 8).write_volatile(values[i]) }
+        }
     }
 
     #[inline]

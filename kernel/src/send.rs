@@ -133,13 +133,12 @@ pub(crate) fn quick_call<M: Machine, P: Policy>(
     kcb.set_current_dcb(m, current.dcb.0.0 | Kcb::IN_SYSCALL);
     os.calls += 1;
     let to_area = live_area(m, next.page);
-    m.store(to_area.add(M::SYSCALL_REGS[0]), 0);
-    let result = WaitResult::message(to.index, false, to.badge).0;
-    m.store(to_area.add(M::SYSCALL_REGS[1]), result);
+    let mut words = [0; 2 + MESSAGE_WORDS];
+    words[1] = WaitResult::message(to.index, false, to.badge).0;
     for i in 0..MESSAGE_WORDS {
-        let word = m.load(area.add(M::SYSCALL_REGS[2 + i]));
-        m.store(to_area.add(M::SYSCALL_REGS[2 + i]), word);
+        words[2 + i] = m.load(area.add(M::SYSCALL_REGS[2 + i]));
     }
+    m.store_each(to_area, M::SYSCALL_REGS, words);
     current.dcb.set_wait_for(m, reply + 1);
     current.dcb.set_state(m, DcbState::Waiting as u64);
     let now = m.counter();

@@ -61,9 +61,9 @@ fn identify<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
 
 #[inline(always)]
 fn identity(m: &impl PhysMap, cte: Cte) -> [u64; 5] {
-    let at = |i: u64| m.load(cte.0.add(8 * i));
-    let about = at(4) >> 52 | (at(5) >> 46 & 0xffff) << 16;
-    [at(0), at(1), at(2), at(3), about]
+    let w: [u64; 6] = m.load_words(cte.0);
+    let about = w[4] >> 52 | (w[5] >> 46 & 0xffff) << 16;
+    [w[0], w[1], w[2], w[3], about]
 }
 
 /// What the shortest ways through the kernel end in.
@@ -119,11 +119,10 @@ fn quick_identify<M: Machine, P: Policy>(
     let kcb = os.kcb;
     kcb.set_current_dcb(m, current.dcb.0.0 | Kcb::IN_SYSCALL);
     os.calls += 1;
-    let results = identity(m, cte);
-    m.store(area.add(M::SYSCALL_REGS[0]), 0);
-    for i in 0..5 {
-        m.store(area.add(M::SYSCALL_REGS[1 + i]), results[i]);
-    }
+    let [a, b, c, d, e] = identity(m, cte);
+    let regs = M::SYSCALL_REGS;
+    let offsets = [regs[0], regs[1], regs[2], regs[3], regs[4], regs[5]];
+    m.store_each(area, offsets, [0, a, b, c, d, e]);
     kcb.set_current_dcb(m, current.dcb.0.0);
     Quick::Same
 }

@@ -12,6 +12,16 @@ pub struct Counts {
     pub wait_since: Option<u64>,
 }
 
+impl Counts {
+    /// Instructions spent waiting when the vCPU's total is `total`.
+    fn waited_until(&self, total: u64) -> u64 {
+        self.waited
+            + self
+                .wait_since
+                .map_or(0, |since| total.saturating_sub(since))
+    }
+}
+
 /// What all vCPUs had counted at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Snapshot {
@@ -75,13 +85,21 @@ impl Recorder {
             }
             _ => {}
         }
+        if number == HEARTBEAT
+            && let Some(before) = &mut self.heartbeats[vcpu]
+            && now - before.totals[vcpu] <= HEARTBEAT_GAP
+        {
+            // In place: this is done very often.
+            before.totals.copy_from_slice(totals);
+            for ((wait, own), total) in before.waits.iter_mut().zip(&self.vcpus).zip(totals) {
+                *wait = own.waited_until(*total);
+            }
+            return None;
+        }
         let now = self.snapshot(totals);
         let mut line = format!("{{\"m\":{number},\"cpu\":{vcpu},{}", now.json(""));
         if number == HEARTBEAT {
             let before = self.heartbeats[vcpu].replace(now)?;
-            if totals[vcpu] - before.totals[vcpu] <= HEARTBEAT_GAP {
-                return None;
-            }
             line.push(',');
             line.push_str(&before.json("last_"));
         }
@@ -90,9 +108,8 @@ impl Recorder {
     }
 
     fn snapshot(&self, totals: &[u64]) -> Snapshot {
-        let waits = totals.iter().zip(&self.vcpus).map(|(total, c)| {
-            c.waited + c.wait_since.map_or(0, |since| total.saturating_sub(since))
-        });
+        let waits = totals.iter().zip(&self.vcpus);
+        let waits = waits.map(|(total, own)| own.waited_until(*total));
         Snapshot {
             totals: totals.to_vec(),
             waits: waits.collect(),

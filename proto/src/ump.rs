@@ -183,7 +183,7 @@ impl<M: SharedWords> Ring<M> {
     ///
     /// # Errors
     /// [`RingError::Full`] (nothing was sent), [`RingError::Broken`], [`RingError::Closed`].
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, message: &Line) -> Result<Wake, RingError> {
         let unsure = self.broken || self.sent - self.peer_taken >= self.lines;
         if unsure && self.credit()? == 0 {
@@ -233,7 +233,7 @@ impl<M: SharedWords> Ring<M> {
     ///
     /// # Errors
     /// [`RingError::Closed`] once the peer closed and all was taken; [`RingError::Broken`].
-    #[inline]
+    #[inline(always)]
     pub fn receive(&mut self) -> Result<Option<(Line, Wake)>, RingError> {
         if self.broken {
             return Err(RingError::Broken);

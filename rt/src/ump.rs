@@ -156,7 +156,7 @@ impl UmpChannel {
     ///
     /// # Errors
     /// [`UmpError`]; `Full` when there is none.
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&self, line: &Line) -> Result<(), UmpError> {
         let wake = self
             .0
@@ -194,7 +194,7 @@ impl UmpChannel {
     ///
     /// # Errors
     /// [`UmpError`]; `Closed` once the peer closed and all was taken.
-    #[inline]
+    #[inline(always)]
     pub fn try_receive(&self) -> Result<Option<Line>, UmpError> {
         let taken = self.0.ring.borrow_mut().receive().map_err(UmpError::Ring)?;
         Ok(taken.map(|(line, wake)| {

@@ -158,6 +158,18 @@ impl Mapped {
         // SAFETY: as for `byte`; aligned.
         unsafe { &*((self.at + at) as *const AtomicU64) }
     }
+    fn words(&self, at: u64, count: usize) -> &[AtomicU64] {
+        self.check(at, 8 * count as u64);
+        assert!(
+            count == 0 || at.is_multiple_of(8),
+            "misaligned words at {at:#x}"
+        );
+        if count == 0 {
+            return &[];
+        }
+        // SAFETY: as for `word`, all of them in the mapping.
+        unsafe { core::slice::from_raw_parts((self.at + at) as *const AtomicU64, count) }
+    }
 
     /// Copies out.
     ///
@@ -170,17 +182,15 @@ impl Mapped {
         for (i, b) in first.iter_mut().enumerate() {
             *b = self.byte(at + i as u64).load(Ordering::Relaxed);
         }
-        let mut from = at + head as u64;
-        for chunk in rest.chunks_mut(8) {
-            if chunk.len() == 8 {
-                let w = self.word(from).load(Ordering::Relaxed);
-                chunk.copy_from_slice(&w.to_ne_bytes());
-            } else {
-                for (i, b) in chunk.iter_mut().enumerate() {
-                    *b = self.byte(from + i as u64).load(Ordering::Relaxed);
-                }
-            }
-            from += 8;
+        let from = at + head as u64;
+        let (whole, last) = rest.as_chunks_mut::<8>();
+        let words = self.words(from, whole.len());
+        for (to, w) in whole.iter_mut().zip(words) {
+            *to = w.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        let from = from + 8 * whole.len() as u64;
+        for (i, b) in last.iter_mut().enumerate() {
+            *b = self.byte(from + i as u64).load(Ordering::Relaxed);
         }
     }
 
@@ -192,19 +202,14 @@ impl Mapped {
         for (i, b) in first.iter().enumerate() {
             self.byte(at + i as u64).store(*b, Ordering::Relaxed);
         }
-        let mut to = at + head as u64;
-        for chunk in rest.chunks(8) {
-            match <[u8; 8]>::try_from(chunk) {
-                Ok(w) => self
-                    .word(to)
-                    .store(u64::from_ne_bytes(w), Ordering::Relaxed),
-                Err(_) => {
-                    for (i, b) in chunk.iter().enumerate() {
-                        self.byte(to + i as u64).store(*b, Ordering::Relaxed);
-                    }
-                }
-            }
-            to += 8;
+        let to = at + head as u64;
+        let (whole, last) = rest.as_chunks::<8>();
+        for (w, from) in self.words(to, whole.len()).iter().zip(whole) {
+            w.store(u64::from_ne_bytes(*from), Ordering::Relaxed);
+        }
+        let to = to + 8 * whole.len() as u64;
+        for (i, b) in last.iter().enumerate() {
+            self.byte(to + i as u64).store(*b, Ordering::Relaxed);
         }
     }
 
@@ -229,9 +234,12 @@ impl Mapped {
     }
     /// Fills with zeros (multiples of 8).
     pub fn zero(&self, at: u64, bytes: u64) {
-        self.check(at, bytes);
-        for off in (0..bytes).step_by(8) {
-            self.word(at + off).store(0, Ordering::Relaxed);
+        self.fill(at, bytes, 0);
+    }
+    /// Fills with a word (multiples of 8).
+    pub fn fill(&self, at: u64, bytes: u64, word: u64) {
+        for w in self.words(at, bytes as usize / 8) {
+            w.store(word, Ordering::Relaxed);
         }
     }
     /// Makes code written through this mapping visible to instruction fetch.

@@ -8,7 +8,7 @@ use proto::Name;
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::spawn::Place;
 use rt::chan::{Attach, Client};
-use rt::{SysError, env, lmp};
+use rt::{Capability, SysError, env, lmp};
 
 use crate::peer::Peer;
 
@@ -22,22 +22,47 @@ fn failed(what: &str, e: SysError) -> String {
     format!("{what}: {}", e.message())
 }
 
-/// Sends `n` messages to a peer that waits for each, one after the other.
-pub async fn measure(n: usize) -> Result<(), String> {
-    let text = format!("bench{}", env::pid());
-    let peer = Peer::start(Place::Here, 0, &["bench", "lmp-peer", &text]).await?;
+/// Registers `own` under `name` with the name service.
+async fn register(name: &str, own: &Capability) -> Result<(), String> {
+    let names = Client::names().await.map_err(|e| e.to_string())?;
+    let request = NamesRequest::Register {
+        name: name_of(name)?,
+    };
+    let answer = names
+        .request::<_, NamesReply>(&request, Attach::cap(own.addr()))
+        .await;
+    match answer.map_err(|e| e.to_string())?.message {
+        NamesReply::Done {} => Ok(()),
+        other => Err(format!("cannot register {name}: {other:?}")),
+    }
+}
+
+/// Waits until `name` is registered; its endpoint.
+async fn lookup(name: &str) -> Result<Capability, String> {
     let names = Client::names().await.map_err(|e| e.to_string())?;
     let request = NamesRequest::Lookup {
-        name: name_of(&text)?,
+        name: name_of(name)?,
         wait: true,
     };
     let answer = names.request::<_, NamesReply>(&request, Attach::NONE).await;
-    let endpoint = answer
-        .map_err(|e| e.to_string())?
-        .cap
-        .ok_or("the peer is not registered")?;
+    let found = answer.map_err(|e| e.to_string())?.cap;
+    found.ok_or_else(|| format!("{name} is not registered"))
+}
+
+/// Name under which the caller's own endpoint is found.
+fn back(name: &str) -> String {
+    format!("{name}r")
+}
+
+/// Calls a peer `n` times; the figure ends when its handler runs, before it answers.
+pub async fn measure(n: usize) -> Result<(), String> {
+    let text = format!("bench{}", env::pid());
+    let (index, own) = lmp::open(RING_SLOTS).map_err(|e| failed("no endpoint", e))?;
+    register(&back(&text), &own).await?;
+    let peer = Peer::start(Place::Here, 0, &["bench", "lmp-peer", &text]).await?;
+    let endpoint = lookup(&text).await?;
     let tag = MessageTag {
-        yield_to: true,
+        reply: index,
         ..MessageTag::default()
     };
     let mut result = Ok(());
@@ -45,33 +70,33 @@ pub async fn measure(n: usize) -> Result<(), String> {
         // The peer is let in first, so that it waits when the message comes.
         lmp::yield_core();
         rt::marker::<{ marker::LMP_SEND }>();
-        let sent = lmp::send(endpoint.addr(), tag, [i as u64, 1, 2, 3, 4, 5]);
-        if let Err(e) = sent {
-            result = Err(failed("cannot send", e));
-            break;
+        let answer = lmp::call(endpoint.addr(), tag, [i as u64, 1, 2, 3, 4, 5]);
+        match answer.map(|event| event.words[0]) {
+            Ok(word) if word == i as u64 => {}
+            Ok(word) => result = Err(format!("{word} was answered to {i}")),
+            Err(e) => result = Err(failed("cannot call", e)),
         }
     }
     peer.end().await;
     result
 }
 
-/// Registers an endpoint under `name` and takes messages for ever.
+/// Registers an endpoint under `name` and answers messages for ever.
 pub async fn serve(name: &str) -> Result<(), String> {
-    let (index, endpoint) = lmp::open(RING_SLOTS).map_err(|e| failed("no endpoint", e))?;
-    let names = Client::names().await.map_err(|e| e.to_string())?;
-    let request = NamesRequest::Register {
-        name: name_of(name)?,
+    let (index, own) = lmp::open(RING_SLOTS).map_err(|e| failed("no endpoint", e))?;
+    let caller = lookup(&back(name)).await?;
+    register(name, &own).await?;
+    let tag = MessageTag {
+        yield_to: true,
+        ..MessageTag::default()
     };
-    let answer = names
-        .request::<_, NamesReply>(&request, Attach::cap(endpoint.addr()))
-        .await;
-    match answer.map_err(|e| e.to_string())?.message {
-        NamesReply::Done {} => {}
-        other => return Err(format!("cannot register {name}: {other:?}")),
-    }
     loop {
         match lmp::wait(u64::MAX, Some(index)) {
-            Ok(_) => rt::marker::<{ marker::LMP_RECEIVE }>(),
+            Ok(event) => {
+                rt::marker::<{ marker::LMP_RECEIVE }>();
+                let sent = lmp::send(caller.addr(), tag, event.words);
+                sent.map_err(|e| failed("cannot answer", e))?;
+            }
             Err(SysError::KernelRestarted) => {}
             Err(e) => return Err(failed("cannot wait", e)),
         }

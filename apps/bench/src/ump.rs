@@ -30,9 +30,10 @@ proto::messages! {
 }
 
 /// Waits for a line; the instructions of the loop count as waiting.
+#[inline(always)]
 fn next(channel: &UmpChannel) -> Result<Line, String> {
-    let late = time::system_ns() + PATIENCE_NS;
     rt::marker::<{ marker::WAIT_BEGIN }>();
+    let late = time::system_ns() + PATIENCE_NS;
     while !channel.has_message() {
         spin_pause();
         if time::system_ns() > late {
@@ -48,6 +49,7 @@ fn next(channel: &UmpChannel) -> Result<Line, String> {
     }
 }
 
+#[inline(always)]
 fn send(channel: &UmpChannel, number: u64) -> Result<(), String> {
     let line = Line {
         words: [number, 1, 2, 3, 4, 5, 6],

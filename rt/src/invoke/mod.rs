@@ -42,9 +42,15 @@ fn name_of(w: [u64; 2]) -> Name {
     Name::from_words(w).unwrap_or_default()
 }
 
+/// Any capability: its four words, and MDB flags | owner << 16, as the kernel answers.
+#[inline]
+pub fn identify_raw(cap: CapAddr) -> Result<[u64; 5]> {
+    let r = invoke(Op::Identify, cap, [0; 6])?;
+    Ok([r[0], r[1], r[2], r[3], r[4]])
+}
 /// Any capability: what is it?
 pub fn identify(cap: CapAddr) -> Result<Identity> {
-    let r = invoke(Op::Identify, cap, [0; 6])?;
+    let r = identify_raw(cap)?;
     let parsed = RawCap([r[0], r[1], r[2], r[3]]).parse();
     Ok(Identity {
         cap: parsed.ok_or(SysError::BadObject)?,

@@ -69,10 +69,10 @@ pub fn between(marks: &[Mark], begin: u16, end: u16, target: Option<usize>) -> V
         .collect()
 }
 
-/// Interruptions of the heartbeat on vCPU `target` by each update: the instructions of the target
-/// and the driver between the two beats around the moment when the driver saw the core stopped.
+/// Interruptions of the heartbeat on vCPU `target` by each update: the target's instructions between
+/// the two beats around the moment when the driver saw the core stopped, and the driver's from
+/// telling the kernel to go until it saw the other one run.
 pub fn blackouts(marks: &[Mark], target: usize) -> Vec<Cost> {
-    let stopped = marks.iter().filter(|mark| mark.number == m::STOPPED);
     let around = |stopped: &Mark| {
         let moment = stopped.counts.total[stopped.cpu];
         marks
@@ -82,9 +82,23 @@ pub fn blackouts(marks: &[Mark], target: usize) -> Vec<Cost> {
             .find(|(last, now)| {
                 last.total[stopped.cpu] <= moment && now.total[stopped.cpu] >= moment
             })
-            .map(|(last, now)| cost(last, now, target, stopped.cpu))
     };
-    stopped.filter_map(around).collect()
+    let stops = pairs(marks, m::SWITCH, m::STOPPED);
+    let starts = pairs(marks, m::SWITCH, m::STARTED);
+    let both = stops.into_iter().zip(starts);
+    both.filter_map(|((switch, stopped), (_, started))| {
+        let (last, now) = around(stopped)?;
+        let gap = cost(last, now, target, target);
+        let share = cost(&switch.counts, &started.counts, switch.cpu, switch.cpu);
+        let all = cost(&switch.counts, &started.counts, switch.cpu, target);
+        Some(Cost {
+            initiator: share.initiator,
+            target: gap.initiator,
+            wait: share.wait + gap.wait,
+            others: all.others,
+        })
+    })
+    .collect()
 }
 
 /// Each start of a kernel on vCPU `target`: the driver's instructions from taking up the request
@@ -133,7 +147,9 @@ mod tests {
     fn a_blackout_is_the_gap_around_the_stop() {
         let marks = parse(
             r#"{"m":80,"cpu":1,"n":[150,9900],"wait":[0,0],"last_n":[90,8000],"last_wait":[0,0]}
-{"m":65,"cpu":0,"n":[500,12000],"wait":[200,0]}
+{"m":69,"cpu":0,"n":[300,9900],"wait":[0,0]}
+{"m":65,"cpu":0,"n":[500,12000],"wait":[120,0]}
+{"m":67,"cpu":0,"n":[900,12900],"wait":[310,0]}
 {"m":80,"cpu":1,"n":[950,13000],"wait":[310,0],"last_n":[160,9990],"last_wait":[0,0]}
 {"m":80,"cpu":1,"n":[990,15000],"wait":[310,0],"last_n":[960,13500],"last_wait":[310,0]}"#,
         )
@@ -142,8 +158,8 @@ mod tests {
         assert_eq!(
             found,
             vec![Cost {
-                initiator: 3010,
-                target: 480,
+                initiator: 290,
+                target: 3010,
                 wait: 310,
                 others: 0
             }]

@@ -37,7 +37,10 @@ pub fn command(args: &BenchArgs) -> Result<bool> {
         let found = runs::core(&board, &images, &plugin)?;
         complete &= found.missing.is_empty();
         for missing in &found.missing {
-            progress::error(&format!("{name}: no measurement of {missing}"));
+            progress::error(&format!(
+                "{name}: fewer than {} measurements of {missing}",
+                runs::REPETITIONS
+            ));
         }
         all.extend(found.figures);
     }
