@@ -96,6 +96,13 @@ impl Board {
         Ok(())
     }
 
+    /// The same board with another overlay, whose path is from the root of the source tree.
+    pub fn laid_over(&self, overlay: &str) -> Self {
+        let mut board = self.clone();
+        board.overlay = Some(format!("../../{overlay}"));
+        board
+    }
+
     /// Refuses numbers of cores that the board cannot have.
     pub fn check_cores(&self, cores: u32) -> Result<()> {
         if self.overlay.is_some() && cores != self.cores {

@@ -68,6 +68,8 @@ pub struct Scenario {
     /// Run with the instruction counter, whose counts are then checked (`bench::check`).
     #[serde(default)]
     pub counted: bool,
+    /// Device tree source (a path from the root) that is laid over the board's tree.
+    pub overlay: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -199,6 +201,7 @@ fn documented(args: &RunArgs, number: usize) -> Scenario {
         qemu_args: args.qemu_arg.clone(),
         damage: None,
         counted: false,
+        overlay: None,
     }
 }
 

@@ -241,6 +241,10 @@ fn run_case(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> bool {
 fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<String>, String)> {
     let scenario = case.scenario;
     let (board, images) = &machines[case.board];
+    let board = &match &scenario.overlay {
+        Some(overlay) => board.laid_over(overlay),
+        None => board.clone(),
+    };
     let exec = match &scenario.full_exec {
         Some(line) if full => Some(line.as_str()),
         _ => scenario.exec.as_deref(),

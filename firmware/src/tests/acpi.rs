@@ -2,7 +2,7 @@
 
 use super::blobs::{Memory, NUMA8};
 use crate::acpi::{Acpi, Segment};
-use crate::cpuid::{Division, Subleaf};
+use crate::cpuid::{Division, FeatureWords, Subleaf};
 use proptest::prelude::*;
 use std::string::{String, ToString};
 use std::vec::Vec;
@@ -198,6 +198,18 @@ fn ids_are_divided() {
         None,
         "shrinking levels"
     );
+}
+
+#[test]
+fn features_have_names() {
+    let words = FeatureWords {
+        leaf1_ecx: 1 << 21 | 1 << 3 | 1 << 2,
+        leaf1_edx: 1 << 9,
+        leaf7_ebx: 1 << 20,
+    };
+    let names: Vec<&str> = words.names().collect();
+    assert_eq!(names, ["monitor", "x2apic", "apic", "smap"]);
+    assert_eq!(FeatureWords::default().names().count(), 0);
 }
 
 fn damage() -> impl Strategy<Value = (usize, prop::sample::Index, Vec<u8>)> {

@@ -11,6 +11,7 @@ pub use tree::from_tree;
 
 use crate::datalog::{Changes, Value};
 use alloc::vec::Vec;
+use firmware::cpuid::FeatureWords;
 
 /// A symbol of ours.
 fn symbol(name: &str) -> Value {
@@ -25,9 +26,9 @@ fn numbered(ids: impl Iterator<Item = u64>, boot: u64) -> Option<Vec<u64>> {
     Some(ids)
 }
 
-/// That core number `core` has these features.
-pub fn features(core: u32, names: &[&str], changes: &mut Changes) {
-    for name in names {
+/// That core number `core` has the features that CPUID's words name.
+pub fn features(core: u32, words: FeatureWords, changes: &mut Changes) {
+    for name in words.names() {
         changes.assert("feature", &[core.into(), Value::text(name)]);
     }
 }

@@ -71,6 +71,22 @@ fn cores_nodes_packages() {
 }
 
 #[test]
+fn features_are_facts() {
+    let mut b = machine();
+    let words = firmware::cpuid::FeatureWords {
+        leaf1_ecx: 1 << 21,
+        leaf7_ebx: 1 << 7,
+        ..Default::default()
+    };
+    let mut facts = Changes::default();
+    collect::features(3, words, &mut facts);
+    apply(&mut b, &facts);
+    assert_eq!(ask(&b, "feature(3, F)"), "\"smep\", \"x2apic\"");
+    take_away(&mut b, 3);
+    assert_eq!(ask(&b, "feature(C, F)"), "");
+}
+
+#[test]
 fn the_boot_core_is_core_0() {
     let mut b = empty();
     apply(&mut b, &facts(5, None));
