@@ -144,11 +144,11 @@ impl Controller {
 
     /// Takes every source away from this core.
     pub fn quiesce(&mut self, m: &mut impl PhysMap) {
-        for source in 0..IRQ_SOURCES {
-            let (routed, mask) = bit(&mut self.routed, source);
-            if *routed & mask != 0 {
-                *routed &= !mask;
-                self.program(m, source, true);
+        let routed = core::mem::take(&mut self.routed);
+        for (base, mut word) in (0..).step_by(64).zip(routed) {
+            while word != 0 {
+                self.program(m, base + u64::from(word.trailing_zeros()), true);
+                word &= word - 1;
             }
         }
     }
