@@ -40,12 +40,12 @@ fn notify<L: Loss>(w: &mut World<Losing<L>>) -> bool {
 #[test]
 fn one_tick_is_lost_and_none_after_it() {
     let mut w = world::<OneTick>();
-    let ended: Vec<bool> = (1..6).map(|k| sleeps(&mut w, k * 1_000_000)).collect();
-    assert_eq!(ended, [true, true, true, true, false]);
+    assert!((1..9).all(|k| sleeps(&mut w, k * 1_000_000)));
+    assert!(!sleeps(&mut w, 9_000_000));
     assert_eq!(w.last.deadline, None, "the time-out is forgotten");
     assert!(notify(&mut w), "what comes otherwise ends the wait");
     assert_eq!(w.regs(w.area())[..3], [0, WaitResult::NOTIFICATION, 0x30]);
-    assert!((6..20).all(|k| sleeps(&mut w, k * 1_000_000)));
+    assert!((10..60).all(|k| sleeps(&mut w, k * 1_000_000)));
     assert_eq!(w.regs(w.area())[0], SysError::TimedOut as u64);
     w.check();
 }
@@ -58,9 +58,9 @@ fn one_notification_is_lost_and_none_after_it() {
         w.enter([Syscall::Wait as u64, k << 40, 0, 0, 0, 0, 0, 0]);
         assert!(notify(&mut w));
     }
-    let got: Vec<bool> = (0..5).map(|_| is_notified(&mut w)).collect();
-    assert_eq!(got, [true, true, true, true, false]);
+    assert!((0..8).all(|_| is_notified(&mut w)));
+    assert!(!is_notified(&mut w));
     assert!(notify(&mut w), "the next one comes");
-    assert!((0..10).all(|_| is_notified(&mut w)));
+    assert!((0..40).all(|_| is_notified(&mut w)));
     w.check();
 }

@@ -110,10 +110,12 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
     }
     let person = job.exec.is_none() && job.input.is_none();
     let resets = scratch.file("resets.log");
-    // Words of the job come last and win.
-    let mut extra = ["-d", "cpu_reset", "-D"].map(str::to_owned).to_vec();
-    extra.push(resets.display().to_string());
-    extra.extend_from_slice(job.qemu_args);
+    let mut extra = job.qemu_args.to_vec();
+    // A job that has something logged itself goes without.
+    if !extra.iter().any(|word| word == "-d" || word == "-D") {
+        extra.extend(["-d", "cpu_reset", "-D"].map(str::to_owned));
+        extra.push(resets.display().to_string());
+    }
     let launch = Launch {
         board: job.board,
         cores: job.cores,

@@ -9,9 +9,9 @@ use capfmt::{Dcb, DcbState, PhysMap};
 use super::{Arrival, Picked, Policy, RoundRobin, WakeUp};
 use crate::Event;
 
-/// Wake-ups that a dispatcher gets before it loses one: whoever has so many soon after an attach
-/// lives by them.
-const BEFORE: u32 = 4;
+/// Wake-ups that a dispatcher gets before it loses one: who has so many first lives by them, and
+/// is not a service that asks again.
+const BEFORE: u32 = 8;
 /// Dispatchers that are watched.
 const WATCHED: usize = 16;
 
@@ -44,7 +44,7 @@ impl Loss for OneNotification {
     }
 }
 
-/// Loses the fifth wake-up of a kind of the first dispatcher that has so many, and none after it.
+/// Loses a wake-up of the first dispatcher that had [`BEFORE`] of the kind, and none after it.
 #[derive(Debug)]
 pub struct Losing<L> {
     inner: RoundRobin,
