@@ -19,9 +19,9 @@ use rt::{env, time};
 /// A ball that was away for longer than this was fetched by something else than a notification
 /// (OSnode time; no other OSnode has a part in it).
 const GRACE_NS: u64 = 2_000_000_000;
-/// Rest between two balls (OSnode time): longer than the others on the core keep the peer from
-/// going to sleep after a ball, so that the next one has to wake it.
-const REST_NS: u64 = 20_000_000;
+/// Rest between two balls (OSnode time): longer than the turns of the others on the core (10 ms
+/// each) keep the peer from going to sleep after a ball, so that the next one has to wake it.
+const REST_NS: u64 = 100_000_000;
 
 /// Plays with the peer registered under `name` on this OSnode until something is wrong.
 pub async fn run(name: &str) -> i32 {
