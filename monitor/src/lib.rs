@@ -1,4 +1,5 @@
-//! What a monitor knows: names of services, OSnodes and where they run.
+//! What a monitor knows: names of services, OSnodes and where they run; and how
+//! monitors agree about what several OSnodes share ([`agree`]).
 //!
 //! Pure; `main.rs` and its rooms carry it out. Not here: the messages (`proto`).
 
@@ -7,6 +8,7 @@
 
 extern crate alloc;
 
+pub mod agree;
 mod names;
 mod osnodes;
 mod pieces;

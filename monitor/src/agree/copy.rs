@@ -1,0 +1,99 @@
+//! Copy, and the copying half of a move: origin → owner → receiver, and back.
+//!
+//! ```text
+//! origin            owner             receiver
+//!   │── Ask ─────────▶│ records         │
+//!   │                 │── Take ────────▶│ inserts
+//!   │                 │◀──────── Taken ─│
+//!   │◀──────── Reply ─│                 │
+//! ```
+//! The owner records the receiver before the copy leaves: whatever it sends later
+//! (a mark, a freeze) finds the copy there. Nothing is locked.
+
+use capfmt::OsnodeId;
+
+use super::{Active, Kernel, Message, OPEN, Object, OpId, Outcome, Refusal, Rule, Rules, Turn};
+
+/// A copy on its way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Copying {
+    pub(super) object: Object,
+    pub(super) to: OsnodeId,
+    /// The origin will delete its own copy.
+    pub(super) moves: bool,
+}
+
+impl<K: Kernel, R: Rules> Turn<'_, K, R> {
+    /// Owner: lets `to` have a copy.
+    pub(super) fn copy(&mut self, op: OpId, object: Object, to: OsnodeId, moves: bool) {
+        if !self.needs(Rule::CopyNotToDead, self.a.living.contains(&to)) {
+            return self.finish(op, Err(Refusal::Gone(to)));
+        }
+        if to == self.a.me {
+            let outcome = self.copy_insert(op, &object, to);
+            self.refresh(&object);
+            return self.finish(op, outcome);
+        }
+        if self.rule(Rule::CopyRecords) {
+            self.a.directory.add(object, to);
+        }
+        self.refresh(&object);
+        self.send(to, Message::Take { op, object });
+        if self.rule(Rule::CopyAwaitsTaken) {
+            let copying = Copying { object, to, moves };
+            self.a.active.insert(op, Active::Copy(copying));
+        } else {
+            self.finish(op, Ok(()));
+        }
+    }
+
+    /// Receiver: takes a copy, once for each operation.
+    pub(super) fn copy_insert(&mut self, op: OpId, object: &Object, owner: OsnodeId) -> Outcome {
+        if self.rule(Rule::CopyOnce) && self.a.taken.contains(&op) {
+            return Ok(());
+        }
+        if !self.needs(Rule::CopyNotWhileKept, !self.a.kept) {
+            return Err(Refusal::TryLater(self.a.view()));
+        }
+        self.k.insert(op, object, owner)?;
+        // An owner's own operation ends with the owner: nobody asks for it again.
+        if op.origin != owner {
+            let recent = |t: &OpId| t.origin != op.origin || t.number + OPEN > op.number;
+            self.a.taken.retain(recent);
+            self.a.taken.insert(op);
+        }
+        Ok(())
+    }
+
+    /// Receiver: a copy arrives.
+    pub(super) fn copy_take(&mut self, from: OsnodeId, op: OpId, object: Object) {
+        let outcome = self.copy_insert(op, &object, from);
+        let holds = self.k.owner(&object).is_some();
+        if self.rule(Rule::CopySaysTaken) {
+            let message = Message::Taken {
+                op,
+                object,
+                outcome,
+                holds,
+            };
+            self.send(from, message);
+        }
+    }
+
+    /// Owner: the receiver took it, or not.
+    pub(super) fn copy_taken(
+        &mut self,
+        from: OsnodeId,
+        op: OpId,
+        object: Object,
+        outcome: Outcome,
+        holds: bool,
+    ) {
+        if matches!(self.a.active.get(&op), Some(Active::Copy(_))) {
+            self.finish(op, outcome);
+        }
+        if !holds && self.rule(Rule::CopyForgetsRefused) {
+            self.dropped(from, object);
+        }
+    }
+}

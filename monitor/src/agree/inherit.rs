@@ -1,0 +1,229 @@
+//! Inheritance: what an OSnode that is gone owned passes to the lowest OSnode that holds it.
+//!
+//! ```text
+//! each survivor                              each other survivor
+//!   │ hears *gone*, after the last message     │
+//!   │ releases what the dead had marked        │
+//!   │── Inventory (what it holds of theirs) ──▶│
+//!   │◀───────────────────────────── Inventory ─│
+//!   │ has all: computes the heirs              │ computes the same
+//! ```
+//! Nothing is voted on: all compute the same from the same lists. They are final when
+//! they are sent, because every new copy of the dead's objects came from the dead, whose
+//! last message was taken before, and clients' operations on them wait.
+//! A second death makes all lists be sent again.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use capfmt::OsnodeId;
+
+use super::{Active, Kernel, Message, Nodes, Object, OpId, Output, Refusal, Rule, Rules, Turn};
+
+/// Objects in one message.
+const PART: usize = 64;
+
+/// What one OSnode holds of those that are gone.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Inventory {
+    dead: Nodes,
+    pub(super) held: Vec<Object>,
+    complete: bool,
+}
+
+impl<K: Kernel, R: Rules> Turn<'_, K, R> {
+    /// Somebody is gone.
+    pub(super) fn gone(&mut self, osnode: OsnodeId) {
+        if !self.a.living.remove(&osnode) {
+            return;
+        }
+        self.a.dead.insert(osnode);
+        self.a.taken.retain(|op| op.origin != osnode);
+        self.a.inventories.remove(&osnode);
+        if self.rule(Rule::GoneReleases) {
+            self.release_promises(osnode);
+        }
+        if self.rule(Rule::GoneHoldsNothing) {
+            let held = self.a.directory.forget(osnode);
+            for object in &held {
+                self.refresh(object);
+            }
+            self.free_unheld(&held);
+        }
+        if self.rule(Rule::GoneAnswers) {
+            for op in self.a.active.keys().copied().collect::<Vec<_>>() {
+                self.count_as_answered(op, osnode);
+            }
+        }
+        self.a.inheriting = true;
+        self.tell_inventory();
+    }
+
+    /// What was marked or frozen for a coordinator that is gone. What it had decided to delete goes on.
+    fn release_promises(&mut self, coordinator: OsnodeId) {
+        let released = |p: &super::Promise| p.coordinator == coordinator && !p.sweeping;
+        let ops: Vec<OpId> = (self.a.promises.iter())
+            .filter(|(_, p)| released(p))
+            .map(|(op, _)| *op)
+            .collect();
+        for op in ops {
+            match self.a.promises.remove(&op) {
+                Some(promise) if promise.frozen.is_none() => self.k.unmark(op),
+                _ => {
+                    self.a.released.insert(op);
+                }
+            }
+        }
+    }
+
+    fn count_as_answered(&mut self, op: OpId, osnode: OsnodeId) {
+        match self.a.active.get_mut(&op) {
+            Some(Active::Copy(c)) if c.to == osnode => {
+                self.finish(op, Err(Refusal::Gone(osnode)));
+            }
+            Some(Active::Revoke(r)) => {
+                r.waiting.remove(&osnode);
+                self.revoke_goes_on(op);
+            }
+            Some(Active::Transfer(t)) if t.to == osnode => {
+                self.transfer_fails(op, Refusal::Gone(osnode));
+            }
+            Some(Active::Transfer(t)) => {
+                t.waiting.remove(&osnode);
+                self.transfer_goes_on(op);
+            }
+            _ => {}
+        }
+    }
+
+    /// Says what is held here of all that are gone, once it is final: what they had decided to delete is
+    /// deleted, and of what they were to own it is known who does.
+    pub(super) fn tell_inventory(&mut self) {
+        let me = self.a.me;
+        let lists = &self.a.inventories;
+        let told = lists.get(&me).is_some_and(|i| i.dead == self.a.dead);
+        let open = self.a.promises.values().any(|p| match p.frozen {
+            // The old owner, who lives, knows whether the dead had adopted it.
+            Some(to) => !self.a.living.contains(&to) && self.rule(Rule::GoneAwaitsThaw),
+            None => {
+                let decided = p.sweeping && !self.a.living.contains(&p.coordinator);
+                decided && self.rule(Rule::GoneAwaitsSweep)
+            }
+        });
+        if !self.a.inheriting || told || open {
+            return;
+        }
+        let held = self.k.orphans(&self.a.living);
+        let dead = self.a.dead.clone();
+        if self.rule(Rule::GoneTellsInventory) {
+            for to in self.a.living.clone() {
+                if to != self.a.me {
+                    self.send_inventory(to, &dead, &held);
+                }
+            }
+        }
+        let inventory = Inventory {
+            dead,
+            held,
+            complete: true,
+        };
+        self.a.inventories.insert(me, inventory);
+        self.settle_estate();
+    }
+
+    fn send_inventory(&mut self, to: OsnodeId, dead: &Nodes, held: &[Object]) {
+        let mut rest = held;
+        loop {
+            let (part, after) = rest.split_at(rest.len().min(PART));
+            rest = after;
+            let message = Message::Inventory {
+                dead: dead.clone(),
+                held: part.to_vec(),
+                more: !rest.is_empty(),
+            };
+            self.send(to, message);
+            if rest.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// A survivor's list, or a part of it.
+    pub(super) fn inventory(&mut self, from: OsnodeId, dead: Nodes, held: Vec<Object>, more: bool) {
+        let fresh = || Inventory {
+            dead: dead.clone(),
+            held: Vec::new(),
+            complete: false,
+        };
+        let list = self.a.inventories.entry(from).or_insert_with(fresh);
+        if list.complete || list.dead != dead {
+            *list = fresh();
+        }
+        list.held.extend(held);
+        list.complete = !more;
+        self.settle_estate();
+    }
+
+    /// Once all lists are there: everything gets its heir.
+    fn settle_estate(&mut self) {
+        let told = |n: &OsnodeId| {
+            let list = self.a.inventories.get(n);
+            list.is_some_and(|i| i.complete && i.dead.is_superset(&self.a.dead))
+        };
+        let all = self.a.living.iter().all(told);
+        if !self.a.inheriting || !self.needs(Rule::GoneAwaitsInventories, all) {
+            return;
+        }
+        self.a.inheriting = false;
+        self.a.released.clear();
+        let lists: BTreeMap<OsnodeId, Vec<Object>> = (self.a.inventories.iter())
+            .map(|(n, i)| (*n, i.held.clone()))
+            .collect();
+        let dead = self.a.dead.clone();
+        self.a.inventories.retain(|_, i| i.dead.len() > dead.len());
+        let all: BTreeSet<Object> = lists.values().flatten().copied().collect();
+        let is_root = |o: &&Object| !all.iter().any(|a| o.descends_from(a));
+        for root in all.iter().filter(is_root) {
+            self.inherit(root, &lists);
+        }
+        if self.a.living.first() == Some(&self.a.me) && self.rule(Rule::GoneLeavesEstate) {
+            let held = all.into_iter().collect();
+            self.out.push(Output::Estate { dead, held });
+        }
+        if self.rule(Rule::GoneAsksAgain) {
+            for mine in self.a.mine.values_mut() {
+                mine.asked = mine.asked.filter(|o| self.a.living.contains(o));
+            }
+        }
+    }
+
+    /// The lowest holder of a root owns its family.
+    fn inherit(&mut self, root: &Object, lists: &BTreeMap<OsnodeId, Vec<Object>>) {
+        let me = self.a.me;
+        let mut heir = (lists.iter())
+            .find(|(_, held)| held.contains(root))
+            .map_or(me, |(n, _)| *n);
+        if !self.rule(Rule::GoneInherits) {
+            heir = me;
+        }
+        // A list may be older than the word of somebody who adopted the family from the dead; that word came
+        // before the list of who sent it.
+        let orphan = (self.k.owner(root)).is_some_and(|o| !self.a.living.contains(&o));
+        for (held, owner) in self.k.overlapping(root) {
+            if held.is_within(root) && !self.a.living.contains(&owner) {
+                self.k.set_owner(&held, heir);
+            }
+        }
+        if heir != me || !orphan && self.rule(Rule::GoneLeavesAdopted) {
+            return;
+        }
+        if self.rule(Rule::GoneRecordsHolders) {
+            for (n, held) in lists.iter().filter(|(n, _)| **n != me) {
+                for object in held.iter().filter(|o| o.is_within(root)) {
+                    self.a.directory.add(*object, *n);
+                }
+            }
+        }
+        self.refresh(root);
+    }
+}

@@ -1,0 +1,56 @@
+//! Retype: the owner reserves, then the origin derives.
+//!
+//! ```text
+//! origin            owner
+//!   │── Ask ─────────▶│ checks its own tree and the directory;
+//!   │                 │ enters the child in the directory: reserved
+//!   │◀──────── Reply ─│
+//!   │ derives         │
+//!   │── Dropped ─────▶│ only if it could not: the reservation ends
+//! ```
+//! The reservation is the directory entry that the child needs anyway: between check
+//! and creation there is no moment at which a second retype would pass.
+
+use capfmt::OsnodeId;
+
+use super::{Kernel, Message, Object, OpId, Outcome, Refusal, Rule, Rules, Turn};
+
+impl<K: Kernel, R: Rules> Turn<'_, K, R> {
+    /// Owner: checks and reserves.
+    pub(super) fn retype(&mut self, from: OsnodeId, op: OpId, source: Object, child: Object) {
+        if !child.descends_from(&source) {
+            return self.finish(op, Err(Refusal::BadArgument));
+        }
+        // Nothing but the source and what it is derived from may have bytes of the child.
+        let in_the_way = |o: &Object| o.overlaps(&child) && !source.is_within(o);
+        let own = self.k.overlapping(&child);
+        let here = own.iter().any(|(o, _)| in_the_way(o)) && self.rule(Rule::RetypeChecks);
+        let elsewhere = self.a.directory.objects().any(in_the_way);
+        if here || elsewhere && self.rule(Rule::RetypeChecksRemote) {
+            return self.finish(op, Err(Refusal::Overlaps));
+        }
+        if from != self.a.me && self.rule(Rule::RetypeReserves) {
+            self.a.directory.add(child, from);
+            self.refresh(&child);
+        }
+        self.finish(op, Ok(()));
+    }
+
+    /// Origin: derives, or gives the reservation back.
+    pub(super) fn retype_create(
+        &mut self,
+        op: OpId,
+        source: &Object,
+        child: &Object,
+        asked: Option<OsnodeId>,
+    ) -> Outcome {
+        let created = self.k.create(op, source, child);
+        let asked = asked.unwrap_or(self.a.me);
+        if asked == self.a.me {
+            self.refresh(child);
+        } else if created.is_err() && self.rule(Rule::RetypeGivesBack) {
+            self.send(asked, Message::Dropped { object: *child });
+        }
+        created
+    }
+}

@@ -1,0 +1,228 @@
+//! The rules of the protocols, each with a name, so that a checker can take one away.
+//!
+//! The machines are generic over [`Rules`]. What ships is [`Shipped`], which has no
+//! state and says yes to everything: the compiler leaves nothing of it. The model
+//! checker runs the same code with one rule missing and must find out.
+
+/// Declares [`Rule`] and the list of all.
+macro_rules! rules {
+    ($($(#[doc = $doc:literal])+ $name:ident,)*) => {
+        /// Something without which a protocol is wrong.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Rule { $($(#[doc = $doc])+ $name,)* }
+        impl Rule {
+            /// Every rule.
+            pub const ALL: &'static [Rule] = &[$(Rule::$name),*];
+        }
+    };
+}
+
+rules! {
+    /// A holder is recorded before a copy leaves.
+    CopyRecords,
+    /// Only what the origin still holds is copied.
+    CopyHeld,
+    /// A copy waits for a revoke or a transfer of what it overlaps.
+    CopyWaits,
+    /// A copy ends when the receiver said so.
+    CopyAwaitsTaken,
+    /// A receiver tells the owner what became of a copy.
+    CopySaysTaken,
+    /// A holder that did not take a copy is forgotten.
+    CopyForgetsRefused,
+    /// An operation's copy is taken once.
+    CopyOnce,
+    /// A stopped OSnode takes nothing.
+    CopyNotWhileKept,
+    /// Nothing is copied to an OSnode that is gone.
+    CopyNotToDead,
+    /// What moves is used for nothing else until it moved.
+    MoveLocks,
+    /// What was moved is deleted where it was.
+    MoveDeletes,
+
+    /// A holder tells the owner when it holds an object no more.
+    DropSays,
+    /// A drop that crossed a copy on its way is not counted.
+    DropCrossedCopy,
+    /// A drop counts for inventories too.
+    DropLeavesInventory,
+    /// What any capability covers is not freed.
+    FreeOnlyUncovered,
+    /// What goes at once is freed once.
+    FreeOnce,
+    /// The owner does not delete its copy while the object is revoked or transferred.
+    DeleteWaits,
+
+    /// Nothing is derived where something else stands.
+    RetypeChecks,
+    /// What others hold counts.
+    RetypeChecksRemote,
+    /// The bytes are reserved before the origin is told to derive.
+    RetypeReserves,
+    /// Only from what the origin still holds.
+    RetypeHeld,
+    /// A retype waits for a revoke or a transfer of what it overlaps.
+    RetypeWaits,
+    /// A reservation that was not used is given back.
+    RetypeGivesBack,
+
+    /// A revoke waits for a revoke or a transfer of what it overlaps.
+    RevokeWaits,
+    /// Only by who still holds it.
+    RevokeHeld,
+    /// All holders of the object and of what is derived from it take part.
+    RevokeTellsAll,
+    /// The owner's own capabilities are marked, too.
+    RevokeMarksOwn,
+    /// Nothing is deleted before every holder has marked.
+    RevokeAwaitsMarked,
+    /// A holder tells that it marked.
+    RevokeSaysMarked,
+    /// One refusal ends it for all.
+    RevokeStops,
+    /// Who marked is told that it ended.
+    RevokeUnmarks,
+    /// The revoke ends when every holder has deleted.
+    RevokeAwaitsSwept,
+    /// A holder tells that it deleted.
+    RevokeSaysSwept,
+    /// A holder answers when its kernel has deleted everything.
+    RevokeAwaitsKernel,
+    /// The owner's kernel, too.
+    RevokeAwaitsOwn,
+    /// The keeper's copy stays.
+    RevokeKeeps,
+    /// What is marked is not used.
+    RevokeHolds,
+    /// The owner forgets who deleted.
+    RevokeForgets,
+
+    /// What others derive from is not transferred apart from it.
+    TransferRoot,
+    /// A transfer waits for operations on what it overlaps, copies on their way among them.
+    TransferWaits,
+    /// The owner's clients change nothing of the family meanwhile.
+    TransferLocks,
+    /// Holders are frozen before the new owner learns who they are.
+    TransferFreezes,
+    /// The new owner learns it when all are frozen.
+    TransferAwaitsFrozen,
+    /// A holder tells that it is frozen.
+    TransferSaysFrozen,
+    /// What is frozen is not changed.
+    TransferHolds,
+    /// A refused transfer thaws.
+    TransferThaws,
+    /// Who is frozen, but holds nothing any more, thaws.
+    TransferThawsLeft,
+    /// The old owner's capabilities belong to the new owner afterwards.
+    TransferHandsOver,
+    /// The new owner hears of the old owner's capabilities.
+    TransferListsOwn,
+    /// The old owner decides until the new one has agreed, and then no more.
+    TransferAwaitsAdopted,
+    /// The new owner says whether it adopted.
+    TransferSaysAdopted,
+    /// The new owner does not record holders that are gone.
+    TransferSkipsDead,
+    /// The new owner tells the holders.
+    TransferTellsAll,
+    /// So does the old one, in case the new one dies over it.
+    TransferTellsTwice,
+    /// The second word is ignored.
+    TransferHearsOnce,
+    /// The new owner tells the old one first.
+    TransferTellsOldFirst,
+
+    /// Nobody waits for an OSnode that is gone.
+    GoneAnswers,
+    /// Who is gone holds nothing.
+    GoneHoldsNothing,
+    /// What an OSnode that is gone had marked or frozen is free again.
+    GoneReleases,
+    /// An inventory is said when nothing of it is being deleted.
+    GoneAwaitsSweep,
+    /// An inventory is said when nothing of it is frozen for the dead.
+    GoneAwaitsThaw,
+    /// Inventories go to all survivors.
+    GoneTellsInventory,
+    /// Nothing is inherited before every survivor's inventory is there.
+    GoneAwaitsInventories,
+    /// The lowest holder inherits.
+    GoneInherits,
+    /// What somebody adopted from the dead is not inherited.
+    GoneLeavesAdopted,
+    /// The heir learns who else holds it.
+    GoneRecordsHolders,
+    /// Clients' operations wait for the heir.
+    GoneWaits,
+    /// Requests that the dead owner did not answer go to the heir.
+    GoneAsksAgain,
+    /// Requests that come before the inheritance is settled wait for it.
+    GoneQueues,
+    /// The lowest survivor says what the dead left.
+    GoneLeavesEstate,
+
+    /// The entries are cleared before anybody flushes.
+    UnmapClears,
+    /// The owner flushes.
+    UnmapFlushesOwn,
+    /// The others flush.
+    UnmapFlushes,
+    /// Those below are told.
+    UnmapPassesOn,
+    /// Those below are waited for.
+    UnmapAwaits,
+    /// Those above are answered.
+    UnmapAnswers,
+    /// Whoever told it is answered.
+    UnmapAnswersAll,
+    /// Who is gone is not told, but those below it.
+    UnmapSkipsGone,
+    /// Who is gone is not waited for.
+    UnmapAnswersForGone,
+    /// Those below who is gone are told again.
+    UnmapReplants,
+
+    /// A new OSnode is made known to all.
+    JoinTellsAll,
+    /// It enters when all know it.
+    JoinAwaitsKnown,
+    /// Who knows it says so.
+    JoinSaysKnown,
+    /// It runs when it has entered.
+    JoinAwaitsEntered,
+    /// It says that it has entered.
+    JoinSaysEntered,
+    /// Who is gone need not know it.
+    JoinAnswersForGone,
+    /// A sponsor that is gone is replaced.
+    JoinTakesOver,
+    /// Older facts do not replace newer ones.
+    ViewNewer,
+    /// All are told of a change.
+    ViewTells,
+    /// What somebody told who is gone is told again.
+    ViewTellsAgain,
+
+    /// Kernels route operations on objects with relatives elsewhere to the monitor.
+    FlagsTold,
+}
+
+/// Which rules hold.
+pub trait Rules: Copy {
+    /// Whether the rule holds.
+    fn hold(&self, rule: Rule) -> bool;
+}
+
+/// All rules hold.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Shipped;
+
+impl Rules for Shipped {
+    #[inline(always)]
+    fn hold(&self, _: Rule) -> bool {
+        true
+    }
+}

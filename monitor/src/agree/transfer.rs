@@ -1,0 +1,291 @@
+//! Transfer of ownership: an object with everything derived from it, its *family*, gets another owner.
+//!
+//! ```text
+//! owner             holders           new owner
+//!   │── Freeze ──────▶│ changes nothing │
+//!   │◀─────── Frozen ─│                 │
+//!   │── Adopt (who holds what) ────────▶│ owns it from here on
+//!   │◀───────────────────────── Adopted ─│
+//!   │── NewOwner ────▶│◀───── NewOwner ─│ (whichever comes first counts)
+//! ```
+//! While holders are frozen no drop is on its way, so what `Adopt` says is exact. From
+//! `Adopt` to `Adopted` the old owner neither decides nor frees; requests that reach it
+//! are sent back and wait at their origin for `NewOwner`. Nobody has to say that it knows
+//! the new owner: whatever that one sends later comes after `NewOwner`. A move of an unshared
+//! capability is a transfer without holders in which the receiver also gets the copy.
+
+use alloc::vec::Vec;
+
+use capfmt::OsnodeId;
+
+use super::{Active, Kernel, Message, Nodes, Object, OpId, Outcome, Promise, Refusal, Rule};
+use super::{Rules, Turn};
+
+/// Entries of a family that one message tells.
+const FAMILY: usize = 128;
+
+/// A transfer at the old owner.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Transferring {
+    pub(super) object: Object,
+    pub(super) to: OsnodeId,
+    give: bool,
+    /// The new owner was asked.
+    adopting: bool,
+    told: Nodes,
+    /// Who is not frozen yet.
+    pub(super) waiting: Nodes,
+}
+
+impl Transferring {
+    pub(super) fn is_adopting(&self) -> bool {
+        self.adopting
+    }
+}
+
+impl<K: Kernel, R: Rules> Turn<'_, K, R> {
+    /// Old owner: begins.
+    pub(super) fn transfer(&mut self, op: OpId, object: Object, to: OsnodeId, give: bool) {
+        let refusal = if !self.a.living.contains(&to) {
+            Some(Refusal::Gone(to))
+        } else if !self.needs(Rule::TransferRoot, self.is_root(&object)) {
+            Some(Refusal::NotRoot)
+        } else if self.family(&object, to).len() > FAMILY {
+            Some(Refusal::TooLarge)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.finish(op, Err(refusal));
+        }
+        if self.rule(Rule::TransferLocks) {
+            self.k.lock(op, &object);
+        }
+        let mut told = self.a.directory.holders(&object);
+        told.remove(&to);
+        if !self.rule(Rule::TransferFreezes) {
+            told.clear();
+        }
+        for holder in told.clone() {
+            self.send(holder, Message::Freeze { op, object, to });
+        }
+        let waiting = if self.rule(Rule::TransferAwaitsFrozen) {
+            told.clone()
+        } else {
+            Nodes::new()
+        };
+        let transferring = Transferring {
+            object,
+            to,
+            give,
+            adopting: false,
+            told,
+            waiting,
+        };
+        self.a.active.insert(op, Active::Transfer(transferring));
+        self.transfer_goes_on(op);
+    }
+
+    /// Old owner: who holds what of the family, the new owner apart.
+    fn family(&self, object: &Object, to: OsnodeId) -> Vec<(Object, OsnodeId)> {
+        let mut family = self.a.directory.family(object);
+        family.retain(|(_, holder)| *holder != to);
+        if self.rule(Rule::TransferListsOwn) {
+            let own = self.k.overlapping(object).into_iter();
+            let own = own.filter(|(o, owner)| o.is_within(object) && *owner == self.a.me);
+            family.extend(own.map(|(o, _)| (o, self.a.me)));
+        }
+        family
+    }
+
+    fn transferring(&mut self, op: OpId) -> Option<&mut Transferring> {
+        match self.a.active.get_mut(&op) {
+            Some(Active::Transfer(t)) => Some(t),
+            _ => None,
+        }
+    }
+
+    /// Old owner: asks the new one, once all are frozen.
+    pub(super) fn transfer_goes_on(&mut self, op: OpId) {
+        let Some(t) = self.transferring(op) else {
+            return;
+        };
+        if t.adopting || !t.waiting.is_empty() {
+            return;
+        }
+        t.adopting = true;
+        let (object, to, give) = (t.object, t.to, t.give);
+        let told = t.told.clone();
+        let holders = self.family(&object, to);
+        // Whose last drop crossed the freeze: the new owner will not know of it.
+        let holds = |n: &OsnodeId| holders.iter().any(|(_, holder)| holder == n);
+        for left in told.iter().filter(|n| !holds(n)) {
+            if self.rule(Rule::TransferThawsLeft) {
+                self.send(*left, Message::Thaw { op });
+            }
+        }
+        if let Some(t) = self.transferring(op) {
+            t.told.retain(holds);
+        }
+        let message = Message::Adopt {
+            op,
+            object,
+            holders,
+            give,
+        };
+        self.send(to, message);
+        if !self.rule(Rule::TransferAwaitsAdopted) {
+            self.transfer_adopted(to, op, Ok(()));
+        }
+    }
+
+    /// Holder: changes nothing of the family.
+    pub(super) fn transfer_freeze(
+        &mut self,
+        from: OsnodeId,
+        op: OpId,
+        object: Object,
+        to: OsnodeId,
+    ) {
+        let promise = Promise {
+            coordinator: from,
+            object,
+            frozen: Some(to),
+            sweeping: false,
+        };
+        self.a.promises.insert(op, promise);
+        if self.rule(Rule::TransferSaysFrozen) {
+            self.send(from, Message::Frozen { op });
+        }
+    }
+
+    /// Old owner: one more is frozen.
+    pub(super) fn transfer_frozen(&mut self, from: OsnodeId, op: OpId) {
+        if let Some(t) = self.transferring(op) {
+            t.waiting.remove(&from);
+            self.transfer_goes_on(op);
+        }
+    }
+
+    /// Holder: nothing has changed.
+    pub(super) fn transfer_thaw(&mut self, op: OpId) {
+        self.a.promises.remove(&op);
+        self.tell_inventory();
+    }
+
+    /// Old owner: nothing changes.
+    pub(super) fn transfer_fails(&mut self, op: OpId, refusal: Refusal) {
+        let told = self.transferring(op).map(|t| t.told.clone());
+        if self.rule(Rule::TransferThaws) {
+            for holder in told.unwrap_or_default() {
+                self.send(holder, Message::Thaw { op });
+            }
+        }
+        self.k.unlock(op);
+        self.finish(op, Err(refusal));
+    }
+
+    /// New owner: owns the family from here on.
+    pub(super) fn transfer_adopt(
+        &mut self,
+        from: OsnodeId,
+        op: OpId,
+        object: Object,
+        holders: Vec<(Object, OsnodeId)>,
+        give: bool,
+    ) {
+        let outcome = if give {
+            self.copy_insert(op, &object, self.a.me)
+        } else {
+            Ok(())
+        };
+        let adopted = Message::Adopted { op, outcome };
+        // If this OSnode dies in between, holders that it told have an old owner that knows.
+        let first = self.rule(Rule::TransferTellsOldFirst);
+        let says = self.rule(Rule::TransferSaysAdopted);
+        if says && first {
+            self.send(from, adopted.clone());
+        }
+        if outcome.is_ok() {
+            self.transfer_take_over(from, op, &object, holders);
+        }
+        if says && !first {
+            self.send(from, adopted);
+        }
+    }
+
+    fn transfer_take_over(
+        &mut self,
+        from: OsnodeId,
+        op: OpId,
+        object: &Object,
+        holders: Vec<(Object, OsnodeId)>,
+    ) {
+        let me = self.a.me;
+        self.set_owner(object, me);
+        let mut told = Nodes::new();
+        for (held, holder) in holders {
+            if self.needs(Rule::TransferSkipsDead, self.a.living.contains(&holder)) {
+                self.a.directory.add(held, holder);
+                told.insert(holder);
+            }
+        }
+        told.remove(&from);
+        self.refresh(object);
+        if self.rule(Rule::TransferTellsAll) {
+            self.transfer_tell(told, op, *object, me);
+        }
+    }
+
+    fn transfer_tell(&mut self, holders: Nodes, op: OpId, object: Object, owner: OsnodeId) {
+        for holder in holders {
+            let message = Message::NewOwner { op, object, owner };
+            self.send(holder, message);
+        }
+    }
+
+    /// Everything of the family that is held here belongs to `owner`.
+    fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
+        for (held, _) in self.k.overlapping(object) {
+            if held.is_within(object) {
+                self.k.set_owner(&held, owner);
+            }
+        }
+    }
+
+    /// Old owner: no longer owns it, or still does.
+    pub(super) fn transfer_adopted(&mut self, from: OsnodeId, op: OpId, outcome: Outcome) {
+        let Some(object) = (self.transferring(op))
+            .filter(|t| t.adopting)
+            .map(|t| t.object)
+        else {
+            return;
+        };
+        if let Err(refusal) = outcome {
+            return self.transfer_fails(op, refusal);
+        }
+        if self.rule(Rule::TransferTellsTwice) {
+            let told = self.transferring(op).map(|t| t.told.clone());
+            self.transfer_tell(told.unwrap_or_default(), op, object, from);
+        }
+        for (held, holder) in self.a.directory.family(&object) {
+            self.a.directory.remove(&held, holder);
+        }
+        if self.rule(Rule::TransferHandsOver) {
+            self.set_owner(&object, from);
+        }
+        self.k.unlock(op);
+        self.finish(op, Ok(()));
+    }
+
+    /// Holder: learns who owns the family, from the first who says so.
+    pub(super) fn transfer_new_owner(&mut self, op: OpId, object: Object, owner: OsnodeId) {
+        let frozen = self.a.promises.remove(&op).is_some();
+        // The old owner's death has ended the freeze, but the new one's word was on its way.
+        let released = self.a.released.remove(&op);
+        if frozen || released || !self.rule(Rule::TransferHearsOnce) {
+            self.set_owner(&object, owner);
+        }
+        self.tell_inventory();
+    }
+}
