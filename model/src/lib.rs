@@ -2,15 +2,21 @@
 //!
 //! [`Arena`] is "physical" memory for host tests of everything that goes through
 //! [`capfmt::PhysMap`]; [`Rng`] gives seeded, repeatable randomness.
+//! [`explore`] is the model checker; [`agree`], [`unmap`] and [`membership`] put the
+//! monitors' shipped machines into it.
 //! Not here: the tested code itself; tests run the shipped crates.
 
 #![forbid(unsafe_code)]
 
+pub mod agree;
 mod arena;
+pub mod explore;
 pub mod generate;
 pub mod mdb;
+pub mod membership;
 mod rng;
 pub mod space;
+pub mod unmap;
 
 pub use arena::{Arena, Crash};
 pub use rng::Rng;

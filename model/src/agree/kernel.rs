@@ -1,0 +1,206 @@
+//! The capabilities of one OSnode, as simple as can be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use capfmt::OsnodeId;
+use monitor::agree::{Kernel, Nodes, Object, OpId, Refusal, Remote};
+
+/// Copies of one object.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Held {
+    /// Who owns the object.
+    pub owner: OsnodeId,
+    /// How many slots have one.
+    pub copies: u8,
+    /// What the kernel was told about others.
+    pub remote: Remote,
+}
+
+/// What an operation marked.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Marks {
+    goes: BTreeSet<Object>,
+    /// One copy of this one stays.
+    kept: Option<Object>,
+}
+
+/// An OSnode's capabilities, and what they went through.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Caps {
+    /// By object.
+    pub held: BTreeMap<Object, Held>,
+    /// Marked by an operation: what goes, and of what one copy is kept.
+    pub marks: BTreeMap<OpId, Marks>,
+    /// Locked by an operation.
+    pub locks: BTreeMap<OpId, Object>,
+    /// Marks whose deletion is under way.
+    pub sweeping: BTreeSet<OpId>,
+    /// Operations that deleted something here.
+    pub swept: BTreeSet<OpId>,
+    /// Copies that came, by operation and object.
+    pub came: BTreeMap<(OpId, Object), u8>,
+    /// An object that cannot be marked.
+    pub busy: Option<Object>,
+    /// Deletion takes a while.
+    pub slow: bool,
+    /// The OSnode is stopped.
+    pub kept: bool,
+    /// Something that a kernel would have refused, and that no protocol may ask for.
+    pub fault: Option<&'static str>,
+    /// Copies given up.
+    pub removals: u8,
+}
+
+impl Caps {
+    /// Adds a copy.
+    pub fn add(&mut self, object: Object, owner: OsnodeId) {
+        let new = Held {
+            owner,
+            copies: 0,
+            remote: Remote::default(),
+        };
+        let held = self.held.entry(object).or_insert(new);
+        held.owner = owner;
+        held.copies += 1;
+    }
+    fn marked(&self, object: &Object) -> bool {
+        let under = |m: &Marks| m.goes.iter().any(|o| object.is_within(o));
+        self.marks.values().any(under)
+    }
+    /// Whether an operation of the monitors concerns some of these bytes.
+    fn concerned(&self, object: &Object) -> bool {
+        let marked = |m: &Marks| m.goes.iter().chain(&m.kept).any(|o| o.overlaps(object));
+        self.marks.values().any(marked) || self.locks.values().any(|o| o.overlaps(object))
+    }
+    /// Whether the kernel may act on the object without its monitor.
+    pub fn is_private(&self, object: &Object, me: OsnodeId) -> bool {
+        let private = |h: &Held| h.owner == me && h.remote == Remote::default();
+        self.held.get(object).is_some_and(private) && !self.concerned(object)
+    }
+    /// A retype without the monitor.
+    pub fn retype_here(&mut self, op: OpId, source: &Object, child: &Object) -> bool {
+        let free = (self.held.keys()).all(|o| !o.overlaps(child) || source.is_within(o));
+        free && self.create(op, source, child).is_ok()
+    }
+    /// A revoke without the monitor.
+    pub fn revoke_here(&mut self, object: &Object) {
+        self.held.retain(|o, _| !o.descends_from(object));
+        if let Some(held) = self.held.get_mut(object) {
+            held.copies = 1;
+        }
+    }
+    /// Deletes what `op` marked.
+    pub fn delete_marked(&mut self, op: OpId) {
+        self.sweeping.remove(&op);
+        let Some(marks) = self.marks.remove(&op) else {
+            return;
+        };
+        let before = self.held.clone();
+        if let Some(kept) = marks.kept.and_then(|k| self.held.get_mut(&k)) {
+            kept.copies = 1;
+        }
+        self.held.retain(|o, _| !marks.goes.contains(o));
+        if before != self.held {
+            self.swept.insert(op);
+        }
+    }
+    fn arrive(&mut self, op: OpId, object: &Object, owner: OsnodeId) {
+        if self.held.keys().any(|o| !o.agrees_with(object)) {
+            self.fault = Some("a new capability conflicts with one that is there");
+        }
+        if self.marked(object) {
+            self.fault = Some("a new capability under a mark");
+        }
+        if self.kept {
+            self.fault = Some("a stopped OSnode got a capability");
+        }
+        self.add(*object, owner);
+        *self.came.entry((op, *object)).or_default() += 1;
+    }
+}
+
+impl Kernel for Caps {
+    fn owner(&self, object: &Object) -> Option<OsnodeId> {
+        self.held.get(object).map(|h| h.owner)
+    }
+    fn overlapping(&self, object: &Object) -> Vec<(Object, OsnodeId)> {
+        let overlapping = self.held.iter().filter(|(o, _)| o.overlaps(object));
+        overlapping.map(|(o, h)| (*o, h.owner)).collect()
+    }
+    fn orphans(&self, living: &Nodes) -> Vec<Object> {
+        let orphans = self.held.iter().filter(|(_, h)| !living.contains(&h.owner));
+        orphans.map(|(o, _)| *o).collect()
+    }
+    fn insert(&mut self, op: OpId, object: &Object, owner: OsnodeId) -> Result<(), Refusal> {
+        self.arrive(op, object, owner);
+        Ok(())
+    }
+    fn create(&mut self, op: OpId, source: &Object, child: &Object) -> Result<(), Refusal> {
+        let source_held = self.held.get(source).copied();
+        let Some(held) = source_held.filter(|_| !self.marked(source)) else {
+            return Err(Refusal::NoSuch);
+        };
+        // Deriving for a client that is stopped is what it asked for itself.
+        let kept = std::mem::replace(&mut self.kept, false);
+        self.arrive(op, child, held.owner);
+        self.kept = kept;
+        Ok(())
+    }
+    fn remove(&mut self, object: &Object) -> bool {
+        self.removals += 1;
+        if self.marked(object) {
+            self.fault = Some("a marked capability was deleted by a client");
+        }
+        let Some(held) = self.held.get_mut(object) else {
+            return false;
+        };
+        held.copies -= 1;
+        if held.copies == 0 {
+            self.held.remove(object);
+        }
+        self.held.contains_key(object)
+    }
+    fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
+        if let Some(held) = self.held.get_mut(object) {
+            held.owner = owner;
+            held.remote = Remote::default();
+        }
+    }
+    fn set_remote(&mut self, object: &Object, remote: Remote) {
+        if let Some(held) = self.held.get_mut(object) {
+            held.remote = remote;
+        }
+    }
+    fn lock(&mut self, op: OpId, object: &Object) {
+        self.locks.insert(op, *object);
+    }
+    fn unlock(&mut self, op: OpId) {
+        self.locks.remove(&op);
+    }
+    fn mark(&mut self, op: OpId, object: &Object, keep: bool) -> Result<(), Refusal> {
+        let goes = |o: &Object| o.is_within(object) && !(keep && o == object);
+        if self
+            .busy
+            .is_some_and(|b| self.held.contains_key(&b) && goes(&b))
+        {
+            return Err(Refusal::StillInUse);
+        }
+        let goes = self.held.keys().filter(|o| goes(o)).copied().collect();
+        let kept = keep.then_some(*object);
+        self.marks.insert(op, Marks { goes, kept });
+        Ok(())
+    }
+    fn unmark(&mut self, op: OpId) {
+        self.marks.remove(&op);
+        self.sweeping.remove(&op);
+    }
+    fn sweep(&mut self, op: OpId) -> bool {
+        let any = self.marks.get(&op).is_some_and(|m| !m.goes.is_empty());
+        if self.slow && any {
+            self.sweeping.insert(op);
+            return false;
+        }
+        self.delete_marked(op);
+        true
+    }
+}

@@ -1,0 +1,15 @@
+//! The agreement protocols of the monitors, explored with the shipped machines.
+//!
+//! A [`World`] is some OSnodes with an [`Agent`](monitor::agree::Agent) and an obvious
+//! set of capabilities each, channels between them that keep the order per pair, clients
+//! that each ask something at any time, and a budget of faults. [`Scenario`] says where
+//! it starts. What must be true stands in `check.rs` and in [`Caps`].
+
+mod check;
+mod kernel;
+mod scenario;
+mod world;
+
+pub use kernel::Caps;
+pub use scenario::{F, Faults, G, P, Scenario, catalogue, child_of_pages, kind, of_four, specials};
+pub use world::{Broken, Event, World};

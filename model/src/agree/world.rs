@@ -1,0 +1,499 @@
+//! Some OSnodes, the channels between them, and everything that can happen next.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use capfmt::OsnodeId;
+use monitor::agree::{Agent, Input, Message, OpId, Outcome, Output, Request, Rule, Rules};
+
+use super::check;
+use super::kernel::Caps;
+use super::scenario::{Scenario, shown};
+use crate::explore::{System, digest};
+
+/// The shipped rules, with one missing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Broken(pub Option<Rule>);
+
+impl Rules for Broken {
+    fn hold(&self, rule: Rule) -> bool {
+        self.0 != Some(rule)
+    }
+}
+
+/// A part of the state with its digest, shared by the states that have it in common.
+#[derive(Clone, Debug)]
+pub struct Part<T>(Rc<(T, u128)>);
+
+impl<T: Hash + Clone> Part<T> {
+    fn new(value: T) -> Part<T> {
+        let digest = digest(&value);
+        Part(Rc::new((value, digest)))
+    }
+    fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
+        let mut value = self.0.0.clone();
+        let out = change(&mut value);
+        *self = Part::new(value);
+        out
+    }
+}
+impl<T> std::ops::Deref for Part<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0.0
+    }
+}
+impl<T> Hash for Part<T> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.1.hash(state);
+    }
+}
+
+/// How an OSnode is.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Phase {
+    /// It runs.
+    Running,
+    /// It is stopped, and its caretaker runs the machine.
+    Kept,
+    /// Its kernel crashed: nothing happens.
+    Crashed,
+    /// It was fenced.
+    Dead,
+}
+
+/// One OSnode.
+#[derive(Clone, Hash, Debug)]
+pub struct Node {
+    pub agent: Agent<Broken>,
+    pub caps: Caps,
+    pub phase: Phase,
+}
+
+/// What happened so far, as far as later checks need it.
+#[derive(Clone, Hash, Debug, Default)]
+pub struct Past {
+    /// Requests that were made, by place in the scenario.
+    pub asked: BTreeSet<usize>,
+    /// Answers to clients.
+    pub answers: BTreeMap<OpId, Outcome>,
+    /// Pages that went back to a memory server.
+    pub freed: u8,
+    /// OSnode that accounts for each page.
+    pub ledger: [u64; 3],
+    /// A fault happened.
+    pub fault: bool,
+    /// Time passed.
+    pub late: bool,
+}
+
+/// A state.
+#[derive(Clone, Hash, Debug)]
+pub struct State {
+    pub nodes: Vec<Part<Node>>,
+    /// From OSnode `i` to `j` of `n` at `i * n + j`.
+    pub channels: Vec<Part<VecDeque<Message>>>,
+    /// Who has not heard that who is gone.
+    pub untold: BTreeSet<(u64, u64)>,
+    pub past: Part<Past>,
+    /// Messages that the running step may still send.
+    pub breath: Option<usize>,
+}
+
+impl Event {
+    /// The OSnode that takes a step.
+    fn stepper(&self) -> Option<OsnodeId> {
+        match self {
+            Event::Deliver(_, id, _) | Event::Ask(_, id, _) | Event::Gone(id, _) => Some(*id),
+            _ => None,
+        }
+    }
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message arrives.
+    Deliver(OsnodeId, OsnodeId, Message),
+    /// A client asks (place in the scenario).
+    Ask(usize, OsnodeId, Request),
+    /// A slow deletion ends.
+    Swept(OsnodeId, OpId),
+    /// An OSnode is stopped.
+    Stop(OsnodeId),
+    /// It is started again.
+    Start(OsnodeId),
+    /// A kernel crashes.
+    Crash(OsnodeId),
+    /// Another kernel goes on.
+    Recover(OsnodeId),
+    /// A crashed core is fenced.
+    Fence(OsnodeId),
+    /// A step is taken, but after so many messages its OSnode dies.
+    Die(Box<Event>, usize),
+    /// An OSnode hears that another is gone.
+    Gone(OsnodeId, OsnodeId),
+    /// Deadlines pass.
+    Late,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Deliver(from, to, message) => {
+                write!(f, "o{} → o{}: {}", from.0, to.0, check::brief(message))
+            }
+            Event::Ask(_, node, request) => {
+                write!(f, "o{}: a client asks: {}", node.0, shown(request))
+            }
+            Event::Swept(node, op) => write!(f, "o{}: all deleted for {}", node.0, check::op(op)),
+            Event::Stop(n) => write!(f, "o{} is stopped", n.0),
+            Event::Start(n) => write!(f, "o{} is started again", n.0),
+            Event::Crash(n) => write!(f, "o{} crashes", n.0),
+            Event::Recover(n) => write!(f, "o{} is recovered", n.0),
+            Event::Fence(n) => write!(f, "o{} is fenced", n.0),
+            Event::Gone(n, dead) => write!(f, "o{} hears that o{} is gone", n.0, dead.0),
+            Event::Die(event, sent) => write!(f, "{event}; it dies after {sent} messages"),
+            Event::Late => f.write_str("deadlines pass"),
+        }
+    }
+}
+
+/// A scenario, with shipped or broken rules.
+#[derive(Clone, Debug)]
+pub struct World {
+    /// Where it starts, and what is asked.
+    pub scenario: Scenario,
+    /// Which rule is missing.
+    pub rules: Broken,
+}
+
+impl State {
+    /// An OSnode.
+    pub fn node(&self, id: OsnodeId) -> &Node {
+        &self.nodes[id.0 as usize - 1]
+    }
+    fn node_mut(&mut self, id: OsnodeId) -> &mut Part<Node> {
+        &mut self.nodes[id.0 as usize - 1]
+    }
+    fn place(&self, from: OsnodeId, to: OsnodeId) -> usize {
+        (from.0 as usize - 1) * self.nodes.len() + to.0 as usize - 1
+    }
+    /// A channel.
+    pub fn channel(&self, from: OsnodeId, to: OsnodeId) -> &VecDeque<Message> {
+        &self.channels[self.place(from, to)]
+    }
+    fn channel_mut(&mut self, from: OsnodeId, to: OsnodeId) -> &mut Part<VecDeque<Message>> {
+        let place = self.place(from, to);
+        &mut self.channels[place]
+    }
+    /// All OSnodes.
+    pub fn ids(&self) -> impl Iterator<Item = OsnodeId> + use<> {
+        (1..=self.nodes.len() as u64).map(OsnodeId)
+    }
+    /// OSnodes that are not fenced.
+    pub fn living(&self) -> impl Iterator<Item = (OsnodeId, &Node)> {
+        let all = self.ids().map(|id| (id, self.node(id)));
+        all.filter(|(_, n)| n.phase != Phase::Dead)
+    }
+}
+
+impl World {
+    /// The number of an ask is its place among its OSnode's.
+    pub fn op(&self, place: usize) -> OpId {
+        let origin = self.scenario.asks[place].0;
+        let before = self.scenario.asks[..place].iter();
+        OpId {
+            origin,
+            number: before.filter(|(n, _)| *n == origin).count() as u64,
+        }
+    }
+    /// The request of an operation.
+    pub fn request(&self, op: &OpId) -> Option<&Request> {
+        let place = (0..self.scenario.asks.len()).find(|p| self.op(*p) == *op)?;
+        Some(&self.scenario.asks[place].1)
+    }
+
+    fn fresh(&self, id: OsnodeId) -> Node {
+        let all = (1..=self.scenario.nodes).map(OsnodeId);
+        let others: Vec<OsnodeId> = all.filter(|o| *o != id).collect();
+        let mut agent = Agent::new(id, &others, self.rules);
+        let mut caps = Caps::default();
+        for (object, owner, holders) in &self.scenario.objects {
+            if holders.contains(&id) {
+                caps.add(*object, *owner);
+            }
+            for holder in holders {
+                if *owner == id && *holder != id {
+                    agent.enter(*object, *holder);
+                }
+            }
+        }
+        let tell = self.rules.hold(Rule::FlagsTold);
+        for (object, held) in caps.held.iter_mut().filter(|(_, h)| h.owner == id && tell) {
+            held.remote = agent.directory().beside(object);
+        }
+        caps.busy = self.scenario.busy.filter(|b| b.0 == id).map(|b| b.1);
+        caps.slow = self.scenario.slow == Some(id);
+        Node {
+            agent,
+            caps,
+            phase: Phase::Running,
+        }
+    }
+
+    /// Lets a machine take an input, and does what it says.
+    fn step(&self, s: &mut State, id: OsnodeId, input: Input) -> Result<(), String> {
+        let now = u64::from(s.past.late);
+        let told = input.clone();
+        let before = s.node(id).caps.clone();
+        let outputs = s
+            .node_mut(id)
+            .change(|n| n.agent.step(now, input, &mut n.caps));
+        if let Some(fault) = s.node(id).caps.fault {
+            return Err(format!("{fault} (o{})", id.0));
+        }
+        for output in &outputs {
+            if let Output::Send { .. } = output
+                && let Some(breath) = &mut s.breath
+            {
+                if *breath == 0 {
+                    break;
+                }
+                *breath -= 1;
+            }
+            if let Output::Send { to, message } = output
+                && s.node(*to).phase != Phase::Dead
+            {
+                let message = message.clone();
+                s.channel_mut(id, *to).change(|c| c.push_back(message));
+            }
+            self.note(s, id, &told, output, &before)?;
+        }
+        Ok(())
+    }
+
+    fn note(
+        &self,
+        s: &mut State,
+        id: OsnodeId,
+        input: &Input,
+        output: &Output,
+        before: &Caps,
+    ) -> Result<(), String> {
+        match output {
+            Output::Send { message, .. } => {
+                check::adoption(s, id, input, message);
+                Ok(())
+            }
+            Output::Answer { op, outcome } => check::answer(self, s, *op, *outcome, before),
+            Output::Freed { base, end, .. } => check::freed(s, *base, *end),
+            Output::Revoked { op, object } => check::revoked(self, s, *op, object, (id, before)),
+            Output::Estate { dead, held } => check::estate(s, dead, held),
+        }
+    }
+
+    fn ask(&self, s: &mut State, place: usize) -> Result<(), String> {
+        let (id, request) = self.scenario.asks[place];
+        let op = self.op(place);
+        s.past.change_with(|p| p.asked.insert(place));
+        let object = request.object();
+        if s.node(id).caps.is_private(&object, id) {
+            // The kernel does these itself.
+            let done = match request {
+                Request::Retype { child, .. } => {
+                    s.node_mut(id)
+                        .change(|n| n.caps.retype_here(op, &object, &child));
+                    true
+                }
+                Request::Revoke { .. } => {
+                    s.node_mut(id).change(|n| n.caps.revoke_here(&object));
+                    true
+                }
+                _ => false,
+            };
+            if done {
+                s.past.change_with(|p| p.answers.insert(op, Ok(())));
+                return Ok(());
+            }
+        }
+        let deadline = 1;
+        let input = Input::Client {
+            op,
+            request,
+            deadline,
+        };
+        self.step(s, id, input)
+    }
+
+    fn deliver(&self, s: &mut State, from: OsnodeId, to: OsnodeId) -> Result<(), String> {
+        let message = s.channel_mut(from, to).change(VecDeque::pop_front);
+        match message {
+            Some(message) => self.step(s, to, Input::Message { from, message }),
+            None => Ok(()),
+        }
+    }
+
+    fn fence(&self, s: &mut State, dead: OsnodeId) {
+        s.node_mut(dead).change(|n| n.phase = Phase::Dead);
+        let others: Vec<OsnodeId> = s.living().map(|(id, _)| id).collect();
+        for other in others {
+            s.channel_mut(other, dead).change(VecDeque::clear);
+            s.untold.insert((other.0, dead.0));
+        }
+    }
+
+    fn faults(&self, s: &State, events: &mut Vec<Event>) {
+        if s.past.fault {
+            return;
+        }
+        for (id, _) in s.living() {
+            if self.scenario.faults.stop {
+                events.push(Event::Stop(id));
+            }
+            if self.scenario.faults.crash {
+                events.push(Event::Crash(id));
+            }
+        }
+    }
+
+    /// What must happen sooner or later.
+    fn due(&self, s: &State) -> Vec<Event> {
+        let mut events = Vec::new();
+        for (id, node) in s.living() {
+            match node.phase {
+                Phase::Crashed => {
+                    events.extend([Event::Recover(id), Event::Fence(id)]);
+                    continue;
+                }
+                Phase::Kept => events.push(Event::Start(id)),
+                Phase::Running | Phase::Dead => {}
+            }
+            for op in &node.caps.sweeping {
+                events.push(Event::Swept(id, *op));
+            }
+            for from in s.ids() {
+                if let Some(message) = s.channel(from, id).front() {
+                    events.push(Event::Deliver(from, id, message.clone()));
+                } else if s.untold.contains(&(id.0, from.0)) {
+                    events.push(Event::Gone(id, from));
+                }
+            }
+        }
+        for (place, (id, request)) in self.scenario.asks.iter().enumerate() {
+            if !s.past.asked.contains(&place) && s.node(*id).phase == Phase::Running {
+                events.push(Event::Ask(place, *id, *request));
+            }
+        }
+        events
+    }
+}
+
+impl Part<Past> {
+    /// Changes what is remembered.
+    pub fn change_with<O>(&mut self, change: impl FnOnce(&mut Past) -> O) {
+        self.change(|p| {
+            change(p);
+        });
+    }
+}
+
+impl System for World {
+    type State = State;
+    type Event = Event;
+
+    fn initial(&self) -> State {
+        let n = self.scenario.nodes;
+        let empty = Part::new(VecDeque::new());
+        let mut past = Past::default();
+        for (object, owner, _) in &self.scenario.objects {
+            check::enter(&mut past.ledger, object, *owner);
+        }
+        State {
+            nodes: (1..=n)
+                .map(|id| Part::new(self.fresh(OsnodeId(id))))
+                .collect(),
+            channels: vec![empty; (n * n) as usize],
+            untold: BTreeSet::new(),
+            past: Part::new(past),
+            breath: None,
+        }
+    }
+
+    fn events(&self, s: &State) -> Vec<Event> {
+        let mut events = self.due(s);
+        if self.scenario.faults.crash && !s.past.fault {
+            let steps = events.iter().filter(|e| e.stepper().is_some());
+            let steps: Vec<Event> = steps.cloned().collect();
+            for step in steps {
+                // To die before the first message is to die before the step; nobody sends more than four.
+                events.extend((1..4).map(|sent| Event::Die(Box::new(step.clone()), sent)));
+            }
+        }
+        self.faults(s, &mut events);
+        if self.scenario.hurry && !s.past.late {
+            events.push(Event::Late);
+        }
+        events
+    }
+
+    fn next(&self, state: &State, event: &Event) -> Result<State, String> {
+        let mut s = state.clone();
+        match event {
+            Event::Deliver(from, to, _) => self.deliver(&mut s, *from, *to)?,
+            Event::Ask(place, ..) => self.ask(&mut s, *place)?,
+            Event::Swept(id, op) => {
+                s.node_mut(*id).change(|n| n.caps.delete_marked(*op));
+                self.step(&mut s, *id, Input::SweepDone { op: *op })?;
+            }
+            Event::Stop(id) | Event::Start(id) => {
+                let kept = matches!(event, Event::Stop(_));
+                s.node_mut(*id).change(|n| {
+                    n.phase = if kept { Phase::Kept } else { Phase::Running };
+                    n.caps.kept = kept;
+                });
+                s.past.change_with(|p| p.fault = true);
+                self.step(&mut s, *id, Input::Kept(kept))?;
+            }
+            Event::Crash(id) => {
+                s.node_mut(*id).change(|n| n.phase = Phase::Crashed);
+                s.past.change_with(|p| p.fault = true);
+            }
+            Event::Recover(id) => s.node_mut(*id).change(|n| n.phase = Phase::Running),
+            Event::Fence(id) => self.fence(&mut s, *id),
+            Event::Die(event, sent) => {
+                s.breath = Some(*sent);
+                let dead = event.stepper();
+                s = self.next(&s, event)?;
+                s.breath = None;
+                s.past.change_with(|p| p.fault = true);
+                if let Some(dead) = dead {
+                    self.fence(&mut s, dead);
+                }
+            }
+            Event::Gone(id, dead) => {
+                s.untold.remove(&(id.0, dead.0));
+                self.step(&mut s, *id, Input::Gone(*dead))?;
+            }
+            Event::Late => {
+                s.past.change_with(|p| p.late = true);
+                for id in s.living().map(|(id, _)| id).collect::<Vec<_>>() {
+                    if s.node(id).phase == Phase::Running {
+                        self.step(&mut s, id, Input::Tick)?;
+                    }
+                }
+            }
+        }
+        check::always(&s)?;
+        Ok(s)
+    }
+
+    fn at_rest(&self, s: &State) -> Result<(), String> {
+        if self.due(s).is_empty() {
+            check::at_rest(self, s)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,326 @@
+//! Joining, stopping and dying, explored with the shipped machine.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+
+use capfmt::OsnodeId;
+use monitor::agree::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
+
+use crate::agree::Broken;
+use crate::explore::System;
+
+/// A state.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct State {
+    nodes: BTreeMap<OsnodeId, Members<Broken>>,
+    channels: BTreeMap<(OsnodeId, OsnodeId), VecDeque<MemberMessage>>,
+    /// Places of the plan that were carried out.
+    done: BTreeSet<usize>,
+    crashed: Option<OsnodeId>,
+    dead: BTreeSet<OsnodeId>,
+    fault: bool,
+    /// What crashed cannot be recovered.
+    lost: bool,
+    /// Messages that the running step may still send.
+    breath: Option<usize>,
+}
+
+/// What is to happen, each at any time.
+#[derive(Clone, Copy, Debug)]
+pub enum Plan {
+    /// The first starts the second.
+    Join(OsnodeId, OsnodeId),
+    /// The first says that the second is stopped.
+    Stop(OsnodeId, OsnodeId),
+}
+
+/// What can happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message arrives.
+    Deliver(OsnodeId, OsnodeId, MemberMessage),
+    /// Something that is planned.
+    Act(usize, Plan),
+    /// A kernel crashes.
+    Crash(OsnodeId),
+    /// It is recovered.
+    Recover,
+    /// It is fenced by this one.
+    Fence(OsnodeId),
+    /// A step is taken, but after so many messages its OSnode crashes, not to be recovered.
+    Die(Box<Event>, usize),
+}
+
+fn brief(fact: &Fact) -> String {
+    format!("o{} {:?} ({})", fact.osnode.0, fact.status, fact.count)
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::Deliver(from, to, message) => {
+                write!(f, "o{} → o{}: ", from.0, to.0)?;
+                let all = |facts: &[Fact]| facts.iter().map(brief).collect::<Vec<_>>().join(", ");
+                match message {
+                    MemberMessage::Announce(fact) => write!(f, "Announce {}", brief(fact)),
+                    MemberMessage::Announced(new) => write!(f, "Announced o{}", new.0),
+                    MemberMessage::Enter(facts) => write!(f, "Enter; {}", all(facts)),
+                    MemberMessage::Entered => f.write_str("Entered"),
+                    MemberMessage::Fact(fact) => write!(f, "Fact {}", brief(fact)),
+                }
+            }
+            Event::Act(_, Plan::Join(by, new)) => write!(f, "o{} starts o{}", by.0, new.0),
+            Event::Act(_, Plan::Stop(by, n)) => {
+                write!(f, "o{} says that o{} is stopped", by.0, n.0)
+            }
+            Event::Crash(n) => write!(f, "o{} crashes", n.0),
+            Event::Recover => f.write_str("it is recovered"),
+            Event::Fence(by) => write!(f, "it is fenced by o{}", by.0),
+            Event::Die(event, sent) => write!(f, "{event}; it dies after {sent} messages"),
+        }
+    }
+}
+
+/// OSnodes 1 and 2, and what is planned.
+#[derive(Clone, Debug)]
+pub struct Membership {
+    /// In any order.
+    pub plan: Vec<Plan>,
+    /// Whether one may crash or die.
+    pub crash: bool,
+    /// Which rule is missing.
+    pub rules: Broken,
+}
+
+fn says_gone(message: &MemberMessage) -> Vec<OsnodeId> {
+    let facts = match message {
+        MemberMessage::Announce(f) | MemberMessage::Fact(f) => std::slice::from_ref(f),
+        MemberMessage::Enter(facts) => facts,
+        MemberMessage::Announced(_) | MemberMessage::Entered => &[],
+    };
+    let gone = facts.iter().filter(|f| f.status == Status::Gone);
+    gone.map(|f| f.osnode).collect()
+}
+
+impl Membership {
+    fn step(s: &mut State, n: OsnodeId, input: MemberInput) {
+        let Some(machine) = s.nodes.get_mut(&n) else {
+            return;
+        };
+        for output in machine.step(input) {
+            if let MemberOutput::Send(..) = output
+                && let Some(breath) = &mut s.breath
+            {
+                if *breath == 0 {
+                    break;
+                }
+                *breath -= 1;
+            }
+            if let MemberOutput::Send(to, message) = output
+                && !s.dead.contains(&to)
+            {
+                s.channels.entry((n, to)).or_default().push_back(message);
+            }
+        }
+    }
+
+    fn can_act(s: &State, n: OsnodeId) -> bool {
+        let there = s.nodes.get(&n).is_some_and(Members::has_entered);
+        there && s.crashed != Some(n) && !s.dead.contains(&n)
+    }
+
+    fn due(&self, s: &State) -> Vec<Event> {
+        let mut events = Vec::new();
+        let empty = |from, to| s.channels.get(&(from, to)).is_none_or(VecDeque::is_empty);
+        for ((from, to), messages) in &s.channels {
+            let Some(message) = messages.front() else {
+                continue;
+            };
+            // The last message of who is gone is taken first.
+            let drained = says_gone(message)
+                .iter()
+                .all(|dead| dead == from || empty(*dead, *to));
+            if s.crashed != Some(*to) && !s.dead.contains(to) && drained {
+                events.push(Event::Deliver(*from, *to, message.clone()));
+            }
+        }
+        for (place, plan) in self.plan.iter().enumerate() {
+            let (Plan::Join(by, _) | Plan::Stop(by, _)) = plan;
+            let first = match plan {
+                Plan::Join(..) => true,
+                Plan::Stop(by, n) => {
+                    let known = s.nodes[by].known().get(n);
+                    known.is_some_and(|f| f.status == Status::Running) && !s.dead.contains(n)
+                }
+            };
+            if !s.done.contains(&place) && Membership::can_act(s, *by) && first {
+                events.push(Event::Act(place, *plan));
+            }
+        }
+        if let Some(crashed) = s.crashed {
+            if !s.lost {
+                events.push(Event::Recover);
+            }
+            let living = s.nodes.keys().filter(|n| Membership::can_act(s, **n));
+            events.extend(
+                living
+                    .filter(|n| empty(crashed, **n))
+                    .map(|n| Event::Fence(*n)),
+            );
+        }
+        events
+    }
+
+    /// Before anybody takes an OSnode for running, all know it, and it knows all.
+    fn check(s: &State) -> Result<(), String> {
+        let living = || {
+            s.nodes
+                .iter()
+                .filter(|(n, m)| !s.dead.contains(n) && m.has_entered())
+        };
+        for (m, machine) in living() {
+            for (n, fact) in machine.known() {
+                if fact.status != Status::Running || s.dead.contains(n) {
+                    continue;
+                }
+                for (k, other) in living() {
+                    let known = other.known().contains_key(n);
+                    let knows = s.nodes.get(n).is_some_and(|x| x.known().contains_key(k));
+                    if !known || !knows {
+                        return Err(format!(
+                            "o{} takes o{} for running, but it and o{} do not know each other",
+                            m.0, n.0, k.0
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl System for Membership {
+    type State = State;
+    type Event = Event;
+
+    fn initial(&self) -> State {
+        let both = [1, 2].map(OsnodeId);
+        let node = |n: OsnodeId| (n, Members::new(n, &both, self.rules));
+        State {
+            nodes: both.into_iter().map(node).collect(),
+            channels: BTreeMap::new(),
+            done: BTreeSet::new(),
+            crashed: None,
+            dead: BTreeSet::new(),
+            fault: false,
+            lost: false,
+            breath: None,
+        }
+    }
+
+    fn events(&self, s: &State) -> Vec<Event> {
+        let mut events = self.due(s);
+        if self.crash && !s.fault {
+            let steps: Vec<Event> = events.clone();
+            for step in steps {
+                events.extend((1..3).map(|sent| Event::Die(Box::new(step.clone()), sent)));
+            }
+            events.extend(s.nodes.keys().map(|n| Event::Crash(*n)));
+        }
+        events
+    }
+
+    fn next(&self, state: &State, event: &Event) -> Result<State, String> {
+        let mut s = state.clone();
+        match event {
+            Event::Deliver(from, to, _) => {
+                let messages = s.channels.entry((*from, *to)).or_default();
+                if let Some(message) = messages.pop_front() {
+                    Membership::step(&mut s, *to, MemberInput::Message(*from, message));
+                }
+                s.channels.retain(|_, m| !m.is_empty());
+            }
+            Event::Act(place, plan) => {
+                s.done.insert(*place);
+                match *plan {
+                    Plan::Join(by, new) => {
+                        let machine = Members::new(new, &[], self.rules);
+                        s.nodes.insert(new, machine);
+                        Membership::step(&mut s, by, MemberInput::Sponsor(new));
+                    }
+                    Plan::Stop(by, n) => {
+                        let stopped = Status::Stopped(by);
+                        Membership::step(&mut s, by, MemberInput::Changed(n, stopped));
+                        Membership::step(&mut s, by, MemberInput::Changed(n, Status::Running));
+                    }
+                }
+            }
+            Event::Crash(n) => {
+                s.fault = true;
+                s.crashed = Some(*n);
+            }
+            Event::Recover => s.crashed = None,
+            Event::Die(event, sent) => {
+                s.breath = Some(*sent);
+                s = self.next(&s, event)?;
+                s.breath = None;
+                s.fault = true;
+                s.lost = true;
+                if let Event::Deliver(_, n, _)
+                | Event::Act(_, Plan::Join(n, _) | Plan::Stop(n, _)) = **event
+                {
+                    s.crashed = Some(n);
+                }
+            }
+            Event::Fence(by) => {
+                if let Some(dead) = s.crashed.take() {
+                    s.dead.insert(dead);
+                    s.channels.retain(|(_, to), _| *to != dead);
+                    Membership::step(&mut s, *by, MemberInput::Fenced(dead));
+                }
+            }
+        }
+        Membership::check(&s)?;
+        Ok(s)
+    }
+
+    fn at_rest(&self, s: &State) -> Result<(), String> {
+        if !self.due(s).is_empty() {
+            return Ok(());
+        }
+        let living: Vec<_> = s
+            .nodes
+            .iter()
+            .filter(|(n, _)| !s.dead.contains(n))
+            .collect();
+        let view = |m: &Members<Broken>| -> Vec<(OsnodeId, u32, Status)> {
+            let known = m.known().values();
+            known.map(|f| (f.osnode, f.count, f.status)).collect()
+        };
+        let same = |a: &Members<Broken>, b: &Members<Broken>| {
+            let alike = |x: &(OsnodeId, u32, Status), y: &(OsnodeId, u32, Status)| {
+                x.0 == y.0 && x.2 == y.2 && (x.1 == y.1 || x.2 == Status::Gone)
+            };
+            let (a, b) = (view(a), view(b));
+            a.len() == b.len() && a.iter().zip(&b).all(|(x, y)| alike(x, y))
+        };
+        for (n, machine) in &living {
+            if !machine.is_idle() || !machine.has_entered() {
+                return Err(format!("o{} waits for ever", n.0));
+            }
+            if !same(machine, living[0].1) {
+                return Err(format!(
+                    "o{} sees another system than o{}",
+                    n.0, living[0].0.0
+                ));
+            }
+            for (other, fact) in machine.known() {
+                let gone = s.dead.contains(other);
+                if gone != (fact.status == Status::Gone) || fact.status == Status::Joining {
+                    return Err(format!("o{} is wrong about o{}", n.0, other.0));
+                }
+            }
+        }
+        Ok(())
+    }
+}

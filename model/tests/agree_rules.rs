@@ -1,0 +1,58 @@
+//! Each rule of the agreement protocols is needed: without it, something goes wrong.
+
+use std::time::Instant;
+
+use model::agree::{Broken, Faults, Scenario, World, catalogue, of_four, specials};
+use model::explore::{Counterexample, explore};
+use monitor::agree::Rule;
+
+const LIMIT: usize = 4_000_000;
+
+/// Scenarios, those first in which most is found soonest.
+fn scenarios() -> Vec<Scenario> {
+    let mut all = Vec::new();
+    for (stop, crash) in [(false, false), (true, false), (false, true)] {
+        let faults = Faults { stop, crash };
+        all.extend(specials(faults));
+        all.extend(catalogue(faults));
+        all.extend(of_four(faults, 1));
+    }
+    all.sort_by_key(|s| {
+        let long = s.asks.len() == 2;
+        (long && s.faults.any(), s.nodes, long, s.faults.any())
+    });
+    all
+}
+
+fn caught(rule: Rule, scenarios: &[Scenario]) -> Option<(&Scenario, Counterexample)> {
+    scenarios.iter().find_map(|scenario| {
+        let world = World {
+            scenario: scenario.clone(),
+            rules: Broken(Some(rule)),
+        };
+        explore(&world, LIMIT).err().map(|found| (scenario, found))
+    })
+}
+
+#[test]
+fn every_rule_is_needed() {
+    let scenarios = scenarios();
+    let elsewhere = |r: &&Rule| {
+        ["Unmap", "Join", "View"]
+            .iter()
+            .all(|p| !format!("{r:?}").starts_with(p))
+    };
+    let mut escaped = Vec::new();
+    for rule in Rule::ALL.iter().filter(elsewhere) {
+        let from = Instant::now();
+        match caught(*rule, &scenarios) {
+            Some((scenario, found)) => {
+                let (what, events) = (found.what, found.trace.len());
+                let ms = from.elapsed().as_millis();
+                println!("without {rule:?}: {what} ({scenario}; {events} events; {ms} ms)");
+            }
+            None => escaped.push(*rule),
+        }
+    }
+    assert!(escaped.is_empty(), "nothing goes wrong without {escaped:?}");
+}
