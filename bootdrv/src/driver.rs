@@ -86,7 +86,7 @@ impl<P: Platform> Driver<P> {
         let mut entries = self.archive.entries().flatten();
         let entry = entries.find(|e| e.name == path);
         let name = entry
-            .ok_or_else(|| format!("there is no file {path}"))?
+            .ok_or_else(|| format!("there is no file {path}: ls lists what there is"))?
             .name;
         let data = self.archive.verified(name).map_err(|e| e.to_string())?;
         self.verified.borrow_mut().insert(name.to_string(), data);
@@ -446,7 +446,10 @@ fn explain<P: Platform>(
         },
     };
     let text = match failure {
-        Failure::Refused(Refusal::Kernel | Refusal::Osnode) => running.why.clone(),
+        Failure::Refused(Refusal::Kernel) => {
+            format!("{}; core {core} was not touched", running.why)
+        }
+        Failure::Refused(Refusal::Osnode) => running.why.clone(),
         other => format!("core {core}: {other}"),
     };
     (error, text)

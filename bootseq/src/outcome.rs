@@ -129,7 +129,7 @@ impl fmt::Display for Reason {
         match self {
             Reason::StopTimedOut => f.write_str("its kernel does not stop: recover it"),
             Reason::Panicked => f.write_str("its kernel panicked"),
-            Reason::Hung => f.write_str("the new kernel hung in its start"),
+            Reason::Hung => f.write_str("the new kernel did not answer: it hangs in its start"),
             Reason::Firmware(n) => write!(f, "the firmware refused with status {n}"),
             Reason::PowerTimedOut => f.write_str("powered on, it never reached the pen"),
             Reason::Sys(e) => write!(f, "its control was refused: {}", e.message()),
@@ -143,7 +143,7 @@ impl fmt::Display for After {
         f.write_str(match self {
             After::Unchanged => "nothing was changed",
             After::FormerKernel => "the former kernel is back on the same OSnode",
-            After::Down => "no kernel runs there, the OSnode is kept",
+            After::Down => "no kernel runs there, the OSnode is kept: core recover brings it back",
             After::Lost => "the core is lost, its OSnode stays fenced",
             After::Unknown => "its state is not known",
         })

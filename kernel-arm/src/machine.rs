@@ -1,30 +1,34 @@
 //! The machine as kernel logic sees it.
 
 use crate::paging;
+use crate::run::Variant;
 use crate::window::Window;
 use arch_arm::context;
 use capfmt::{Isa, PhysAddr, PhysMap};
 use core::cell::Cell;
+use core::marker::PhantomData;
 use kernel::{Machine, PageRights};
 
 /// This core: the window, the counter, the encoders.
 #[derive(Debug)]
-pub struct ArmMachine {
+pub struct ArmMachine<V> {
     window: Window,
     core: PhysAddr,
     features: u64,
     /// An entry was made since the walker was last told (see [`ArmMachine::publish_tables`]).
     tables_changed: Cell<bool>,
+    variant: PhantomData<V>,
 }
 
-impl ArmMachine {
+impl<V: Variant> ArmMachine<V> {
     /// A machine whose Core object is `core`.
-    pub const fn new(window: Window, core: PhysAddr, features: u64) -> ArmMachine {
-        ArmMachine {
+    pub const fn new(window: Window, core: PhysAddr, features: u64) -> Self {
+        Self {
             window,
             core,
             features,
             tables_changed: Cell::new(false),
+            variant: PhantomData,
         }
     }
 
@@ -43,7 +47,7 @@ impl ArmMachine {
     }
 }
 
-impl PhysMap for ArmMachine {
+impl<V: Variant> PhysMap for ArmMachine<V> {
     #[inline]
     fn load(&self, at: PhysAddr) -> u64 {
         self.window.load(at)
@@ -51,6 +55,7 @@ impl PhysMap for ArmMachine {
     #[inline]
     fn store(&mut self, at: PhysAddr, value: u64) {
         self.window.store(at, value);
+        V::store();
     }
     #[inline(always)]
     fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
@@ -72,7 +77,7 @@ impl PhysMap for ArmMachine {
     }
 }
 
-impl Machine for ArmMachine {
+impl<V: Variant> Machine for ArmMachine<V> {
     const ISA: Isa = Isa::Arm;
     const SYSCALL_REGS: [u64; 8] = context::SYSCALL_REGS;
     const ARGUMENT_REGS: [u64; 4] = context::ARGUMENT_REGS;

@@ -35,11 +35,14 @@ pub trait Variant: 'static {
     fn event(event: Event) -> Event {
         event
     }
+    /// Called after every word stored to OSnode memory. Test kernels misbehave here.
+    #[inline]
+    fn store() {}
 }
 
 /// A running kernel: scratch, all of it.
 pub struct Kernel<V: Variant> {
-    pub(crate) machine: ArmMachine,
+    pub(crate) machine: ArmMachine<V>,
     pub(crate) osnode: Osnode<V::Policy>,
     pub(crate) spaces: AddressSpaces,
     pub(crate) controller: Controller,

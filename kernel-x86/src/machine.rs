@@ -1,33 +1,32 @@
 //! The machine as kernel logic sees it.
 
 use crate::paging;
+use crate::run::Variant;
 use crate::window::Window;
 use arch_x86::{context, fpu, registers};
 use capfmt::{Isa, PhysAddr, PhysMap};
+use core::marker::PhantomData;
 use kernel::{Machine, PageRights};
 
 /// This core: the window, the counter, the encoders.
 #[derive(Debug)]
-pub struct X86Machine {
+pub struct X86Machine<V> {
     window: Window,
     core: PhysAddr,
     features: u64,
     window_entry: u64,
+    variant: PhantomData<V>,
 }
 
-impl X86Machine {
+impl<V: Variant> X86Machine<V> {
     /// A machine whose Core object is `core`; `window_entry` goes into every root.
-    pub const fn new(
-        window: Window,
-        core: PhysAddr,
-        features: u64,
-        window_entry: u64,
-    ) -> X86Machine {
-        X86Machine {
+    pub const fn new(window: Window, core: PhysAddr, features: u64, window_entry: u64) -> Self {
+        Self {
             window,
             core,
             features,
             window_entry,
+            variant: PhantomData,
         }
     }
 
@@ -37,7 +36,7 @@ impl X86Machine {
     }
 }
 
-impl PhysMap for X86Machine {
+impl<V: Variant> PhysMap for X86Machine<V> {
     #[inline]
     fn load(&self, at: PhysAddr) -> u64 {
         self.window.load(at)
@@ -45,6 +44,7 @@ impl PhysMap for X86Machine {
     #[inline]
     fn store(&mut self, at: PhysAddr, value: u64) {
         self.window.store(at, value);
+        V::store();
     }
     #[inline(always)]
     fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
@@ -66,7 +66,7 @@ impl PhysMap for X86Machine {
     }
 }
 
-impl Machine for X86Machine {
+impl<V: Variant> Machine for X86Machine<V> {
     const ISA: Isa = Isa::X86;
     const SYSCALL_REGS: [u64; 8] = context::SYSCALL_REGS;
     const ARGUMENT_REGS: [u64; 4] = context::ARGUMENT_REGS;

@@ -33,11 +33,14 @@ pub trait Variant: 'static {
     fn event(event: Event) -> Event {
         event
     }
+    /// Called after every word stored to OSnode memory. Test kernels misbehave here.
+    #[inline]
+    fn store() {}
 }
 
 /// A running kernel: scratch, all of it.
 pub struct Kernel<V: Variant> {
-    pub(crate) machine: X86Machine,
+    pub(crate) machine: X86Machine<V>,
     pub(crate) osnode: Osnode<V::Policy>,
     pub(crate) space: AddressSpace,
     pub(crate) controller: Controller,

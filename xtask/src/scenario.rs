@@ -53,6 +53,9 @@ pub struct Scenario {
     /// Regular expressions that the output must not match.
     #[serde(default)]
     pub forbid: Vec<String>,
+    /// Commands whose every execution must print the same.
+    #[serde(default)]
+    pub same: Vec<String>,
     /// Seconds of wall time.
     #[serde(default = "default_timeout")]
     pub timeout: u64,
@@ -194,6 +197,7 @@ fn documented(args: &RunArgs, number: usize) -> Scenario {
         outcome: Outcome::Ok,
         expect: Vec::new(),
         forbid: Vec::new(),
+        same: Vec::new(),
         timeout: args.timeout.unwrap_or(300),
         full_timeout: None,
         smp: args.smp,

@@ -286,6 +286,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
             "expected that the guest reports failure, got {end:?}"
         )],
     };
+    reasons.extend(verdict::differing(&scenario.same, &said.records));
     reasons.extend(unmatched(scenario, &said.text)?);
     if scenario.counted && reasons.is_empty() {
         reasons.extend(bench::check(&counts)?);

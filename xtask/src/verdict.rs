@@ -125,6 +125,24 @@ pub fn failures(asked: usize, records: &[Record], end: End) -> Vec<String> {
     reasons
 }
 
+/// What is wrong with commands of which every execution is to print the same: they must be executed
+/// at least twice.
+pub fn differing(same: &[String], records: &[Record]) -> Vec<String> {
+    let mut reasons = Vec::new();
+    for wanted in same {
+        let all = commands(records);
+        let mut outs = all.iter().filter(|cmd| cmd.cmd == *wanted).map(|c| &c.out);
+        let (Some(first), Some(_)) = (outs.next(), outs.clone().next()) else {
+            reasons.push(format!("`{wanted}` was not executed twice"));
+            continue;
+        };
+        if let Some(other) = outs.find(|out| *out != first) {
+            reasons.push(format!("`{wanted}` said first\n{first}and later\n{other}"));
+        }
+    }
+    reasons
+}
+
 /// What is wrong with the way in which a machine ended, if anything is.
 pub fn bad_end(end: End) -> Option<String> {
     match end {
@@ -197,6 +215,28 @@ mod tests {
             failures(1, &[test, cmd("a", true), DONE], End::Success).len(),
             1
         );
+    }
+
+    #[test]
+    fn commands_that_must_say_the_same_are_compared() {
+        let said = |name: &str, out: &str| {
+            Record::Cmd(Cmd {
+                cmd: name.into(),
+                ok: true,
+                ms: 1.into(),
+                out: out.into(),
+            })
+        };
+        let same = ["mem".to_owned()];
+        let records = [said("mem", "1"), said("ps", "2"), said("mem", "1")];
+        assert!(differing(&same, &records).is_empty());
+        assert_eq!(
+            differing(&same, &records[..2]).len(),
+            1,
+            "once proves nothing"
+        );
+        let other = [said("mem", "1"), said("mem", "3")];
+        assert_eq!(differing(&same, &other).len(), 1);
     }
 
     #[test]

@@ -57,7 +57,8 @@ crate::messages! {
             /// As for `Operate`.
             fresh: bool,
         },
-        /// The core at this index. Answer: `Core` or `Refused(End)`.
+        /// The core at this index. Answer: `Core` (blob: where it is, a line feed, the last words of a crashed
+        /// kernel) or `Refused(End)`.
         Core = 2 {
             /// Position.
             index: u32,

@@ -76,6 +76,8 @@ async fn set_up() -> Result<(Manager, Server), String> {
     let system = Client::names().await.map_err(text)?;
     let mut machine = discovery::machine()?;
     start::console(&spawn, &machine).await?;
+    // Its own lines go there, too: this process was started before there was a console.
+    rt::io::set_console(Client::lookup("console").await.map_err(text)?);
     let own = env::osnode();
     let manager = Manager {
         state: Rc::new(RefCell::new(State {
@@ -97,6 +99,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
 }
 
 async fn serve(manager: &Manager, server: &Server) -> i32 {
+    task::spawn(queries::watch(manager.clone()));
     loop {
         let request = server.next().await;
         let manager = manager.clone();
@@ -125,7 +128,7 @@ async fn take(manager: &Manager, request: Request) {
         }
         Ok(CoresRequest::Core { index }) => queries::core(manager, &request, index).await,
         Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
-        Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index),
+        Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index).await,
         Ok(CoresRequest::Log { core }) => queries::log(manager, &request, core).await,
         Ok(CoresRequest::Firmware { piece, offset }) => {
             queries::firmware(manager, &request, piece, offset);

@@ -84,7 +84,7 @@ pub async fn carry_out(
 }
 
 /// Tells the monitor where an OSnode is.
-async fn locate(manager: &Manager, osnode: u64, core: u32) -> Result<(), PeerError> {
+pub async fn locate(manager: &Manager, osnode: u64, core: u32) -> Result<(), PeerError> {
     let request = SystemRequest::Located { osnode, core };
     let until = time::system_ns() + HELLO_NS;
     let told = manager

@@ -8,10 +8,11 @@ use proto::ServiceError;
 use proto::iface::cores::{CoreState, CoresReply};
 use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::spawn::{SpawnReply, SpawnRequest};
+use proto::iface::system::NOWHERE;
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::env;
+use rt::{env, time};
 
-use crate::operations::knows;
+use crate::operations::{knows, locate};
 use crate::{Manager, answer, refuse};
 
 /// The boot driver of this OSnode.
@@ -19,35 +20,62 @@ fn own_driver(manager: &Manager) -> Option<Client> {
     manager.state.borrow().drivers.get(&env::osnode()).cloned()
 }
 
-/// Takes over what a core's object says of it.
-pub async fn observe(manager: &Manager, core: u32) {
+/// How often the other cores are looked at (ns of OSnode time).
+const WATCH_NS: u64 = 1_000_000_000;
+
+/// Looks at the other cores now and then: a crashed kernel cannot say so.
+pub async fn watch(manager: Manager) {
+    loop {
+        time::sleep(WATCH_NS).await;
+        let others = manager.state.borrow().registry.others_running(env::core());
+        for core in others {
+            observe(&manager, core).await;
+        }
+    }
+}
+
+/// Takes over what a core's object says of it; the last words of a crashed kernel. That a kernel
+/// crashed is reported once.
+pub async fn observe(manager: &Manager, core: u32) -> String {
     let Some(driver) = own_driver(manager) else {
-        return;
+        return String::new();
     };
     if core == env::core() || !knows(&manager.state.borrow().registry, core) {
-        return;
+        return String::new();
     }
     let answer = driver
         .request(&DriverRequest::State { core }, Attach::NONE)
         .await;
     let answer: Result<Answer<DriverReply>, _> = answer;
-    if let Ok(DriverReply::State { state, .. }) = answer.map(|a| a.message) {
-        manager.state.borrow_mut().registry.observe(core, state);
+    let Ok(answer) = answer else {
+        return String::new();
+    };
+    let words = String::from_utf8_lossy(&answer.blob).into_owned();
+    if let DriverReply::State { state, .. } = answer.message {
+        let crashed = manager.state.borrow_mut().registry.observe(core, state);
+        if let Some(osnode) = crashed {
+            rt::println!(
+                "core {core}: its kernel crashed: {words}; core recover {core} brings o{osnode} back"
+            );
+            // A monitor that is gone keeps no list.
+            let _ = locate(manager, osnode, NOWHERE).await;
+        }
     }
+    words
 }
 
 /// One core.
 pub async fn core(manager: &Manager, request: &Request, index: u32) {
-    observe(manager, index).await;
+    let words = observe(manager, index).await;
     let s = manager.state.borrow();
     let Some(c) = s.registry.core(index) else {
         return refuse(request, ServiceError::End, "");
     };
     let d = c.description;
     let place = if d.capacity == 1024 {
-        format!("node {}", d.node)
+        format!("node {}\n{words}", d.node)
     } else {
-        format!("node {} ({}/1024)", d.node, d.capacity)
+        format!("node {} ({}/1024)\n{words}", d.node, d.capacity)
     };
     let reply = CoresReply::Core {
         core: index,
@@ -92,7 +120,13 @@ pub async fn kernel(manager: &Manager, request: &Request, index: u32) {
 }
 
 /// One OSnode.
-pub fn osnode(manager: &Manager, request: &Request, index: u32) {
+pub async fn osnode(manager: &Manager, request: &Request, index: u32) {
+    if index == 0 {
+        let others = manager.state.borrow().registry.others_running(env::core());
+        for core in others {
+            observe(manager, core).await;
+        }
+    }
     let all = manager.state.borrow().registry.osnodes();
     match all.get(index as usize) {
         Some(&(osnode, core, attached)) => {

@@ -101,7 +101,10 @@ impl fmt::Display for Refusal {
                     "there is no core {core}: this machine has cores 0 to {last}"
                 )
             }
-            Self::Running(core, o) => write!(f, "core {core} already runs o{o}"),
+            Self::Running(core, o) => write!(
+                f,
+                "core {core} already runs o{o}: core update {core} replaces its kernel, core stop {core} stops it"
+            ),
             Self::NotRunning(core, s) => {
                 let s = state_word(*s);
                 write!(
@@ -117,7 +120,10 @@ impl fmt::Display for Refusal {
             }
             Self::Crashed(core) => write!(f, "core {core} has crashed: core recover {core}"),
             Self::NeverRan(core) => write!(f, "core {core} never ran: core start {core}"),
-            Self::Lost(core) => write!(f, "core {core} is lost: its kernel could not be stopped"),
+            Self::Lost(core) => write!(
+                f,
+                "core {core} is lost: its kernel could not be stopped; only a reset brings it back"
+            ),
             Self::Busy(core) => write!(f, "an operation that needs core {core} is in progress"),
             Self::NoExecutor(core) => write!(
                 f,
@@ -192,14 +198,24 @@ impl Registry {
         all
     }
 
-    /// Takes over what a core's object says of it, unless an operation on it is in progress.
-    pub fn observe(&mut self, core: u32, state: CoreState) {
-        if let Some(c) = self.cores.get_mut(core as usize)
-            && !c.busy
-            && c.state != CoreState::Lost
-        {
-            c.state = state;
+    /// Takes over what a core's object says of it, unless an operation on it is in progress; the
+    /// OSnode of a kernel that was not known to have crashed.
+    pub fn observe(&mut self, core: u32, state: CoreState) -> Option<u64> {
+        let c = self.cores.get_mut(core as usize)?;
+        if c.busy || c.state == CoreState::Lost {
+            return None;
         }
+        let crashed = state == CoreState::Crashed && c.state != state;
+        c.state = state;
+        crashed.then_some(c.osnode)
+    }
+
+    /// Cores that run an OSnode, but for `own`.
+    #[must_use]
+    pub fn others_running(&self, own: u32) -> Vec<u32> {
+        let all = (0..).zip(&self.cores);
+        let runs = all.filter(|(i, c)| *i != own && c.state == CoreState::Running);
+        runs.map(|(i, _)| i).collect()
     }
 
     /// Checks an operation and reserves its cores.

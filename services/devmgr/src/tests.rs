@@ -117,7 +117,8 @@ fn the_life_of_a_core() {
     run(&mut r, CoreOp::Stop, 1, false, Penned, 0);
     let p = run(&mut r, CoreOp::Start, 1, false, Running, 0);
     assert_eq!(p.osnode, 3, "the one stopped last");
-    r.observe(1, Crashed);
+    assert_eq!(r.observe(1, Crashed), Some(3));
+    assert_eq!(r.observe(1, Crashed), None, "reported once");
     assert_eq!(refused(&mut r, CoreOp::Update, 1), Refusal::Crashed(1));
     let p = run(&mut r, CoreOp::Recover, 1, false, Running, 0);
     assert_eq!(p.osnode, 3);

@@ -7,6 +7,7 @@ use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
 use proto::{PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
+use rt::task::{Either, select};
 use rt::{env, time};
 
 use crate::build::Failure;
@@ -14,6 +15,8 @@ use crate::service::Service;
 
 /// How long another OSnode may take to answer (ns of system time); waits for an end are not limited.
 const ANSWER_NS: u64 = 20_000_000_000;
+/// How often it is looked whether an OSnode that was asked still runs (ns of OSnode time).
+const LOOK_NS: u64 = 500_000_000;
 
 /// An OSnode and the core that it runs on.
 #[derive(Clone, Copy)]
@@ -73,7 +76,9 @@ async fn locate(service: &Service, osnode: u64) -> Result<u32, Failure> {
     match found.filter(|l| l.osnode == osnode) {
         Some(l) if l.core != NOWHERE => Ok(l.core),
         Some(_) => {
-            let text = format!("o{osnode} does not run: core start brings it back");
+            let text = format!(
+                "o{osnode} does not run: core start, or core recover after a crash, brings it back"
+            );
             Err((ServiceError::OsnodeGone, text))
         }
         None => Err((
@@ -113,14 +118,30 @@ pub async fn ask_peer(
     patient: bool,
 ) -> Result<Answer<SpawnReply>, Failure> {
     let client = connect(service, osnode).await?;
-    let within = if patient { u64::MAX / 2 } else { ANSWER_NS };
-    let until = time::system_ns().saturating_add(within);
-    let with = Attach::blob(blob);
-    let answer = client.request_until(request, with, until).await;
-    answer.map_err(|e| {
+    let no_answer = |e: PeerError| {
         let text = format!("o{osnode} does not answer: {e}");
         (ServiceError::NoAnswer, text)
-    })
+    };
+    let with = Attach::blob(blob);
+    if patient {
+        return client.request(request, with).await.map_err(no_answer);
+    }
+    let until = time::system_ns().saturating_add(ANSWER_NS);
+    let answer = client.request_until(request, with, until);
+    match select(answer, leaves(service, osnode)).await {
+        Either::Left(answer) => answer.map_err(no_answer),
+        Either::Right(gone) => Err(gone),
+    }
+}
+
+/// Ends when an OSnode that was asked something does not run any more.
+async fn leaves(service: &Service, osnode: u64) -> Failure {
+    loop {
+        time::sleep(LOOK_NS).await;
+        if let Err(gone) = locate(service, osnode).await {
+            return gone;
+        }
+    }
 }
 
 /// Passes a request on, and its answer back.

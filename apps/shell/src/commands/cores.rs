@@ -29,6 +29,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         "{:<5} {:<9} {:<14} {:<10} {:<18} {}\n",
         "core", "state", "place", "kernel", "build", "OSnode"
     );
+    let mut crashes = String::new();
     for index in 0.. {
         let request = CoresRequest::Core { index };
         let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
@@ -41,7 +42,13 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         else {
             break;
         };
-        let place = String::from_utf8_lossy(&a.blob).into_owned();
+        let blob = String::from_utf8_lossy(&a.blob);
+        let (place, words) = blob.split_once('\n').unwrap_or((&blob, ""));
+        if state == CoreState::Crashed {
+            crashes += &format!(
+                "core {core} crashed: {words}; core recover {core} brings o{osnode} back\n"
+            );
+        }
         let (kernel, build) = match state {
             CoreState::Running => running_kernel(&session.cores, index).await?,
             _ => ("-".to_string(), "-".to_string()),
@@ -54,6 +61,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         let state = state_word(state);
         text += &format!("{core:<5} {state:<9} {place:<14} {kernel:<10} {build:<18} {osnode}\n");
     }
+    text += &crashes;
     session.say(&text).await;
     Ok(())
 }
@@ -150,7 +158,7 @@ pub async fn osnodes(session: &mut Session, args: Args) -> Result<(), String> {
         let place = if attached {
             format!("runs on core {core}")
         } else {
-            format!("detached, last on core {core}")
+            format!("does not run, was on core {core}")
         };
         text += &format!("o{osnode:<7} {place}\n");
     }

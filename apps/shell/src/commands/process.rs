@@ -91,8 +91,28 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         let words = p.words.join(" ");
         text += &format!("{pid:<8} {state:<9} {:>10} {ms:>11}  {words}\n", p.memory);
     }
+    for line in absent(session).await? {
+        text += &format!("{line}: its processes wait\n");
+    }
     session.say(&text).await;
     Ok(())
+}
+
+/// OSnodes that do not run, a sentence for each.
+async fn absent(session: &Session) -> Result<Vec<String>, String> {
+    let mut found = Vec::new();
+    for index in 0.. {
+        let request = CoresRequest::Osnode { index };
+        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
+        match a.message {
+            CoresReply::Osnode { attached: true, .. } => {}
+            CoresReply::Osnode { osnode, core, .. } => {
+                found.push(format!("o{osnode} does not run, was on core {core}"));
+            }
+            _ => break,
+        }
+    }
+    Ok(found)
 }
 
 /// The OSnode that runs on a core.
@@ -170,7 +190,11 @@ async fn live(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
 async fn named(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
     let found = live(session, word).await?;
     if found.is_empty() {
-        return Err(format!("no process \"{word}\" runs: ps lists them"));
+        let mut text = format!("no process \"{word}\" runs: ps lists them");
+        for line in absent(session).await? {
+            text += &format!("; {line}");
+        }
+        return Err(text);
     }
     Ok(found)
 }
