@@ -107,6 +107,13 @@ nk_need_qemu() {
         nk_note_missing plain 'device-tree-compiler' "a compiler for device trees, for boards that differ from QEMU's"
 }
 
+# For tests only: the loader's other way in.
+nk_need_grub() {
+    { [ -x "$nk_usr/bin/grub-mkrescue" ] && [ -d "$nk_usr/lib/grub/i386-pc" ] &&
+        [ -x "$nk_usr/bin/xorriso" ] && [ -x "$nk_usr/bin/mformat" ]; } || nk_note_missing plain \
+        'grub-common grub-pc-bin xorriso mtools' 'a CD from which GRUB boots Nekton by Multiboot2, for the tests'
+}
+
 # --- a package source for backports, derived from the machine's own ----------------------------
 
 # Prints the first deb822 stanza of file $2 that serves suite $1 itself (not its -security),

@@ -126,6 +126,8 @@ check 'a compiler without overlays does not do' 'qemu-system-x86 seabios
 qemu-system-arm
 device-tree-compiler' "$nk_packages"
 program "$work/path" fdtoverlay ''
+missing nk_need_grub
+check 'an empty machine needs GRUB for the tests' 'grub-common grub-pc-bin xorriso mtools' "$nk_packages"
 
 program "$work/path" cc ''
 program "$work/path" cargo 'cargo 1.95.0'

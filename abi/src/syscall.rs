@@ -43,6 +43,16 @@ pub enum Syscall {
 }
 
 impl Syscall {
+    /// Every call, in the order of their numbers.
+    pub const ALL: [Syscall; 7] = [
+        Syscall::Invoke,
+        Syscall::Send,
+        Syscall::Call,
+        Syscall::Wait,
+        Syscall::Yield,
+        Syscall::Resume,
+        Syscall::Poll,
+    ];
     /// The call with this number.
     #[must_use]
     pub const fn from_u8(n: u8) -> Option<Syscall> {

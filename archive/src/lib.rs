@@ -25,6 +25,10 @@ pub enum ArchiveError<'a> {
     NoManifest,
     /// This line of the manifest (from 1) cannot be read.
     BadLine(usize),
+    /// Neither the manifest nor the archive knows such a file.
+    NoFile(&'a str),
+    /// Two files have this name.
+    Twice(&'a str),
     /// The manifest lists a file that the archive lacks.
     Missing(&'a str),
     /// The archive holds a file that the manifest does not list.
@@ -42,6 +46,8 @@ impl fmt::Display for ArchiveError<'_> {
             Self::Truncated(at) => write!(f, "cut off in the entry at byte {at}"),
             Self::NoManifest => write!(f, "no file \"{MANIFEST}\""),
             Self::BadLine(n) => write!(f, "line {n} of the manifest cannot be read"),
+            Self::NoFile(n) => write!(f, "it has no file \"{n}\""),
+            Self::Twice(n) => write!(f, "it has two files \"{n}\""),
             Self::Missing(n) => write!(f, "\"{n}\" is in the manifest but not in the archive"),
             Self::Unlisted(n) => write!(f, "\"{n}\" is in the archive but not in the manifest"),
             Self::Length(n, found, listed) => {
@@ -81,8 +87,12 @@ impl<'a> Archive<'a> {
     /// The first disagreement found.
     pub fn open(bytes: &'a [u8]) -> Result<Archive<'a>, ArchiveError<'a>> {
         let archive = Archive { bytes };
-        for entry in archive.entries() {
-            entry?;
+        for (i, entry) in archive.entries().enumerate() {
+            let name = entry?.name;
+            let mut before = archive.entries().flatten().take(i);
+            if before.any(|e| e.name == name) {
+                return Err(ArchiveError::Twice(name));
+            }
         }
         let mut listed = 0;
         for line in archive.manifest()? {
@@ -123,9 +133,9 @@ impl<'a> Archive<'a> {
     /// The contents of `name`, after comparing their hash with the manifest's.
     ///
     /// # Errors
-    /// The file is missing, not listed, or damaged.
+    /// There is no such file, it is not listed, or it is damaged.
     pub fn verified(&self, name: &'a str) -> Result<&'a [u8], ArchiveError<'a>> {
-        let data = self.file(name).ok_or(ArchiveError::Missing(name))?;
+        let data = self.file(name).ok_or(ArchiveError::NoFile(name))?;
         for line in self.manifest()? {
             let line = line?;
             if line.name == name {

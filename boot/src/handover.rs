@@ -123,6 +123,9 @@ impl fmt::Display for Trouble<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Trouble::NoArchive => f.write_str("no boot archive was given (initrd or module)"),
+            Trouble::Archive(e @ ArchiveError::NoFile(_)) => {
+                write!(f, "the boot archive is not one for this machine: {e}")
+            }
             Trouble::Archive(e) => write!(f, "the boot archive is damaged: {e}"),
             Trouble::Kernel(e) => write!(f, "the kernel cannot be used: {e}"),
             Trouble::Osnode(e) => write!(f, "the first OSnode cannot be made: {e}"),

@@ -5,7 +5,9 @@ use anyhow::{Result, bail};
 
 /// Applies `what` to `archive`: `flip:NAME` changes one byte in the middle of a file,
 /// `hash:NAME` changes that file's hash in the manifest, `cut:NAME` ends the archive in the
-/// middle of that file, `magic` spoils the first header, `empty` leaves nothing but a trailer.
+/// middle of that file, `magic` spoils the first header, `empty` leaves nothing but a trailer;
+/// `drop:NAME` leaves the file out, `unlist:NAME` its line in the manifest, `lose:NAME` both, and
+/// `twice:NAME` has both twice.
 pub fn apply(archive: &mut Vec<u8>, what: &str) -> Result<()> {
     match what.split_once(':') {
         Some(("flip", name)) => {
@@ -20,11 +22,43 @@ pub fn apply(archive: &mut Vec<u8>, what: &str) -> Result<()> {
             let at = middle(archive, name)?;
             archive.truncate(at);
         }
+        Some((how @ ("drop" | "unlist" | "lose" | "twice"), name)) => {
+            let (files, lines) = match how {
+                "drop" => (0, 1),
+                "unlist" => (1, 0),
+                "lose" => (0, 0),
+                _ => (2, 2),
+            };
+            *archive = repacked(archive, name, files, lines)?;
+        }
         None if what == "magic" => archive[0] ^= 1,
         None if what == "empty" => *archive = cpio::write(&[])?,
-        _ => bail!("unknown damage {what:?}: flip:NAME, hash:NAME, cut:NAME, magic or empty"),
+        _ => bail!(
+            "unknown damage {what:?}: one of flip, hash, cut, drop, unlist, lose, twice, each with :NAME, or magic or empty"
+        ),
     }
     Ok(())
+}
+
+/// The archive with `files` times the file `name`, and as many times `lines` its line in the manifest.
+fn repacked(archive: &[u8], name: &str, files: usize, lines: usize) -> Result<Vec<u8>> {
+    middle(archive, name)?;
+    let mut all = Vec::new();
+    for found in cpio::read(archive)? {
+        let mut data = archive[found.offset..found.offset + found.length].to_vec();
+        if found.name == "manifest" {
+            let end = format!(" {name}");
+            let text = String::from_utf8(data)?;
+            let kept = text.lines().flat_map(|line| {
+                let times = if line.ends_with(&end) { lines } else { 1 };
+                std::iter::repeat_n(format!("{line}\n"), times)
+            });
+            data = kept.collect::<String>().into_bytes();
+        }
+        let times = if found.name == name { files } else { 1 };
+        all.extend(std::iter::repeat_n((found.name, data), times));
+    }
+    cpio::write(&all)
 }
 
 /// Where the manifest's line about `name` begins, with its hash.
@@ -83,6 +117,16 @@ mod tests {
             let mut bad = archive();
             apply(&mut bad, what).unwrap();
             assert!(cpio::read(&bad).is_err(), "{what}");
+        }
+        for (what, names) in [
+            ("drop:b", 1),
+            ("lose:b", 1),
+            ("unlist:b", 2),
+            ("twice:b", 3),
+        ] {
+            let mut bad = archive();
+            apply(&mut bad, what).unwrap();
+            assert_eq!(cpio::read(&bad).unwrap().len(), names, "{what}");
         }
         let mut bad = archive();
         apply(&mut bad, "empty").unwrap();

@@ -42,6 +42,7 @@ pub fn command(args: &GdbArgs) -> Result<bool> {
     let mut append = run.append.clone();
     append.extend(run.exec.as_ref().map(|_| "exec".to_owned()));
     let launch = Launch {
+        cdrom: None,
         cores,
         board: &board,
         icount: run.icount,

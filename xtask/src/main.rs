@@ -19,6 +19,7 @@ mod deps;
 mod device_tree;
 mod elf;
 mod gdb;
+mod grub;
 mod guest_output;
 mod lint;
 mod metadata;

@@ -23,6 +23,8 @@ pub struct Launch<'a> {
     pub archive: &'a Path,
     /// Device tree instead of QEMU's own.
     pub device_tree: Option<&'a Path>,
+    /// A CD to boot from instead, which has loader, archive and command line.
+    pub cdrom: Option<&'a Path>,
     /// Words of the kernel command line.
     pub append: &'a [String],
     /// Words for QEMU after all others.
@@ -47,19 +49,37 @@ impl Launch<'_> {
         words.extend(self.board.args.iter().cloned());
         words.extend(self.board.topology(self.cores));
         words.extend(self.time());
+        words.extend(match self.cdrom {
+            Some(image) => vec!["-cdrom".to_owned(), image.to_string_lossy().into_owned()],
+            None => self.direct(),
+        });
+        words.extend_from_slice(self.extra);
+        words
+    }
+
+    /// The kernel command line.
+    pub fn command_line(&self) -> String {
         let mut append = self.append.to_vec();
         append.push("emulated".to_owned());
         if self.icount {
             append.push("icount".to_owned());
         }
-        words.extend(["-kernel", &self.boot.to_string_lossy()].map(str::to_owned));
-        words.extend(["-initrd", &self.archive.to_string_lossy()].map(str::to_owned));
-        words.extend(["-append", &append.join(" ")].map(str::to_owned));
-        if let Some(tree) = self.device_tree {
-            words.extend(["-dtb", &tree.to_string_lossy()].map(str::to_owned));
-        }
-        words.extend_from_slice(self.extra);
-        words
+        append.join(" ")
+    }
+
+    /// QEMU loads loader and archive itself.
+    fn direct(&self) -> Vec<String> {
+        let boot = self.boot.to_string_lossy().into_owned();
+        let archive = self.archive.to_string_lossy().into_owned();
+        let line = self.command_line();
+        let tree = self
+            .device_tree
+            .map(|t| ("-dtb", t.to_string_lossy().into_owned()));
+        [("-kernel", boot), ("-initrd", archive), ("-append", line)]
+            .into_iter()
+            .chain(tree)
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect()
     }
 
     fn time(&self) -> Vec<String> {
@@ -221,6 +241,7 @@ mod tests {
 
     fn words(board: &str, icount: bool, interactive: bool) -> String {
         let launch = Launch {
+            cdrom: None,
             board: &Board::load(board).unwrap(),
             cores: 4,
             icount,

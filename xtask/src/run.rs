@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::qemu::{Launch, Output};
 use crate::report::{Report, Said};
 use crate::verdict::{self, End};
-use crate::{archive, damage, device_tree, progress, terminal, workspace};
+use crate::{archive, damage, device_tree, grub, progress, terminal, workspace};
 use anyhow::{Context, Result};
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -32,6 +32,8 @@ pub struct Job<'a> {
     pub timeout: Option<u64>,
     pub append: &'a [String],
     pub qemu_args: &'a [String],
+    /// Let GRUB boot it from a CD.
+    pub grub: bool,
     /// Damage done to the archive (see `damage`).
     pub damage: Option<&'a str>,
     /// Show the guest's text as it comes.
@@ -57,6 +59,7 @@ pub fn command(args: &RunArgs) -> Result<bool> {
         timeout: args.timeout.or(args.exec.as_ref().map(|_| EXEC_TIMEOUT)),
         append: &args.append,
         qemu_args: &args.qemu_arg,
+        grub: false,
         damage: None,
         echo: true,
         log: workspace::logs()?.join(format!("run-{}-{}.log", board.name, std::process::id())),
@@ -116,7 +119,8 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         extra.extend(["-d", "cpu_reset", "-D"].map(str::to_owned));
         extra.push(resets.display().to_string());
     }
-    let launch = Launch {
+    let mut launch = Launch {
+        cdrom: None,
         board: job.board,
         cores: job.cores,
         icount: job.icount,
@@ -127,6 +131,11 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         append: &append,
         extra: &extra,
     };
+    let cdrom = match job.grub {
+        true => Some(grub::image(&scratch, &launch)?),
+        false => None,
+    };
+    launch.cdrom = cdrom.as_deref();
     let mut report = Report::new(job.images, job.echo, &job.log)?;
     report.note(&format!(
         "{} {}",

@@ -62,10 +62,15 @@ pub struct Scenario {
     /// Seconds with `--full`.
     pub full_timeout: Option<u64>,
     pub smp: Option<u32>,
+    /// MiB of memory, instead of the board's.
+    pub memory: Option<u32>,
     #[serde(default)]
     pub append: Vec<String>,
     #[serde(default)]
     pub qemu_args: Vec<String>,
+    /// GRUB boots it from a CD, by Multiboot2 (x86_64).
+    #[serde(default)]
+    pub grub: bool,
     /// Damage to the boot archive (see `damage`).
     pub damage: Option<String>,
     /// Run with the instruction counter, whose counts are then checked (`bench::check`).
@@ -201,8 +206,10 @@ fn documented(args: &RunArgs, number: usize) -> Scenario {
         timeout: args.timeout.unwrap_or(300),
         full_timeout: None,
         smp: args.smp,
+        memory: None,
         append: args.append.clone(),
         qemu_args: args.qemu_arg.clone(),
+        grub: false,
         damage: None,
         counted: false,
         overlay: None,

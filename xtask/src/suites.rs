@@ -259,8 +259,10 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
     if scenario.counted {
         qemu_args.extend(bench::arguments(&bench::build_plugin()?, &counts));
     }
+    let mut machine = board.clone();
+    machine.memory_mib = scenario.memory.unwrap_or(board.memory_mib);
     let job = Job {
-        board,
+        board: &machine,
         images,
         cores: scenario.smp.unwrap_or(board.cores),
         icount: case.mode == Mode::Icount,
@@ -269,6 +271,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         timeout: Some(timeout),
         append: &scenario.append,
         qemu_args: &qemu_args,
+        grub: scenario.grub,
         damage: scenario.damage.as_deref(),
         echo: false,
         log: workspace::logs()?.join(format!("{}.log", case.name().replace('/', "-"))),

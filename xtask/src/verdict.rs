@@ -224,6 +224,7 @@ mod tests {
                 cmd: name.into(),
                 ok: true,
                 ms: 1.into(),
+                emulated: false,
                 out: out.into(),
             })
         };

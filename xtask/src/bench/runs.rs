@@ -156,6 +156,7 @@ fn measure(
         timeout: Some(240),
         append: &[],
         qemu_args: &qemu_args,
+        grub: false,
         damage: None,
         echo: false,
         log: workspace::logs()?.join(format!(

@@ -132,17 +132,19 @@ async fn osnode_on(session: &Session, core: u32) -> Result<u64, String> {
     }
 }
 
+/// The OSnode that `--on N` names, if it is there.
+async fn place(session: &Session, args: &mut Args) -> Result<Option<u64>, String> {
+    let Some(text) = args.option("--on", "a core's number").map_err(usage)? else {
+        return Ok(None);
+    };
+    let core = text.parse();
+    let core = core.map_err(|_| format!("\"{text}\" is not a core's number"))?;
+    Ok(Some(osnode_on(session, core).await?))
+}
+
 /// `spawn NAME [ARGS] [--on N]`.
 pub async fn spawn(session: &mut Session, mut args: Args) -> Result<(), String> {
-    let on = args.option("--on", "a core's number").map_err(usage)?;
-    let osnode = match on {
-        None => None,
-        Some(text) => {
-            let core = text.parse();
-            let core = core.map_err(|_| format!("\"{text}\" is not a core's number"))?;
-            Some(osnode_on(session, core).await?)
-        }
-    };
+    let osnode = place(session, &mut args).await?;
     let name = args.next("a program's name").map_err(usage)?;
     let mut words = Vec::from([name]);
     words.extend(args.rest());
@@ -289,13 +291,14 @@ pub async fn check(session: &mut Session, name: &str, mut args: Args) -> Result<
 /// Prefix of test programs.
 const TEST: &str = "t-";
 
-/// `test NAME`, `test all`.
+/// `test NAME [--on N]`, `test all [--on N]`.
 pub async fn test(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let osnode = place(session, &mut args).await?;
     let name = args.next("a test's name, or all").map_err(usage)?;
     if name != "all" {
         let mut words = Vec::from([format!("{TEST}{name}")]);
         words.extend(args.rest());
-        return run_test(session, &words).await;
+        return run_test(session, osnode, &words).await;
     }
     args.finish().map_err(usage)?;
     let files = session.list_files("bin").await?;
@@ -306,7 +309,7 @@ pub async fn test(session: &mut Session, mut args: Args) -> Result<(), String> {
     }
     let mut failed = Vec::new();
     for test in tests {
-        if let Err(e) = run_test(session, core::slice::from_ref(&test)).await {
+        if let Err(e) = run_test(session, osnode, core::slice::from_ref(&test)).await {
             failed.push(e);
         }
     }
@@ -317,8 +320,12 @@ pub async fn test(session: &mut Session, mut args: Args) -> Result<(), String> {
     }
 }
 
-async fn run_test(session: &mut Session, words: &[String]) -> Result<(), String> {
-    let (pid, _) = start(session, None, words).await?;
+async fn run_test(
+    session: &mut Session,
+    osnode: Option<u64>,
+    words: &[String],
+) -> Result<(), String> {
+    let (pid, _) = start(session, osnode, words).await?;
     let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Wait { pid }, &[]).await?;
     match a.message {
         SpawnReply::Ended {

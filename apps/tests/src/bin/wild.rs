@@ -8,8 +8,10 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use abi::{CapAddr, Op, SysError};
+use abi::{CapAddr, MessageTag, Op, SysError, Syscall, vaddr};
+use capfmt::CapType;
 use proto::iface::spawn::Place;
 use rt::{env, invoke, provoke, task, time};
 use tests::{Child, Random, Suite};
@@ -61,9 +63,183 @@ fn random_calls(seed: u64) -> i32 {
     0
 }
 
+/// Words that are neither an address of one's own, nor a capability, nor a sensible number.
+const WILD: [u64; 6] = [
+    u64::MAX,
+    vaddr::WINDOW,
+    vaddr::IMAGE_SLOT + 8,
+    0x8000_0000_0000_0000,
+    0x00ff_ff00,
+    0x1234_5678,
+];
+
+/// Capabilities that this process holds: address and type.
+fn held() -> Vec<(u64, CapType)> {
+    let two = (0..4).flat_map(|l1| (0..256).map(move |l2| CapAddr::new(l1, l2)));
+    let all = two.chain((0..256).map(CapAddr::root));
+    let known = all.filter_map(|a| invoke::identify(a).ok().map(|id| (a.0.into(), id.cap.kind)));
+    known.collect()
+}
+
+/// What an operation may be invoked on; every operation has its line here, or this does not compile.
+fn fits(op: Op) -> &'static [CapType] {
+    use CapType as T;
+    match op {
+        // Any capability can be looked at.
+        Op::Identify => &[],
+        Op::Copy | Op::Move | Op::Delete | Op::Revoke => &[T::CNode],
+        Op::Retype => &[
+            T::Ram,
+            T::Frame,
+            T::DevFrame,
+            T::PhysAddr,
+            T::IoPort,
+            T::IrqSource,
+        ],
+        Op::Map => &[T::VNode],
+        Op::Unmap | Op::Protect => &[T::Mapping],
+        Op::DispConfigure
+        | Op::DispRun
+        | Op::DispSchedule
+        | Op::DispName
+        | Op::DispInfo
+        | Op::EndpointOpen
+        | Op::EndpointReceive
+        | Op::NotifyBind => &[T::Dispatcher],
+        Op::Signal => &[T::Notify],
+        Op::NotifyMint => &[T::Notification],
+        Op::IrqMint => &[T::IrqSource],
+        Op::IrqBind | Op::IrqAck => &[T::IrqDest],
+        Op::PortIn | Op::PortOut => &[T::IoPort],
+        Op::KernelIdentify
+        | Op::KernelLog
+        | Op::KernelHalt
+        | Op::OsnodeInfo
+        | Op::ClockInfo
+        | Op::Seal
+        | Op::CapExport
+        | Op::CapImport
+        | Op::IdCreate => &[T::Kernel],
+        Op::CoreMint => &[T::Core],
+        Op::CoreHandOver
+        | Op::CoreCommand
+        | Op::CoreSignal
+        | Op::CoreInfo
+        | Op::CoreRead
+        | Op::CorePhase
+        | Op::CoreImage => &[T::CoreControl],
+        Op::KcbInfo => &[T::Kcb],
+    }
+}
+
+fn invocation(op: Op, cap: u64, word: u64) -> u64 {
+    provoke::raw_syscall([(op as u64) << 8, cap, word, word, word, word, word, word])[0]
+}
+
+/// An error that the ABI knows, and no success.
+fn refused(what: &str, status: u64) -> Result<(), String> {
+    let known = u16::try_from(status).ok().and_then(SysError::from_code);
+    match known {
+        Some(_) if status != 0 => Ok(()),
+        _ => Err(format!("{what} answered {status}")),
+    }
+}
+
+/// Every operation on what it is not for, and on nothing.
+fn every_operation() -> Result<(), String> {
+    let held = held();
+    for op in Op::ALL.iter().copied().filter(|op| *op != Op::Identify) {
+        for word in WILD {
+            for cap in WILD {
+                refused(&format!("{op:?} on {cap:#x}"), invocation(op, cap, word))?;
+            }
+            for (cap, kind) in held.iter().filter(|(_, k)| !fits(op).contains(k)) {
+                let what = format!("{op:?} on the {kind:?} {cap:#x}");
+                refused(&what, invocation(op, *cap, word))?;
+            }
+        }
+    }
+    // What only the monitor may, with a capability that every process holds.
+    for op in [Op::KernelHalt, Op::Seal, Op::CapExport, Op::CapImport] {
+        for (cap, _) in held.iter().filter(|(_, k)| *k == CapType::Kernel) {
+            refused(&format!("{op:?}"), invocation(op, *cap, WILD[5]))?;
+        }
+    }
+    Ok(())
+}
+
+/// One kind of system call with words that lead nowhere; every call has its line here.
+fn every(call: Syscall) -> Result<(), String> {
+    let raw = |r: [u64; 8]| provoke::raw_syscall(r)[0];
+    match call {
+        Syscall::Invoke => every_operation(),
+        Syscall::Send | Syscall::Call => {
+            let no_endpoint = held().into_iter().filter(|(_, k)| *k != CapType::Endpoint);
+            for to in WILD.into_iter().chain(no_endpoint.map(|(cap, _)| cap)) {
+                for cap in [0, 0x3ff_ffff, 0xff_ff00] {
+                    let tag = MessageTag {
+                        cap: CapAddr(cap),
+                        reply: 31,
+                        give: true,
+                        yield_to: true,
+                    };
+                    let r0 = tag.r0(call);
+                    refused(
+                        &format!("{call:?} to {to:#x}"),
+                        raw([r0, to, 1, 2, 3, 4, 5, 6]),
+                    )?;
+                }
+            }
+            Ok(())
+        }
+        // At once: the time is over, or nothing is there.
+        Syscall::Wait | Syscall::Poll => {
+            for endpoint in WILD {
+                let what = format!("{call:?} for {endpoint:#x}");
+                refused(&what, raw([call as u64, 0, endpoint, 0, 0, 0, 0, 0]))?;
+            }
+            Ok(())
+        }
+        Syscall::Yield => match raw([call as u64, u64::MAX, u64::MAX, 0, 0, 0, 0, 0]) {
+            0 => Ok(()),
+            status => Err(format!("Yield answered {status}")),
+        },
+        // It does not return: see the child `resume`.
+        Syscall::Resume => Ok(()),
+    }
+}
+
+/// Every operation on what it is for, with words that lead nowhere. This process may not survive it.
+fn fitting_calls() -> i32 {
+    for (cap, kind) in held() {
+        for op in Op::ALL
+            .iter()
+            .copied()
+            .filter(|op| fits(*op).contains(&kind))
+        {
+            for word in WILD {
+                let _ = invocation(op, cap, word);
+            }
+        }
+    }
+    0
+}
+
+/// Resumes whatever stands in the enabled save area.
+fn resume() -> i32 {
+    for word in WILD {
+        let call = Syscall::Resume as u64;
+        let _ = provoke::raw_syscall([call, word, word, word, word, word, word, word]);
+    }
+    0
+}
+
 fn main() -> i32 {
-    if let Some(seed) = env::args().nth(1) {
-        return random_calls(seed.parse().unwrap_or(1));
+    match env::args().nth(1) {
+        Some("fits") => return fitting_calls(),
+        Some("resume") => return resume(),
+        Some(seed) => return random_calls(seed.parse().unwrap_or(1)),
+        None => {}
     }
     task::block_on(run())
 }
@@ -72,8 +248,14 @@ async fn run() -> i32 {
     let mut suite = Suite::new("wild");
     suite.report("numbers", numbers());
     suite.report("addresses", addresses());
+    for call in Syscall::ALL {
+        suite.report(&format!("{call:?}"), every(call));
+    }
+    for how in ["fits", "resume"] {
+        suite.report(how, with_child(how).await);
+    }
     for seed in 1..=SEEDS {
-        let result = with_random_calls(seed).await;
+        let result = with_child(&format!("{seed}")).await;
         suite.report(&format!("random{seed}"), result);
     }
     suite.failed()
@@ -119,8 +301,9 @@ fn addresses() -> Result<(), String> {
     Ok(())
 }
 
-async fn with_random_calls(seed: u64) -> Result<(), String> {
-    let child = Child::start(&[SELF, &format!("{seed}")], Place::Here).await?;
+/// A child that does its worst may end as it likes.
+async fn with_child(how: &str) -> Result<(), String> {
+    let child = Child::start(&[SELF, how], Place::Here).await?;
     let until = time::now_ns() + 10_000_000_000;
     if time::timeout(until, child.wait()).await.is_none() {
         child.kill().await?;
