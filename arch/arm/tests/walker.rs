@@ -196,16 +196,16 @@ fn step() -> impl Strategy<Value = Step> {
     (prop::bool::weighted(0.75), place, 0..3_u32, phys, rights).prop_map(
         |(map, (a, b, c, d), level, page, rights)| {
             let va = if rights.user {
-                a * 200 << 39
+                (a * 200) << 39
             } else {
-                0xffff_8000_0000_0000 | (255 - a) << 39
+                0xffff_8000_0000_0000 | ((255 - a) << 39)
             };
-            let va = va | b * 255 << 30 | c * 200 << 21 | d * 170 << 12;
+            let va = va | ((b * 255) << 30) | ((c * 200) << 21) | ((d * 170) << 12);
             Step {
                 map,
                 va: va & !(entry_bytes(level) - 1),
                 level,
-                phys: page << 12 & !(entry_bytes(level) - 1),
+                phys: (page << 12) & !(entry_bytes(level) - 1),
                 rights,
             }
         },

@@ -179,14 +179,14 @@ fn step() -> impl Strategy<Value = Step> {
             let va = if rights.user {
                 a << 39
             } else {
-                0xffff_8000_0000_0000 | (255 - a) << 39
+                0xffff_8000_0000_0000 | ((255 - a) << 39)
             };
-            let va = va | b * 255 << 30 | c * 200 << 21 | d * 170 << 12;
+            let va = va | ((b * 255) << 30) | ((c * 200) << 21) | ((d * 170) << 12);
             Step {
                 map,
                 va: va & !(entry_bytes(level) - 1),
                 level,
-                phys: page << 12 & !(entry_bytes(level) - 1),
+                phys: (page << 12) & !(entry_bytes(level) - 1),
                 rights,
             }
         },
