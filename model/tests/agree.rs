@@ -9,14 +9,22 @@ const LIMIT: usize = 4_000_000;
 const NONE: Faults = Faults {
     stop: false,
     crash: false,
+    times: 1,
 };
 const STOP: Faults = Faults {
     stop: true,
     crash: false,
+    times: 1,
 };
 const CRASH: Faults = Faults {
     stop: false,
     crash: true,
+    times: 1,
+};
+const TWO: Faults = Faults {
+    stop: false,
+    crash: true,
+    times: 2,
 };
 
 /// Whether to take the long way.
@@ -86,6 +94,12 @@ fn refusals_slow_deletions_and_deadlines() {
 fn four_osnodes() {
     explore_all("four OSnodes, one stop", &of_four(STOP, 1));
     explore_all("four OSnodes, one crash or death", &of_four(CRASH, 1));
+    let mut two = of_four(TWO, 1);
+    if !is_full() {
+        // A sample.
+        two = two.into_iter().step_by(29).collect();
+    }
+    explore_all("four OSnodes, two crashes or deaths", &two);
     if is_full() {
         // Bounded: a sample of the pairs.
         let pairs: Vec<Scenario> = of_four(CRASH, 2).into_iter().step_by(23).collect();

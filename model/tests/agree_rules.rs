@@ -12,14 +12,30 @@ const LIMIT: usize = 4_000_000;
 fn scenarios() -> Vec<Scenario> {
     let mut all = Vec::new();
     for (stop, crash) in [(false, false), (true, false), (false, true)] {
-        let faults = Faults { stop, crash };
+        let faults = Faults {
+            stop,
+            crash,
+            times: 1,
+        };
         all.extend(specials(faults));
         all.extend(catalogue(faults));
         all.extend(of_four(faults, 1));
     }
+    let two = Faults {
+        stop: false,
+        crash: true,
+        times: 2,
+    };
+    all.extend(of_four(two, 1));
     all.sort_by_key(|s| {
         let long = s.asks.len() == 2;
-        (long && s.faults.any(), s.nodes, long, s.faults.any())
+        (
+            long && s.faults.any(),
+            s.nodes,
+            long,
+            s.faults.times,
+            s.faults.any(),
+        )
     });
     all
 }

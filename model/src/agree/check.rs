@@ -50,7 +50,9 @@ pub fn brief(message: &Message) -> String {
             format!("{} give={give} {holders:?}", named("Adopt", o, object))
         }
         Message::Inventory { held, .. } => {
-            let held: Vec<&str> = held.iter().map(name).collect();
+            let held: Vec<String> = (held.iter())
+                .map(|(o, owner)| format!("{} of o{}", name(o), owner.0))
+                .collect();
             format!("Inventory {held:?}")
         }
         Message::Reply { op: o, outcome } => format!("Reply {outcome:?} [{}]", op(o)),
@@ -131,6 +133,7 @@ pub fn estate(s: &mut State, dead: &Nodes, held: &[Object]) -> Result<(), String
     for object in held {
         bits &= !pages(object.base(), object.end());
     }
+    // What they left earlier is back already, and no longer accounted for by them.
     s.past.change_with(|p| p.freed |= bits);
     Ok(())
 }

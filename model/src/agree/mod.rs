@@ -7,6 +7,7 @@
 
 mod check;
 mod kernel;
+mod part;
 mod scenario;
 mod world;
 

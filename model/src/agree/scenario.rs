@@ -49,13 +49,15 @@ pub fn pages(base: u64, end: u64) -> u8 {
     (page(base)..page(end)).fold(0, |bits, p| bits | 1 << p)
 }
 
-/// What may go wrong, once.
+/// What may go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Faults {
     /// An OSnode is stopped, and started again.
     pub stop: bool,
     /// An OSnode crashes; it is recovered, or fenced.
     pub crash: bool,
+    /// How often.
+    pub times: u8,
 }
 
 impl Faults {

@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::rc::Rc;
 
 use capfmt::OsnodeId;
 use monitor::agree::{Agent, Input, Message, OpId, Outcome, Output, Request, Rule, Rules};
 
 use super::check;
 use super::kernel::Caps;
+use super::part::Part;
 use super::scenario::{Scenario, shown};
-use crate::explore::{System, digest};
+use crate::explore::System;
 
 /// The shipped rules, with one missing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -20,34 +19,6 @@ pub struct Broken(pub Option<Rule>);
 impl Rules for Broken {
     fn hold(&self, rule: Rule) -> bool {
         self.0 != Some(rule)
-    }
-}
-
-/// A part of the state with its digest, shared by the states that have it in common.
-#[derive(Clone, Debug)]
-pub struct Part<T>(Rc<(T, u128)>);
-
-impl<T: Hash + Clone> Part<T> {
-    fn new(value: T) -> Part<T> {
-        let digest = digest(&value);
-        Part(Rc::new((value, digest)))
-    }
-    fn change<O>(&mut self, change: impl FnOnce(&mut T) -> O) -> O {
-        let mut value = self.0.0.clone();
-        let out = change(&mut value);
-        *self = Part::new(value);
-        out
-    }
-}
-impl<T> std::ops::Deref for Part<T> {
-    type Target = T;
-    fn deref(&self) -> &T {
-        &self.0.0
-    }
-}
-impl<T> Hash for Part<T> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.1.hash(state);
     }
 }
 
@@ -83,8 +54,8 @@ pub struct Past {
     pub freed: u8,
     /// OSnode that accounts for each page.
     pub ledger: [u64; 3],
-    /// A fault happened.
-    pub fault: bool,
+    /// Faults that happened.
+    pub faults: u8,
     /// Time passed.
     pub late: bool,
 }
@@ -291,6 +262,11 @@ impl World {
             Output::Answer { op, outcome } => check::answer(self, s, *op, *outcome, before),
             Output::Freed { base, end, .. } => check::freed(s, *base, *end),
             Output::Revoked { op, object } => check::revoked(self, s, *op, object, (id, before)),
+            Output::Inherited { object } => {
+                s.past
+                    .change_with(|p| check::enter(&mut p.ledger, object, id));
+                Ok(())
+            }
             Output::Estate { dead, held } => check::estate(s, dead, held),
         }
     }
@@ -346,10 +322,11 @@ impl World {
     }
 
     fn faults(&self, s: &State, events: &mut Vec<Event>) {
-        if s.past.fault {
+        if s.past.faults >= self.scenario.faults.times {
             return;
         }
-        for (id, _) in s.living() {
+        let running = s.living().filter(|(_, n)| n.phase == Phase::Running);
+        for (id, _) in running {
             if self.scenario.faults.stop {
                 events.push(Event::Stop(id));
             }
@@ -424,7 +401,7 @@ impl System for World {
 
     fn events(&self, s: &State) -> Vec<Event> {
         let mut events = self.due(s);
-        if self.scenario.faults.crash && !s.past.fault {
+        if self.scenario.faults.crash && s.past.faults < self.scenario.faults.times {
             let steps = events.iter().filter(|e| e.stepper().is_some());
             let steps: Vec<Event> = steps.cloned().collect();
             for step in steps {
@@ -454,12 +431,12 @@ impl System for World {
                     n.phase = if kept { Phase::Kept } else { Phase::Running };
                     n.caps.kept = kept;
                 });
-                s.past.change_with(|p| p.fault = true);
+                s.past.change_with(|p| p.faults += u8::from(kept));
                 self.step(&mut s, *id, Input::Kept(kept))?;
             }
             Event::Crash(id) => {
                 s.node_mut(*id).change(|n| n.phase = Phase::Crashed);
-                s.past.change_with(|p| p.fault = true);
+                s.past.change_with(|p| p.faults += 1);
             }
             Event::Recover(id) => s.node_mut(*id).change(|n| n.phase = Phase::Running),
             Event::Fence(id) => self.fence(&mut s, *id),
@@ -468,7 +445,7 @@ impl System for World {
                 let dead = event.stepper();
                 s = self.next(&s, event)?;
                 s.breath = None;
-                s.past.change_with(|p| p.fault = true);
+                s.past.change_with(|p| p.faults += 1);
                 if let Some(dead) = dead {
                     self.fence(&mut s, dead);
                 }

@@ -48,7 +48,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if self.rule(Rule::DropLeavesInventory)
             && let Some(list) = self.a.inventories.get_mut(&from)
         {
-            list.held.retain(|o| *o != object);
+            list.held.retain(|(o, _)| *o != object);
         }
         if self.a.directory.remove(&object, from) {
             self.refresh(&object);

@@ -11,7 +11,7 @@
 //! Nothing is voted on: all compute the same from the same lists. They are final when
 //! they are sent, because every new copy of the dead's objects came from the dead, whose
 //! last message was taken before, and clients' operations on them wait.
-//! A second death makes all lists be sent again.
+//! A second death makes all lists be sent again; they say then what was settled before.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -27,7 +27,7 @@ const PART: usize = 64;
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Inventory {
     dead: Nodes,
-    pub(super) held: Vec<Object>,
+    pub(super) held: Vec<(Object, OsnodeId)>,
     complete: bool,
 }
 
@@ -113,7 +113,17 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if !self.a.inheriting || told || open {
             return;
         }
-        let held = self.k.orphans(&self.a.living);
+        let mut listed: BTreeSet<Object> = self.k.orphans(&self.a.living).into_iter().collect();
+        if self.rule(Rule::GoneTellsInherited) {
+            listed.extend(&self.a.inherited);
+        }
+        // An heir says so even if others only still hold it.
+        let decides = |o: &Object| !self.a.directory.holders(o).is_empty();
+        let owned = |o: Object| {
+            let owner = self.k.owner(&o).or(decides(&o).then_some(me));
+            owner.map(|owner| (o, owner))
+        };
+        let held: Vec<(Object, OsnodeId)> = listed.into_iter().filter_map(owned).collect();
         let dead = self.a.dead.clone();
         if self.rule(Rule::GoneTellsInventory) {
             for to in self.a.living.clone() {
@@ -131,7 +141,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         self.settle_estate();
     }
 
-    fn send_inventory(&mut self, to: OsnodeId, dead: &Nodes, held: &[Object]) {
+    fn send_inventory(&mut self, to: OsnodeId, dead: &Nodes, held: &[(Object, OsnodeId)]) {
         let mut rest = held;
         loop {
             let (part, after) = rest.split_at(rest.len().min(PART));
@@ -149,7 +159,13 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     /// A survivor's list, or a part of it.
-    pub(super) fn inventory(&mut self, from: OsnodeId, dead: Nodes, held: Vec<Object>, more: bool) {
+    pub(super) fn inventory(
+        &mut self,
+        from: OsnodeId,
+        dead: Nodes,
+        held: Vec<(Object, OsnodeId)>,
+        more: bool,
+    ) {
         let fresh = || Inventory {
             dead: dead.clone(),
             held: Vec::new(),
@@ -176,12 +192,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         self.a.inheriting = false;
         self.a.released.clear();
-        let lists: BTreeMap<OsnodeId, Vec<Object>> = (self.a.inventories.iter())
+        let lists: BTreeMap<OsnodeId, Vec<(Object, OsnodeId)>> = (self.a.inventories.iter())
             .map(|(n, i)| (*n, i.held.clone()))
             .collect();
         let dead = self.a.dead.clone();
         self.a.inventories.retain(|_, i| i.dead.len() > dead.len());
-        let all: BTreeSet<Object> = lists.values().flatten().copied().collect();
+        let all: BTreeSet<Object> = lists.values().flatten().map(|(o, _)| *o).collect();
         let is_root = |o: &&Object| !all.iter().any(|a| o.descends_from(a));
         for root in all.iter().filter(is_root) {
             self.inherit(root, &lists);
@@ -197,12 +213,16 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
     }
 
-    /// The lowest holder of a root owns its family.
-    fn inherit(&mut self, root: &Object, lists: &BTreeMap<OsnodeId, Vec<Object>>) {
+    /// The lowest holder of a root owns its family, unless it was settled before, with somebody who has gone since.
+    fn inherit(&mut self, root: &Object, lists: &BTreeMap<OsnodeId, Vec<(Object, OsnodeId)>>) {
         let me = self.a.me;
-        let mut heir = (lists.iter())
-            .find(|(_, held)| held.contains(root))
-            .map_or(me, |(n, _)| *n);
+        let mut family = lists.values().flatten().filter(|(o, _)| o.is_within(root));
+        let settled = family.find(|(_, owner)| self.a.living.contains(owner));
+        let mut holders = lists
+            .iter()
+            .filter(|(_, held)| held.iter().any(|(o, _)| o == root));
+        let lowest = holders.next().map_or(me, |(n, _)| *n);
+        let mut heir = settled.map_or(lowest, |(_, owner)| *owner);
         if !self.rule(Rule::GoneInherits) {
             heir = me;
         }
@@ -212,14 +232,16 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         for (held, owner) in self.k.overlapping(root) {
             if held.is_within(root) && !self.a.living.contains(&owner) {
                 self.k.set_owner(&held, heir);
+                self.a.inherited.insert(held);
             }
         }
         if heir != me || !orphan && self.rule(Rule::GoneLeavesAdopted) {
             return;
         }
+        self.out.push(Output::Inherited { object: *root });
         if self.rule(Rule::GoneRecordsHolders) {
             for (n, held) in lists.iter().filter(|(n, _)| **n != me) {
-                for object in held.iter().filter(|o| o.is_within(root)) {
+                for (object, _) in held.iter().filter(|(o, _)| o.is_within(root)) {
                     self.a.directory.add(*object, *n);
                 }
             }

@@ -238,8 +238,8 @@ pub enum Message {
     Inventory {
         /// Who is gone.
         dead: Nodes,
-        /// What it holds of theirs.
-        held: Vec<Object>,
+        /// What it holds of theirs, or inherited with others before, and who owns that now.
+        held: Vec<(Object, OsnodeId)>,
         /// Another part follows.
         more: bool,
     },
@@ -310,6 +310,11 @@ pub enum Output {
         /// The operation.
         op: OpId,
         /// What was revoked.
+        object: Object,
+    },
+    /// This OSnode inherited the object with its family: it accounts for the memory from now on.
+    Inherited {
+        /// The root of the family.
         object: Object,
     },
     /// The dead owned these objects, and somebody still holds them. All other memory of theirs goes to the memory

@@ -108,6 +108,8 @@ pub struct Agent<R = Shipped> {
     /// An inheritance is being settled.
     inheriting: bool,
     inventories: BTreeMap<OsnodeId, Inventory>,
+    /// Objects held here that got their owner by inheritance. Others may not know yet.
+    inherited: BTreeSet<Object>,
 }
 
 /// One step of a machine.
@@ -139,6 +141,7 @@ impl<R: Rules> Agent<R> {
             taken: BTreeSet::new(),
             inheriting: false,
             inventories: BTreeMap::new(),
+            inherited: BTreeSet::new(),
         }
     }
     /// Takes one input, at `now` (ns of system time).

@@ -147,6 +147,8 @@ rules! {
     GoneAwaitsThaw,
     /// Inventories go to all survivors.
     GoneTellsInventory,
+    /// After another death, what was inherited before counts.
+    GoneTellsInherited,
     /// Nothing is inherited before every survivor's inventory is there.
     GoneAwaitsInventories,
     /// The lowest holder inherits.

@@ -248,6 +248,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
         for (held, _) in self.k.overlapping(object) {
             if held.is_within(object) {
+                self.a.inherited.remove(&held);
                 self.k.set_owner(&held, owner);
             }
         }
