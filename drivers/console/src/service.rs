@@ -49,6 +49,8 @@ struct State<U> {
     uart: U,
     output: Output,
     keys: VecDeque<u8>,
+    /// The device holds more keys than found a place in `keys`.
+    held_up: bool,
     editor: Editor,
     /// A `ReadLine` or `ReadKey` that waits.
     reader: Option<(Request, bool)>,
@@ -74,6 +76,7 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
         uart,
         output: Output::new(),
         keys: VecDeque::new(),
+        held_up: false,
         editor: Editor::new(""),
         reader: None,
         waiting: VecDeque::new(),
@@ -98,7 +101,7 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
         let request = server.next().await;
         let mut s = state.borrow_mut();
         s.take(request);
-        if let Err(e) = s.pump() {
+        if let Err(e) = s.go_on() {
             rt::io::log(format_args!("console: the device fails: {}\n", e.message()));
         }
     }
@@ -107,13 +110,36 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
 impl<U: Uart> State<U> {
     fn serve_interrupt(&mut self) -> Result<(), SysError> {
         self.uart.interrupted()?;
-        while let Some(b) = self.uart.receive()? {
-            if self.keys.len() < MAX_KEYS {
+        self.take_keys()?;
+        self.pump()
+    }
+
+    /// After a request: takes what the device had to keep, and sends what waits.
+    fn go_on(&mut self) -> Result<(), SysError> {
+        if self.held_up {
+            self.take_keys()?;
+        }
+        self.pump()
+    }
+
+    /// Takes keys from the device until it has none. Those without a place stay there until
+    /// somebody reads: a full device holds the sender up, where a dropped key would be lost.
+    fn take_keys(&mut self) -> Result<(), SysError> {
+        loop {
+            while self.keys.len() < MAX_KEYS {
+                let Some(b) = self.uart.receive()? else {
+                    self.held_up = false;
+                    self.feed_readers();
+                    return Ok(());
+                };
                 self.keys.push_back(b);
             }
+            self.feed_readers();
+            if self.keys.len() == MAX_KEYS {
+                self.held_up = true;
+                return Ok(());
+            }
         }
-        self.feed_readers();
-        self.pump()
     }
 
     /// Takes one request over: it is answered now or later.
