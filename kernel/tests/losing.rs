@@ -5,11 +5,19 @@ mod support;
 use abi::{Op, SysError, Syscall, WaitResult, slots};
 use capfmt::Notification;
 use kernel::{Event, Losing, Loss, Next, OneNotification, OneTick};
-use support::world::{NOTIFICATION, World};
+use support::world::{DCB, NOTIFICATION, World};
 
 fn world<L: Loss>() -> World<Losing<L>> {
     let mut w = World::new(8 << 20);
     w.ok(Op::NotifyBind, slots::DISPATCHER, &[]);
+    DCB.set_name0(&mut w.m, u64::from_le_bytes(L::OF));
+    w
+}
+
+/// As [`world`], but the process has another name.
+fn bystander<L: Loss>() -> World<Losing<L>> {
+    let mut w = world();
+    DCB.set_name0(&mut w.m, u64::from_le_bytes(*b"monitor\0"));
     w
 }
 
@@ -61,6 +69,15 @@ fn one_notification_is_lost_and_none_after_it() {
     assert!((0..8).all(|_| is_notified(&mut w)));
     assert!(!is_notified(&mut w));
     assert!(notify(&mut w), "the next one comes");
+    assert!((0..40).all(|_| is_notified(&mut w)));
+    w.check();
+}
+
+#[test]
+fn others_lose_nothing() {
+    let mut w = bystander::<OneTick>();
+    assert!((1..40).all(|k| sleeps(&mut w, k * 1_000_000)));
+    let mut w = bystander::<OneNotification>();
     assert!((0..40).all(|_| is_notified(&mut w)));
     w.check();
 }

@@ -1,4 +1,4 @@
-//! `t-notification`: a test kernel that loses one notification.
+//! `t-notification`: a test kernel that loses one notification of each process of `churn`.
 
 #![no_std]
 #![no_main]

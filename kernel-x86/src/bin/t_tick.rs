@@ -1,4 +1,4 @@
-//! `t-tick`: a test kernel that loses one tick.
+//! `t-tick`: a test kernel that loses one tick of each `ticker`.
 
 #![no_std]
 #![no_main]
