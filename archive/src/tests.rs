@@ -49,7 +49,7 @@ fn a_whole_archive_is_read() {
     let a = Archive::open(&bytes).unwrap();
     a.verify_all().unwrap();
     assert_eq!(a.verified("kernel/std"), Ok(&b"the kernel"[..]));
-    assert_eq!(a.verified("x"), Err(ArchiveError::Missing("x")));
+    assert_eq!(a.verified("x"), Err(ArchiveError::NoFile("x")));
 }
 
 #[test]

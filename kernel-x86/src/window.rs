@@ -87,7 +87,7 @@ impl PhysMap for Window {
     fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
         let first = Self::words(at, 8 * N as u64);
         // SAFETY: as `load`; the last one is checked, too, and RAM between is mapped.
-        core::array::from_fn(|i| unsafe { first.add(i).read_volatile() })
+        core::array::from_fn(|i| unsafe { first.wrapping_add(i).read_volatile() })
     }
 
     #[inline(always)]
@@ -97,7 +97,11 @@ impl PhysMap for Window {
             let offset = offsets[i];
             assert!(offset & !(PAGE_BYTES - 8) == 0, "PAGE-OFFSET");
             // SAFETY: as `store`; the whole page from `at` on is checked, the offset is in it.
-            unsafe { first.add(offset as usize / 8).write_volatile(values[i]) }
+            unsafe {
+                first
+                    .wrapping_add(offset as usize / 8)
+                    .write_volatile(values[i])
+            }
         }
     }
 

@@ -98,18 +98,8 @@ pub fn build_plugin() -> Result<PathBuf> {
 /// Prints the table; whether every figure keeps its limit.
 fn print(figures: &[Figure], versions: &BTreeSet<String>) -> bool {
     println!(
-        "{:<9} {:<21} {:>3} {:>10} {:>10} {:>10} {:>10} {:>11} | {:>11} {:>10}  {}",
-        "board",
-        "figure",
-        "n",
-        "min",
-        "median",
-        "max",
-        "wait",
-        "virtual ns",
-        "limit",
-        "aim",
-        "kept"
+        "{:<9} {:<21} {:>3} {:>10} {:>10} {:>10} {:>10} {:>11} | {:>11} {:>10}  kept",
+        "board", "figure", "n", "min", "median", "max", "wait", "virtual ns", "limit", "aim"
     );
     let mut good = true;
     for f in figures {
