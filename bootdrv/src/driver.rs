@@ -68,6 +68,11 @@ pub struct Driver<P> {
     platform: PhantomData<P>,
 }
 
+/// Core time that a driver has before others, in each period (ns).
+const BUDGET_NS: u64 = 5_000_000;
+/// Period of the budget (ns).
+const PERIOD_NS: u64 = 10_000_000;
+
 impl<P: Platform> Driver<P> {
     /// NUMA node of a core.
     pub fn node_of(&self, core: u32) -> u32 {
@@ -179,6 +184,15 @@ fn export_shared(kernel: CapAddr) {
 
 /// Runs the driver for as long as the process lives; its exit status.
 pub async fn serve<P: Platform>() -> i32 {
+    // An OSnode stands still while its core changes kernels: programs beside the driver must not
+    // take a turn in between. What goes over the budget (loading) shares the core like others.
+    if let Err(e) = rt::invoke::disp_schedule(slots::DISPATCHER, 1, BUDGET_NS, PERIOD_NS) {
+        rt::println!(
+            "{}: no budget of core time: {}",
+            env::program(),
+            e.message()
+        );
+    }
     let driver = match Driver::<P>::open().await {
         Ok(d) => Rc::new(d),
         Err(e) => {
