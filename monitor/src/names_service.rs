@@ -51,6 +51,10 @@ pub fn take(world: &World, request: Request) {
             });
         }
         NamesRequest::UmpNotify { bind } => bind::notify(world, &request, bind),
+        // Until the monitors can pass capabilities on.
+        NamesRequest::SendCap { .. } | NamesRequest::TakeCap { .. } => {
+            refuse(&request, ServiceError::Unsupported);
+        }
         NamesRequest::UmpClose { bind } => {
             let world = world.clone();
             task::spawn(async move { bind::close(&world, &request, bind).await });

@@ -49,6 +49,23 @@ crate::messages! {
             /// Position.
             index: u32,
         },
+        /// Sends the capability that comes along to the other OSnode of a binding. Either side of it
+        /// may ask, each its own monitor. Answer: `CapSent` once the other OSnode has it, or
+        /// `Refused` (blob: why this one cannot go there).
+        SendCap = 8 {
+            /// The binding: `UmpFrame` told the client, `AcceptRequest::Ump` the service.
+            bind: u64,
+            /// Ownership goes along, as in a move; the asker deletes its copy afterwards.
+            give: bool,
+        },
+        /// Takes a capability that the other side of a binding sent here, once. Answer: `Found`
+        /// with it, or `Refused(NotFound)`.
+        TakeCap = 9 {
+            /// The binding, as in `SendCap`.
+            bind: u64,
+            /// From word 6 of the message that the capability belongs to.
+            number: u64,
+        },
     }
 }
 
@@ -75,6 +92,11 @@ crate::messages! {
         Service = 0x8005 {
             /// Its name.
             name: Name,
+        },
+        /// The other OSnode has the capability.
+        CapSent = 0x8006 {
+            /// What its receiver asks for it with (never 0); goes in word 6 of the message.
+            number: u64,
         },
         /// Refused.
         Refused = 0x80ff {
