@@ -75,4 +75,8 @@ errors! {
     TableFull = 25,
     /// the core would have to command itself
     OwnCore = 26,
+    /// the OSnode that had to agree is gone
+    OsnodeGone = 27,
+    /// another OSnode does not answer now: try again later
+    TryLater = 28,
 }

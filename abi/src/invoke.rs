@@ -84,6 +84,22 @@ ops! {
     CapExport = 86,
     /// Kernel: make a copy of another OSnode's capability. r2..r5 = the words that `CapExport` gave, r6 = OSnode that owns it, r7 = destination slot. Refused unless the capability has every right.
     CapImport = 87,
+    /// Kernel: r2..r5 = words of an object (rights and badge do not count). r1 = 1 if a copy of it, or a Mapping made from it, is held here; r2 = OSnode id of the owner; r3 = MDB flags of all copies. This and all operations with numbers from 88 to 95 and from 121 to 126 are refused unless the Kernel capability has every right.
+    CapOwner = 88,
+    /// Kernel: the next object held here, in the order of the derivation tree, that has numbers in common with the range from r2 to r3 (exclusive; class Nowhere: both 0). r4 = class | kind << 8 | param << 32, r5 = base, r6 = size, r7 = extra: the object after which to look (kind Null: from the beginning). r1..r4 = words, r5 = OSnode id of the owner, r6 = flags of all copies. Copies are one object; a Mapping is the object that it maps. NoCapability: there is none.
+    CapNext = 89,
+    /// Kernel: delete the capability in own slot r2, whatever other OSnodes hold. r1 = 1 if its object is still held here.
+    CapRemove = 90,
+    /// Kernel: r2..r5 = words of an object, r6 = OSnode id: the owner of all copies and Mappings here.
+    CapSetOwner = 91,
+    /// Kernel: r2..r5 = words of an object, r6 = what other OSnodes hold: 1 copies, 2 ancestors, 4 descendants.
+    CapSetRemote = 92,
+    /// Kernel: r2..r5 = words of an object, r6 = 1 lock, 0 unlock it and everything derived from it here: while locked, Revoke and Retype wait for the monitor.
+    CapLock = 93,
+    /// Kernel: r2..r5 = words of an object, r6 = copy to keep: 0 none, 1 any one, else the id of the dispatcher whose waiting Revoke names it. Marks all other copies and everything derived as being deleted; all or nothing (StillInUse). Long operation.
+    CapMark = 94,
+    /// Kernel: r2..r5 = words of an object: takes the marks of its family back. Long operation.
+    CapUnmark = 95,
     /// Core: mint a CoreControl into slot r2.
     CoreMint = 96,
     /// CoreControl: take the holder word (r2 = OSnode to hand it to).
@@ -104,4 +120,16 @@ ops! {
     KcbInfo = 112,
     /// Id/Domain: made from Kernel: r2 = type (Id or Domain), r3 = destination slot.
     IdCreate = 120,
+    /// Kernel: r2..r5 = words of an object: deletes what `CapMark` marked of its family. Long operation.
+    CapSweep = 121,
+    /// Kernel: a dispatcher whose call waits for the monitor: with r3 = 0 the first whose id is above r2, with r3 = 1 the one whose id is r2. r1 = its id (0 = none), r2 = operation | count << 16, r3..r6 = words of the target (r3 was 1: of what the call makes or unmaps), r7 = how often the last copy of a shared object went away here.
+    CapPending = 122,
+    /// Kernel: end the waiting call of dispatcher r2. r3 = 0: carry it out now, whatever other OSnodes hold; 1: it succeeded; 2: it is refused with error r4. r1 = status of the call (0 = done).
+    CapAnswer = 123,
+    /// Kernel: r2 = channel of this OSnode's notification page that is set when a call begins to wait for the monitor, or a shared object's last copy went away; u64::MAX = none.
+    MonitorBind = 124,
+    /// Kernel: forget all user translations of this core.
+    TlbFlush = 125,
+    /// Kernel: r2 = CNode (256 slots) that memory comes back to as Ram when its last capability goes, r3 = channel that is set when a slot was filled (u64::MAX = none); r2 = 0: no longer.
+    ReclaimBind = 126,
 }

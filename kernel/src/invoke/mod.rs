@@ -76,6 +76,20 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::Seal => seal::seal(e, c, &i),
         Op::CapExport => seal::export(e, c, &i),
         Op::CapImport => seal::import(e, c, &i),
+        Op::CapOwner
+        | Op::CapNext
+        | Op::CapRemove
+        | Op::CapSetOwner
+        | Op::CapSetRemote
+        | Op::CapLock
+        | Op::CapMark
+        | Op::CapUnmark
+        | Op::CapSweep
+        | Op::CapPending
+        | Op::CapAnswer
+        | Op::MonitorBind
+        | Op::TlbFlush
+        | Op::ReclaimBind => refuse(SysError::BadCall),
         Op::KcbInfo => kernel::kcb_info(e, c, &i),
         Op::CoreMint => core::mint(e, c, &i),
         Op::CoreHandOver => core::hand_over(e, c, &i),

@@ -119,7 +119,21 @@ fn fits(op: Op) -> &'static [CapType] {
         | Op::Seal
         | Op::CapExport
         | Op::CapImport
-        | Op::IdCreate => &[T::Kernel],
+        | Op::CapOwner
+        | Op::CapNext
+        | Op::CapRemove
+        | Op::CapSetOwner
+        | Op::CapSetRemote
+        | Op::CapLock
+        | Op::CapMark
+        | Op::CapUnmark
+        | Op::IdCreate
+        | Op::CapSweep
+        | Op::CapPending
+        | Op::CapAnswer
+        | Op::MonitorBind
+        | Op::TlbFlush
+        | Op::ReclaimBind => &[T::Kernel],
         Op::CoreMint => &[T::Core],
         Op::CoreHandOver
         | Op::CoreCommand
@@ -160,7 +174,27 @@ fn every_operation() -> Result<(), String> {
         }
     }
     // What only the monitor may, with a capability that every process holds.
-    for op in [Op::KernelHalt, Op::Seal, Op::CapExport, Op::CapImport] {
+    let monitors = [
+        Op::KernelHalt,
+        Op::Seal,
+        Op::CapExport,
+        Op::CapImport,
+        Op::CapOwner,
+        Op::CapNext,
+        Op::CapRemove,
+        Op::CapSetOwner,
+        Op::CapSetRemote,
+        Op::CapLock,
+        Op::CapMark,
+        Op::CapUnmark,
+        Op::CapSweep,
+        Op::CapPending,
+        Op::CapAnswer,
+        Op::MonitorBind,
+        Op::TlbFlush,
+        Op::ReclaimBind,
+    ];
+    for op in monitors {
         for (cap, _) in held.iter().filter(|(_, k)| *k == CapType::Kernel) {
             refused(&format!("{op:?}"), invocation(op, *cap, WILD[5]))?;
         }
