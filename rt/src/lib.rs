@@ -42,6 +42,7 @@ pub mod provoke;
 mod ram;
 mod rings;
 mod single;
+pub mod skb;
 pub mod spawn;
 mod start;
 pub mod task;

@@ -2,6 +2,7 @@
 //!
 //! - [`datalog`]: facts, rules and questions ([`datalog::Base`]);
 //! - [`collect`]: facts from firmware's tables;
+//! - [`service`]: what it answers to messages; [`typed`]: the questions that need no text;
 //! - [`RULES`]: what follows from them (`docs/book/skb.md` is the reference).
 //!
 //! Pure and total: no text, no facts and no bytes make it panic or run without end. Not here:
@@ -14,6 +15,8 @@ extern crate alloc;
 
 pub mod collect;
 pub mod datalog;
+pub mod service;
+pub mod typed;
 
 /// Inputs and rules about machines.
 pub const RULES: &str = include_str!("../rules/machine.dl");

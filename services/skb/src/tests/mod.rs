@@ -5,6 +5,7 @@ mod big_little;
 mod damaged;
 mod numa8;
 mod reference;
+mod typed;
 
 use crate::RULES;
 use crate::datalog::{Base, Changes, Limits, Value};

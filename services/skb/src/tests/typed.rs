@@ -1,0 +1,231 @@
+//! Questions asked as messages get what the same questions in text get.
+
+use super::{NUMA8, apply, start_all, take_away, tell};
+use crate::collect;
+use crate::datalog::Base;
+use crate::service::Service;
+use crate::typed;
+use proptest::prelude::*;
+use proto::ServiceError;
+use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject};
+use std::collections::BTreeSet;
+use std::string::String;
+use std::vec::Vec;
+
+fn machine() -> Base {
+    let acpi = super::numa8::tables(NUMA8, &mut |_, _| {});
+    let mut base = super::empty();
+    let facts = collect::from_acpi(&acpi, 0, None).expect("lists the boot core");
+    apply(&mut base, &facts);
+    start_all(&mut base, "x86_64");
+    base
+}
+
+#[test]
+fn places_distances_memories() {
+    let mut b = machine();
+    let place = typed::place_of(&b, Subject::Core, 13).expect("known");
+    assert_eq!((place.node, place.core, place.osnode), (6, 13, 14));
+    let place = typed::place_of(&b, Subject::Osnode, 14).expect("runs");
+    assert_eq!((place.node, place.core, place.osnode), (6, 13, 14));
+    assert_eq!(typed::place_of(&b, Subject::Core, 16), None);
+    assert_eq!(typed::place_of(&b, Subject::Node, 1), None);
+    assert_eq!(typed::distance(&b, 0, 7), Some(28));
+    assert_eq!(typed::distance(&b, 0, 8), None);
+    let near = |b: &Base, subject, number| -> Option<Vec<(u32, u32)>> {
+        let all = typed::memories(b, subject, number)?;
+        Some(all.iter().map(|m| (m.node, m.distance)).collect())
+    };
+    let expected = [
+        (3, 10),
+        (1, 16),
+        (2, 16),
+        (7, 16),
+        (0, 22),
+        (5, 22),
+        (6, 22),
+        (4, 28),
+    ];
+    for (subject, number) in [(Subject::Core, 6), (Subject::Osnode, 7), (Subject::Node, 3)] {
+        assert_eq!(near(&b, subject, number).expect("known"), expected);
+    }
+    assert_eq!(near(&b, Subject::Node, 8), None);
+    tell(&mut b, &["memory(_, _, 3)", "running(6, _)"], "");
+    assert_eq!(near(&b, Subject::Core, 6).expect("known"), expected[1..]);
+    assert_eq!(typed::place_of(&b, Subject::Osnode, 7), None);
+    assert_eq!(
+        typed::place_of(&b, Subject::Core, 6).map(|p| p.osnode),
+        Some(0)
+    );
+    take_away(&mut b, 6);
+    assert_eq!(near(&b, Subject::Core, 6), None);
+}
+
+fn edges(b: &Base, root: u64) -> Vec<(u32, u32, u64)> {
+    let all = typed::tree(b, Subject::Core, root).expect("runs");
+    all.iter()
+        .map(|e| (e.parent_core, e.child_core, e.cost))
+        .collect()
+}
+
+#[test]
+fn trees_in_sending_order() {
+    let mut b = machine();
+    let all = edges(&b, 0);
+    let first: Vec<u32> = all.iter().take(8).map(|e| e.1).collect();
+    assert_eq!(first, [14, 6, 10, 12, 2, 4, 8, 1], "the farthest first");
+    assert_eq!(all.len(), 15);
+    assert_eq!(typed::tree(&b, Subject::Core, 16), None);
+    assert_eq!(typed::tree(&b, Subject::Osnode, 17), None);
+    // Measured, the order is another: all that the root sends to, or nothing.
+    let told: String = (1..16u64)
+        .map(|c| std::format!("latency(0, {c}, {}). ", 1000 - c))
+        .collect();
+    tell(&mut b, &[], &told);
+    let first: Vec<(u32, u64)> = edges(&b, 0).iter().take(8).map(|e| (e.1, e.2)).collect();
+    let order = [
+        (1, 999),
+        (3, 997),
+        (5, 995),
+        (7, 993),
+        (9, 991),
+        (11, 989),
+        (13, 987),
+        (15, 985),
+    ];
+    assert_eq!(first, order, "leaders are those that answer soonest");
+    tell(&mut b, &["latency(0, 1, _)"], "");
+    assert_eq!(edges(&b, 0).iter().find(|e| e.1 == 1), Some(&(0, 1, 10)));
+    // Out of reach by firmware's word, but it runs: it is sent to all the same.
+    tell(
+        &mut b,
+        &["latency(_, _, _)", "node_distance(0, 7, _)"],
+        "node_distance(0, 7, 255).",
+    );
+    assert_eq!(edges(&b, 0).first(), Some(&(0, 14, 255)));
+}
+
+#[test]
+fn osnodes_that_share_a_core() {
+    let mut b = machine();
+    tell(
+        &mut b,
+        &["running(_, _)"],
+        "running(0, 5). running(0, 3). running(2, 9). running(2, 8).",
+    );
+    let tree = |subject, number| -> Vec<(u64, u64)> {
+        let all = typed::tree(&b, subject, number).expect("runs");
+        all.iter().map(|e| (e.parent, e.child)).collect()
+    };
+    assert_eq!(tree(Subject::Osnode, 5), [(5, 8), (5, 3), (8, 9)]);
+    assert_eq!(tree(Subject::Osnode, 3), [(3, 8), (3, 5), (8, 9)]);
+    assert_eq!(tree(Subject::Core, 2), [(8, 3), (8, 9), (3, 5)]);
+}
+
+#[test]
+fn long_lists_come_in_parts() {
+    let mut s = Service::new().expect("its rules");
+    assert!(!s.is_filled());
+    let mut facts = String::from("isa(x86_64). ");
+    for core in 0..200u32 {
+        facts += &std::format!("core({core}, {core}). running({core}, {}). ", core + 1);
+    }
+    let half = facts.len() / 2;
+    let cut = facts[..half].rfind(". ").expect("many") + 2;
+    let change = |s: &mut Service, text: &str, more| {
+        let blob = [b"core(_, _)\nrunning(_, _)\0", text.as_bytes()].concat();
+        s.take(7, SkbRequest::Change { more }, &blob).0
+    };
+    let nothing = SkbReply::Changed {
+        asserted: 0,
+        withdrawn: 0,
+    };
+    assert_eq!(change(&mut s, &facts[..cut], true), nothing);
+    assert!(!s.is_filled());
+    let whole = SkbReply::Changed {
+        asserted: 401,
+        withdrawn: 0,
+    };
+    assert_eq!(change(&mut s, &facts[cut..], false), whole);
+    assert!(s.is_filled());
+    let mut all: Vec<Edge> = Vec::new();
+    loop {
+        let request = SkbRequest::Tree {
+            subject: Subject::Osnode,
+            number: 1,
+            first: all.len() as u64,
+        };
+        let (reply, blob) = s.take(1, request, &[]);
+        assert_eq!(reply, SkbReply::Listed { count: 199 });
+        let part = Edge::read_all(&blob).expect("whole records");
+        if part.is_empty() {
+            break;
+        }
+        all.extend(part);
+    }
+    let reached: BTreeSet<u64> = all.iter().map(|e| e.child).collect();
+    assert_eq!(reached, (2..=200).collect());
+}
+
+#[test]
+fn a_change_whose_part_is_wrong_changes_nothing() {
+    let mut s = Service::new().expect("its rules");
+    let refused = |reply| {
+        matches!(
+            reply,
+            SkbReply::Refused {
+                error: ServiceError::BadArgument
+            }
+        )
+    };
+    let part = |s: &mut Service, from, text: &[u8], more| {
+        s.take(from, SkbRequest::Change { more }, text).0
+    };
+    part(&mut s, 1, b"\0core(0, 0).", true);
+    assert!(refused(part(&mut s, 1, b"\0core(", true)));
+    part(&mut s, 1, b"\0core(1, 1).", false);
+    assert_eq!(super::ask(s.base(), "core(C, _)"), "1");
+    // What a connection told in part ends with it.
+    part(&mut s, 2, b"\0core(5, 5).", true);
+    s.closed(2);
+    part(&mut s, 2, b"core(1, _)\0core(2, 2).", false);
+    assert_eq!(super::ask(s.base(), "core(C, _)"), "2");
+    for from in 10..26 {
+        part(&mut s, from, b"\0core(9, 9).", true);
+    }
+    let many = part(&mut s, 26, b"\0core(9, 9).", true);
+    assert_eq!(
+        many,
+        SkbReply::Refused {
+            error: ServiceError::Busy
+        }
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn records_keep_what_they_are(a in any::<(u64, u64, u32, u32, u64)>(), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let edge = Edge { parent: a.0, child: a.1, parent_core: a.2, child_core: a.3, cost: a.4 };
+        let mut blob = Vec::new();
+        edge.write(&mut blob);
+        prop_assert_eq!(Edge::read(&blob), Some(edge));
+        let memory = MemoryAt { distance: a.2, node: a.3 };
+        blob.clear();
+        memory.write(&mut blob);
+        prop_assert_eq!(MemoryAt::read_all(&blob), Some(Vec::from([memory])));
+        prop_assert_eq!(Edge::read_all(&bytes).is_some(), bytes.len() % Edge::BYTES == 0);
+        prop_assert_eq!(MemoryAt::read_all(&bytes).is_some(), bytes.len() % MemoryAt::BYTES == 0);
+    }
+
+    /// Whatever bytes come: an answer, and no panic.
+    #[test]
+    fn any_bytes_are_answered(blob in prop::collection::vec(any::<u8>(), 0..64), words in any::<[u64; 5]>(), op in 0u16..12) {
+        use proto::Wire;
+        let mut s = Service::new().expect("its rules");
+        if let Ok(request) = SkbRequest::decode(op, words) {
+            let _ = s.take(1, request, &blob);
+        }
+    }
+}
