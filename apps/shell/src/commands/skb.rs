@@ -50,7 +50,7 @@ pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String
             Ok(())
         }
         SkbReply::Refused { error } => Err(text_of(&a.blob, error)),
-        SkbReply::Answer { .. } => Err("the knowledge base's answer is not understood".into()),
+        _ => Err("the knowledge base's answer is not understood".into()),
     }
 }
 
@@ -88,9 +88,7 @@ async fn query(session: &mut Session, base: &Client, text: &str) -> Result<(), S
         let (rows, bytes) = match a.message {
             SkbReply::Answer { rows, bytes } => (rows, bytes),
             SkbReply::Refused { error } => return Err(text_of(&a.blob, error)),
-            SkbReply::Changed { .. } => {
-                return Err("the knowledge base's answer is not understood".into());
-            }
+            _ => return Err("the knowledge base's answer is not understood".into()),
         };
         if *first.get_or_insert((rows, bytes)) != (rows, bytes) {
             return Err("facts changed during the answer: ask again".into());
