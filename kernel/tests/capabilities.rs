@@ -435,3 +435,61 @@ fn ports_interrupts_and_identities() {
     assert_eq!(w.effects, [Effect::IrqUnmask(40), Effect::IrqMask(40)]);
     assert_eq!(w.m.load(PhysAddr(0x12_0200)), 0);
 }
+
+#[test]
+fn neighbours_merge_while_nothing_else_covers_them() {
+    let mut w = world();
+    let ram = CapType::Ram;
+    for (k, at) in [0, 0x3000, 0x4000, 0x9000].into_iter().enumerate() {
+        let size = [0x3000, 0x1000, 0x5000, 0x1000][k];
+        w.make(ram, 0, at, size, 1, free(k as u32));
+    }
+    let merge = |w: &mut W, a, b| w.op(Op::Merge, free(a), &[n(free(b))])[0];
+    let still = SysError::StillInUse as u64;
+    assert_eq!(
+        merge(&mut w, 0, 1),
+        still,
+        "what they were made of is there"
+    );
+    w.ok(Op::Delete, ROOT, &[n(slots::RAM)]);
+    let before = w.check();
+    for (a, b) in [(0, 2), (1, 0), (0, 0)] {
+        assert_eq!(merge(&mut w, a, b), SysError::BadArgument as u64);
+    }
+    w.copy(free(1), ROOT, free(10));
+    assert_eq!(merge(&mut w, 0, 1), still, "a copy");
+    w.ok(Op::Delete, ROOT, &[n(free(10))]);
+    let frame = [
+        0x1000,
+        CapType::Frame as u64,
+        0x1000,
+        1,
+        n(ROOT),
+        n(free(10)),
+    ];
+    w.ok(Op::Retype, free(0), &frame);
+    assert_eq!(merge(&mut w, 0, 1), still, "a Frame");
+    w.refused(SysError::WrongType, Op::Merge, free(0), &[n(free(10))]);
+    w.ok(Op::Revoke, ROOT, &[n(free(0))]);
+    w.ok(Op::Copy, ROOT, &[n(free(2)), n(free(11)), 1]);
+    w.refused(SysError::NoRight, Op::Merge, free(1), &[n(free(11))]);
+    w.ok(Op::Delete, ROOT, &[n(free(11))]);
+    // In any order, and then it is as if it had never been cut.
+    for (a, b) in [(1, 2), (1, 3), (0, 1)] {
+        assert_eq!(merge(&mut w, a, b), 0);
+        assert_eq!(w.cap(free(b)).kind, CapType::Null);
+        w.check();
+    }
+    let whole = w.cap(free(0));
+    assert_eq!((whole.base, whole.size, whole.kind), (RAM, 0xa000, ram));
+    assert_eq!(w.check(), before - 3);
+    let frame = [
+        0x2000,
+        CapType::Frame as u64,
+        0x4000,
+        1,
+        n(ROOT),
+        n(free(10)),
+    ];
+    w.ok(Op::Retype, free(0), &frame);
+}

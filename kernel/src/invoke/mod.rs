@@ -14,6 +14,7 @@ pub(crate) mod dispatcher;
 pub(crate) mod endpoint;
 pub(crate) mod irq;
 pub(crate) mod kernel;
+pub(crate) mod merge;
 pub(crate) mod notify;
 pub(crate) mod port;
 pub(crate) mod retype;
@@ -48,6 +49,7 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::Delete => cnode::delete(e, c, &i),
         Op::Revoke => cnode::revoke(e, c, &i),
         Op::Retype => retype::retype(e, c, &i),
+        Op::Merge => merge::merge(e, c, &i),
         Op::Map => vnode::map(e, c, &i),
         Op::Unmap => vnode::unmap(e, c, &i),
         Op::Protect => vnode::protect(e, c, &i),

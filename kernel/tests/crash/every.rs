@@ -46,6 +46,15 @@ fn invocation<P: Policy>(w: &mut World<P>, op: Op) -> Invocation {
     let (cap, args) = match op {
         Op::Identify => (slots::RAM, vec![]),
         Op::Copy | Op::Move | Op::Delete | Op::Revoke | Op::Retype => cnode(w, op),
+        Op::Merge => {
+            for k in 0..2 {
+                let mut args = retype(CapType::Ram, 0, 0x4000, 1, at(k));
+                args[0] += 0x4000 * u64::from(k);
+                w.ok(Op::Retype, slots::RAM, &args);
+            }
+            w.ok(Op::Delete, ROOT, &[n(slots::RAM)]);
+            (at(0), vec![n(at(1))])
+        }
         Op::Map | Op::Unmap | Op::Protect => mapping(w, op),
         Op::DispConfigure
         | Op::DispRun

@@ -94,7 +94,8 @@ fn op(op: Op, cap: u64, a: &[u64]) -> [u64; 8] {
 fn shuffle(r: &mut Rng, k: &Known) -> [u64; 8] {
     use CapType::*;
     let (cap, to, way) = (k.any(r), k.free(r), root(r));
-    match r.below(15) {
+    match r.below(16) {
+        15 => op(Op::Merge, k.of(r, &[Ram]), &[k.of(r, &[Ram])]),
         0..2 => op(
             Op::Copy,
             way,

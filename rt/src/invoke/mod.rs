@@ -117,6 +117,10 @@ pub fn retype(source: CapAddr, what: Retype, dest_root: CapAddr, dest: CapAddr) 
     ];
     invoke(Op::Retype, source, args).map(|r| r[0])
 }
+/// Makes `ram` cover `next` as well, which begins where it ends and whose slot is empty then.
+pub fn merge(ram: CapAddr, next: CapAddr) -> Result<()> {
+    invoke(Op::Merge, ram, [next.0.into(), 0, 0, 0, 0, 0]).map(|_| ())
+}
 /// Maps part of `region`, or a lower table whole, in a VNode; the Mapping goes to `mapping`.
 pub fn vnode_map(vnode: CapAddr, region: CapAddr, what: Map, mapping: CapAddr) -> Result<()> {
     let packed = what.count | u64::from(what.rights.0) << 32 | u64::from(what.uncached) << 40;

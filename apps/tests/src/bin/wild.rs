@@ -96,6 +96,7 @@ fn fits(op: Op) -> &'static [CapType] {
             T::IoPort,
             T::IrqSource,
         ],
+        Op::Merge => &[T::Ram],
         Op::Map => &[T::VNode],
         Op::Unmap | Op::Protect => &[T::Mapping],
         Op::DispConfigure
