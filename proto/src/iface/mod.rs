@@ -1,6 +1,6 @@
 //! The interfaces, one file each. Numbers are never reused:
 //! 0 transport, 1 memory, 2 spawn, 3 names, 4 console, 5 process, 6 monitor, 7 files, 8 cores, 9 driver, 10 accept,
-//! 11 system, 12 skb.
+//! 11 system, 12 skb, 13 registry.
 //! Operations below 0x8000 are requests, from 0x8000 on replies and notices.
 
 pub mod console;
@@ -11,6 +11,7 @@ pub mod memory;
 pub mod monitor;
 pub mod names;
 pub mod process;
+pub mod registry;
 pub mod skb;
 pub mod spawn;
 pub mod system;

@@ -443,6 +443,11 @@ impl Server {
         .await
     }
 
+    /// Closes the connections of clients of this OSnode that are gone without a word.
+    pub fn sweep(&self) {
+        self.0.sweep();
+    }
+
     /// Closes every connection of this introducer (its process ended).
     pub fn close_introduced(&self, introducer: u32) {
         let all = self.0.sessions.borrow();

@@ -1,0 +1,169 @@
+//! The registry as a process: `registry` for everybody, `.registry` for the spawn services.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::convert::Infallible;
+
+use proto::ServiceError;
+use proto::iface::registry::{RegistryReply, RegistryRequest};
+use registry::{Answer, ClientId, Registry, Ticket};
+use rt::chan::{Attach, Request, Server};
+use rt::{task, time};
+
+rt::entry!(main);
+
+/// While somebody waits for a lock: how often it is looked whether its holder is still there (ns).
+const LOOK_NS: u64 = 200_000_000;
+
+/// The registry, and who waits for an answer.
+#[derive(Default)]
+struct Desk {
+    registry: Registry,
+    waiting: BTreeMap<Ticket, (ClientId, Request)>,
+    last: u64,
+    /// A task looks after lock holders.
+    looking: bool,
+}
+
+/// One of the two endpoints.
+#[derive(Clone)]
+struct Counter {
+    desk: Rc<RefCell<Desk>>,
+    server: Server,
+    id: fn(u32) -> ClientId,
+}
+
+fn main() {
+    rt::process::exit(task::block_on(run()))
+}
+
+async fn run() -> i32 {
+    match serve().await {
+        Ok(never) => match never {},
+        Err(e) => {
+            rt::println!("registry: {e}");
+            1
+        }
+    }
+}
+
+async fn serve() -> Result<Infallible, String> {
+    let desk = Rc::new(RefCell::new(Desk::default()));
+    let open = |id| {
+        let server = Server::open().map_err(|e| e.message().to_string())?;
+        let desk = desk.clone();
+        Ok::<_, String>(Counter { desk, server, id })
+    };
+    let programs = open(ClientId::program)?;
+    let system = open(ClientId::system)?;
+    for (counter, name) in [(&system, ".registry"), (&programs, "registry")] {
+        let registered = counter.server.register(name).await;
+        registered.map_err(|e| e.to_string())?;
+    }
+    let (ended, own) = (system.clone(), programs.clone());
+    task::spawn(async move { watch_ends(&ended).await });
+    task::spawn(async move { watch_ends(&own).await });
+    let beside = programs.clone();
+    task::spawn(async move {
+        loop {
+            let request = system.server.next().await;
+            let is_end = matches!(
+                request.decode::<RegistryRequest>(),
+                Ok(RegistryRequest::Ended { .. })
+            );
+            system.take(request);
+            if is_end {
+                // Connections inside this OSnode are not named after processes: each is asked.
+                beside.server.sweep();
+            }
+        }
+    });
+    loop {
+        let request = programs.server.next().await;
+        programs.take(request);
+    }
+}
+
+/// Tells the registry which connections end.
+async fn watch_ends(counter: &Counter) {
+    loop {
+        let (connection, _) = counter.server.next_closed().await;
+        counter.closed((counter.id)(connection));
+    }
+}
+
+impl Counter {
+    fn take(&self, request: Request) {
+        let client = (self.id)(request.connection());
+        let Ok(message) = request.decode::<RegistryRequest>() else {
+            let error = ServiceError::BadMessage;
+            // An asker that is gone needs no answer.
+            let _ = request.answer(&RegistryReply::Refused { error }, Attach::NONE);
+            return;
+        };
+        let text = request.text();
+        let answers = {
+            let mut d = self.desk.borrow_mut();
+            d.last += 1;
+            let ticket = Ticket(d.last);
+            d.waiting.insert(ticket, (client, request));
+            d.registry.ask(client, ticket, &message, &text)
+        };
+        self.send(answers);
+        self.look_after_holders();
+    }
+
+    fn closed(&self, client: ClientId) {
+        let answers = self.desk.borrow_mut().closed(client);
+        self.send(answers);
+    }
+
+    /// Sends answers. A client that takes none is gone: what it held goes to others, who may hear
+    /// of it, too.
+    fn send(&self, answers: Vec<Answer>) {
+        let mut answers = VecDeque::from(answers);
+        while let Some(answer) = answers.pop_front() {
+            let waiting = self.desk.borrow_mut().waiting.remove(&answer.ticket);
+            let Some((client, request)) = waiting else {
+                continue;
+            };
+            let with = Attach::blob(answer.text.as_bytes());
+            if request.answer(&answer.reply, with).is_err() {
+                answers.extend(self.desk.borrow_mut().closed(client));
+            }
+        }
+    }
+
+    /// A holder that ends without a word is found by asking, as long as somebody waits for it.
+    fn look_after_holders(&self) {
+        let mut d = self.desk.borrow_mut();
+        if d.looking || !d.registry.is_contended() {
+            return;
+        }
+        d.looking = true;
+        let counter = self.clone();
+        task::spawn(async move {
+            while counter.desk.borrow().registry.is_contended() {
+                time::sleep(LOOK_NS).await;
+                counter.server.sweep();
+            }
+            counter.desk.borrow_mut().looking = false;
+        });
+    }
+}
+
+impl Desk {
+    fn closed(&mut self, client: ClientId) -> Vec<Answer> {
+        self.waiting.retain(|_, (c, _)| *c != client);
+        self.registry.closed(client)
+    }
+}
