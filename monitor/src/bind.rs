@@ -5,6 +5,7 @@
 //! service, and answers with the service's bell.
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
@@ -24,6 +25,8 @@ const APPEARS_NS: u64 = 3_000_000_000;
 struct Outgoing {
     frame: ChannelFrame,
     osnode: u64,
+    /// The client's own notification channel.
+    channel: u64,
     /// For the client, until it asks for it.
     notify: Option<Capability>,
 }
@@ -95,6 +98,7 @@ pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name
         let outgoing = Outgoing {
             frame,
             osnode,
+            channel,
             notify,
         };
         s.bindings.outgoing.insert(bind, outgoing);
@@ -171,7 +175,7 @@ pub async fn close(world: &World, request: &Request, bind: u64) {
 /// A connection to the service registered under `name`; one that is just starting is waited for.
 async fn service(world: &World, name: Name) -> Result<Client, ServiceError> {
     let known = world.state.borrow().services.get(&name).cloned();
-    if let Some(client) = known.filter(|c| !c.is_gone()) {
+    if let Some(client) = known.filter(|c| c.ping().is_ok()) {
         return Ok(client);
     }
     let until = time::now_ns() + APPEARS_NS;
@@ -272,5 +276,44 @@ pub async fn closed(world: &World, client: u64, region: u64) {
     if let Ok(to) = service(world, name).await {
         // A service that is gone has closed its side.
         let _ = offered(&to, &AcceptRequest::Closed { bind }, None).await;
+    }
+}
+
+/// A service here ended: the channels that clients have to it are closed in its place.
+pub async fn services_ended(world: &World) {
+    let lost: Vec<(u64, u64)> = {
+        let mut s = world.state.borrow_mut();
+        let ended = s
+            .services
+            .extract_if(.., |_, client| client.ping().is_err());
+        let ended: Vec<Name> = ended.map(|(name, _)| name).collect();
+        let incoming = s.bindings.incoming.iter_mut();
+        let lost = incoming.filter(|(_, i)| i.open && ended.contains(&i.name));
+        let lost = lost.map(|(channel, i)| {
+            i.open = false;
+            *channel
+        });
+        lost.collect()
+    };
+    for (client, region) in lost {
+        if client == world.osnode {
+            service_gone(world, region);
+            continue;
+        }
+        let osnode = client;
+        let gone = MonitorRequest::ServiceGone { osnode, region };
+        // An OSnode that does not answer finds out when its client asks anew.
+        let _ = peers::ask(world, client, &gone, &[]).await;
+    }
+}
+
+/// The service of a client here ended: the client sees its channel closed.
+pub fn service_gone(world: &World, region: u64) {
+    let s = world.state.borrow();
+    let mut outgoing = s.bindings.outgoing.values();
+    if let Some(o) = outgoing.find(|o| o.frame.region == region)
+        && let Err(e) = channels::close_for_service(&o.frame, o.channel)
+    {
+        rt::println!("monitor: a channel cannot be closed: {e}");
     }
 }

@@ -9,7 +9,9 @@ use alloc::vec::Vec;
 use abi::slots;
 use capfmt::{Cap, CapType, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
 use proto::iface::monitor::{pack_region, unpack_bell};
+use proto::ump::Side;
 use proto::{PeerError, ServiceError};
+use rt::ump::UmpChannel;
 use rt::vspace::{self, Access, Mapped};
 use rt::{CapAddr, Capability, SysError, cap, invoke, mem};
 
@@ -50,6 +52,18 @@ pub fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
     };
     frame.mapped.zero(0, CHANNEL_BYTES);
     Ok(frame)
+}
+
+/// Closes a channel as its service would, and wakes the client, whose own channel of the
+/// notification page is `client`.
+pub fn close_for_service(frame: &ChannelFrame, client: u64) -> Result<(), PeerError> {
+    let copy = cap::copy(frame.cap.addr())?;
+    let side = UmpChannel::open(copy, CHANNEL_BYTES, Side::B, None)?;
+    if client != u64::MAX {
+        side.set_notify(mint_notify(client)?);
+    }
+    side.close();
+    Ok(())
 }
 
 /// Makes Frames beforehand, so that later channels change no memory figure.

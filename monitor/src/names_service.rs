@@ -63,7 +63,7 @@ pub fn take(world: &World, request: Request) {
 }
 
 /// Whether somebody still listens behind an endpoint.
-fn is_alive(endpoint: CapAddr) -> bool {
+pub fn is_alive(endpoint: CapAddr) -> bool {
     use proto::Wire;
     let ping = proto::iface::transport::Transport::Ping {}.to_words(0);
     !matches!(
@@ -105,7 +105,9 @@ fn lookup(world: &World, request: Request, name: Name, wait: bool) {
     }
     let found = {
         let s = world.state.borrow();
-        s.names.get(&name).map(|c| cap::copy(c.addr()))
+        // One that died is not there until it, or another, registers again.
+        let found = s.names.get(&name).filter(|c| is_alive(c.addr()));
+        found.map(|c| cap::copy(c.addr()))
     };
     match found {
         Some(Ok(copy)) => answer(&request, &NamesReply::Found {}, Some(copy.addr())),

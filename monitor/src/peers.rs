@@ -76,7 +76,9 @@ async fn serve(
     request: &Request,
 ) -> (MonitorReply, String) {
     let meant = match message {
-        MonitorRequest::BindUmp { osnode, .. } | MonitorRequest::CloseUmp { osnode, .. } => osnode,
+        MonitorRequest::BindUmp { osnode, .. }
+        | MonitorRequest::CloseUmp { osnode, .. }
+        | MonitorRequest::ServiceGone { osnode, .. } => osnode,
         MonitorRequest::Hello { .. } | MonitorRequest::Ping {} => world.osnode,
     };
     if meant != world.osnode {
@@ -106,6 +108,10 @@ async fn serve(
                 Ok(bell) => (MonitorReply::Bound { bell }, String::new()),
                 Err(e) => refused(e),
             }
+        }
+        MonitorRequest::ServiceGone { region, .. } => {
+            bind::service_gone(world, region);
+            (MonitorReply::Done {}, String::new())
         }
         MonitorRequest::CloseUmp { client, region, .. } => {
             bind::closed(world, client, region).await;

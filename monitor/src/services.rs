@@ -5,10 +5,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use abi::{CapAddr, bootinfo, slots};
+use archive::Archive;
 use proto::Name;
-use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
+use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT};
 use rt::chan::{Answer, Attach, Client};
-use rt::invoke;
+use rt::{env, invoke};
 
 use crate::world::{World, introducer};
 use crate::{peers, system};
@@ -16,8 +17,13 @@ use crate::{peers, system};
 /// Capabilities to give, by name. Those whose slot is empty are left out.
 type Given<'a> = &'a [(&'a str, CapAddr)];
 
-/// Starts a program with capabilities.
-async fn start(spawn: &Client, words: &[&str], given: Given<'_>) -> Result<(), String> {
+/// Starts a program with capabilities, and again when it ends so.
+async fn start(
+    spawn: &Client,
+    restart: Restart,
+    words: &[&str],
+    given: Given<'_>,
+) -> Result<(), String> {
     for (name, slot) in given {
         if invoke::identify(*slot).is_err() {
             continue;
@@ -32,10 +38,12 @@ async fn start(spawn: &Client, words: &[&str], given: Given<'_>) -> Result<(), S
         }
     }
     let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-    let request = SpawnRequest::Spawn {
+    let request = SpawnRequest::SpawnSupervised {
         place: Place::Here,
         number: 0,
         memory: 0,
+        restart,
+        limit: USUAL_LIMIT,
     };
     let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
     let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
@@ -62,7 +70,14 @@ pub async fn start_first(world: &World) -> Result<(), String> {
     let spawn = spawn_client(world).await?;
     let names = system_names(world)?;
     let word = |w: u64| format!("{}", world.boot.word(w));
-    start(&spawn, &["ramfs"], &[("archive", slots::ARCHIVE)]).await?;
+    start(
+        &spawn,
+        Restart::Always,
+        &["ramfs"],
+        &[("archive", slots::ARCHIVE)],
+    )
+    .await?;
+    start(&spawn, Restart::Always, &["registry"], &[]).await?;
     let image = |i: u32| CapAddr(slots::CORE_IMAGES.0 + i);
     let rsdp = word(bootinfo::word::RSDP);
     let fdt = word(bootinfo::word::FDT);
@@ -80,8 +95,14 @@ pub async fn start_first(world: &World) -> Result<(), String> {
         ("trampoline", slots::TRAMPOLINE),
         ("boot-info", slots::BOOT_INFO),
     ];
-    start(&spawn, &["devmgr", &rsdp, &fdt], &given).await?;
-    start(&spawn, &["shell"], &[("names", names.addr())]).await?;
+    // What it knows of running cores dies with it: docs/book/registry.md.
+    start(&spawn, Restart::Never, &["devmgr", &rsdp, &fdt], &given).await?;
+    // A script must not be begun anew in its middle; the session of somebody at the console may.
+    let shell = match has_script() {
+        true => Restart::Never,
+        false => Restart::Always,
+    };
+    start(&spawn, shell, &["shell"], &[("names", names.addr())]).await?;
     if let Ok(console) = world.named(Name::truncated("console")).await
         && let Ok(client) = Client::bind(console.addr()).await
     {
@@ -100,7 +121,8 @@ pub async fn start_further(world: &World) -> Result<(), String> {
     }
     let said = peers::say_hello(world, hello).await;
     said.map_err(|e| format!("the home monitor does not answer: {e}"))?;
-    start(&spawn, &["console-relay", &format!("{}", world.home)], &[]).await
+    let words = ["console-relay", &format!("{}", world.home)];
+    start(&spawn, Restart::Always, &words, &[]).await
 }
 
 async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), String> {
@@ -124,7 +146,13 @@ async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), S
     ]);
     given.extend(texts.iter().map(|(n, s)| (n.as_str(), *s)));
     let driver = driver_name(world);
-    start(spawn, &[driver], &given).await
+    start(spawn, Restart::Never, &[driver], &given).await
+}
+
+/// Whether the shell has commands in the archive.
+fn has_script() -> bool {
+    let archive = env::archive().and_then(|bytes| Archive::open(bytes).ok());
+    archive.is_some_and(|a| a.entries().flatten().any(|e| e.name == "exec"))
 }
 
 /// The boot driver for this kind of machine: what firmware left tells.

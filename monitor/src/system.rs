@@ -8,8 +8,9 @@ use proto::{PeerError, ServiceError};
 use rt::chan::{Attach, Client, Request};
 use rt::event::Notification;
 use rt::ump::{UmpChannel, UmpError};
-use rt::{CapAddr, Capability, cap, invoke};
+use rt::{CapAddr, Capability, cap, invoke, task};
 
+use crate::bind;
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::peers::Peer;
 use crate::world::{World, introducer};
@@ -63,6 +64,13 @@ pub fn take(world: &World, request: Request) {
                 Some(osnode) => answer(&request, &SystemReply::Osnode { osnode, core }, None),
                 None => refuse(&request, ServiceError::NoOsnode),
             }
+        }
+        SystemRequest::ServiceEnded {} => {
+            let world = world.clone();
+            task::spawn(async move {
+                bind::services_ended(&world).await;
+                answer(&request, &SystemReply::Done {}, None);
+            });
         }
         SystemRequest::Halt { status } => {
             if let Err(e) = invoke::kernel_halt(slots::KERNEL, status.into()) {

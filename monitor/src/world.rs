@@ -17,6 +17,7 @@ use rt::{Capability, SysError, cap, env, invoke};
 
 use crate::bind::Bindings;
 use crate::channels::Pool;
+use crate::names_service::is_alive;
 use crate::peers::Peer;
 
 /// Introductions by which the monitor's own server knows its clients.
@@ -95,7 +96,7 @@ impl World {
     pub async fn named(&self, name: Name) -> Result<Capability, SysError> {
         poll_fn(|cx| {
             let mut s = self.state.borrow_mut();
-            match s.names.get(&name) {
+            match s.names.get(&name).filter(|c| is_alive(c.addr())) {
                 Some(endpoint) => Poll::Ready(cap::copy(endpoint.addr())),
                 None => {
                     s.name_wakers.push(cx.waker().clone());

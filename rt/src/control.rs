@@ -103,6 +103,7 @@ fn answer(request: &Request) {
             let _ = request.answer(&ProcessNotice::Stopping {}, Attach::NONE);
             process::exit(0);
         }
+        Ok(ProcessRequest::Look {}) => return crate::chan::look_after_services(),
         Err(_) => None,
     };
     // A starter that is gone has no use for the answer.

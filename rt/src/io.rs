@@ -18,7 +18,7 @@ use crate::exec::driver::{self, Incoming, Sink};
 use crate::single::Single;
 use crate::ump::UmpError;
 use crate::vspace::{self, Access, Mapped};
-use crate::{env, invoke, link, lmp};
+use crate::{env, invoke, link, lmp, time};
 
 /// Bytes in one message to the console, and in one record of the kernel log.
 const CHUNK: usize = 32;
@@ -34,6 +34,11 @@ enum Target {
 }
 
 static TARGET: Single<Target> = Single::new(Target::Unset);
+
+/// Pause between two looks for a console that ended (ns of system time).
+const LOOK_NS: u64 = 20_000_000;
+/// When it is looked for next.
+static LOOK_AT: Single<u64> = Single::new(0);
 
 /// Sends text in chunks.
 struct Chunks<'a> {
@@ -81,20 +86,58 @@ fn to_kernel(chunk: &[u8]) {
 }
 
 /// Prints to the console service if there is one, else to the kernel log. Blocks while the
-/// console has no room; if the console is gone, the text goes to the kernel log.
+/// console has no room; if the console is gone and none took its name, the text goes to the kernel
+/// log.
 pub fn print(text: Arguments<'_>) {
     decide();
     // A print from within a print (a Display that prints) goes to the kernel log.
-    let printed = TARGET.try_with(|target| {
-        let put: &mut dyn FnMut(&[u8]) = match target {
-            Target::Unset | Target::Kernel => &mut to_kernel,
-            Target::Given(to) => &mut |chunk| put_lmp(*to, chunk),
-            Target::Service(client) => &mut |chunk| put_service(client, chunk),
-        };
-        write(text, put);
-    });
+    let printed = TARGET.try_with(|target| write(text, &mut |chunk| put(target, chunk)));
     if printed.is_none() {
         log(text);
+    }
+}
+
+/// Puts a chunk where text goes. A console that ended may be there again: it is looked for once,
+/// and meanwhile the text goes to the kernel log.
+fn put(target: &mut Target, chunk: &[u8]) {
+    if put_to(target, chunk) {
+        return;
+    }
+    if is_time_to_look()
+        && let Ok(bound) = link::rebind("console")
+    {
+        match core::mem::replace(target, Target::Given(bound.leak())) {
+            Target::Given(old) => drop(Capability::from_slot(old)),
+            other => drop(other),
+        }
+        if put_to(target, chunk) {
+            return;
+        }
+    }
+    to_kernel(chunk);
+}
+
+/// Whether a console that ended is to be looked for: not for every chunk of a long text.
+fn is_time_to_look() -> bool {
+    let now = time::system_ns();
+    LOOK_AT.with(|at| {
+        let due = now >= *at;
+        if due {
+            *at = now.saturating_add(LOOK_NS);
+        }
+        due
+    })
+}
+
+/// Puts a chunk; whether it was taken.
+fn put_to(target: &Target, chunk: &[u8]) -> bool {
+    match target {
+        Target::Unset | Target::Kernel => {
+            to_kernel(chunk);
+            true
+        }
+        Target::Given(to) => put_lmp(*to, chunk),
+        Target::Service(client) => put_service(client, chunk),
     }
 }
 
@@ -115,30 +158,28 @@ fn decide() {
     }
 }
 
-fn put_lmp(to: CapAddr, chunk: &[u8]) {
+fn put_lmp(to: CapAddr, chunk: &[u8]) -> bool {
     let Some(message) = write_message(chunk) else {
-        return;
+        return true;
     };
-    if link::send_patiently(to, MessageTag::default(), message.to_words(0)).is_err() {
-        to_kernel(chunk);
-    }
+    link::send_patiently(to, MessageTag::default(), message.to_words(0)).is_ok()
 }
 
-fn put_service(client: &Client, chunk: &[u8]) {
+fn put_service(client: &Client, chunk: &[u8]) -> bool {
     let outbox = client.outbox();
     if let Some(endpoint) = outbox.endpoint() {
         return put_lmp(endpoint, chunk);
     }
     let (Some(channel), Some(message)) = (outbox.channel(), write_message(chunk)) else {
-        return to_kernel(chunk);
+        return false;
     };
     let mut line = Line::default();
     line.words[..6].copy_from_slice(&message.to_words(0));
     loop {
         match channel.try_send(&line) {
-            Ok(()) => return,
+            Ok(()) => return true,
             Err(UmpError::Ring(RingError::Full)) => lmp::yield_core(),
-            Err(_) => return to_kernel(chunk),
+            Err(_) => return false,
         }
     }
 }

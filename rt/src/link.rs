@@ -1,15 +1,16 @@
 //! Requests made without the executor and without the heap: to the memory service, from inside
-//! the allocator, and the binding of the console. One endpoint of its own takes the answers.
+//! the allocator, and the bindings of the console. One endpoint of its own takes the answers.
 
 use abi::{CapAddr, MessageTag, SysError, WaitResult, slots};
 use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::transport::Transport;
-use proto::{PeerError, ServiceError, Wire, WireError};
+use proto::{Name, PeerError, ServiceError, Wire, WireError};
 
 use crate::cap::{self, Capability};
 use crate::lmp::{self, Words};
 use crate::single::Single;
-use crate::{invoke, rings};
+use crate::{env, invoke, rings};
 
 /// Ring slots of the endpoint: one answer at a time, and room for what comes late.
 const RING: u64 = 4;
@@ -123,6 +124,22 @@ pub(crate) fn bind(to: CapAddr) -> Result<Capability, PeerError> {
     match (answer, cap) {
         (Transport::Bound {}, Some(cap)) => Ok(cap),
         (Transport::BindRefused {}, _) => Err(PeerError::Refused(ServiceError::TableFull)),
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    }
+}
+
+/// Binds anew to the service with this name, if it is there now.
+pub(crate) fn rebind(name: &str) -> Result<Capability, PeerError> {
+    let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::BadArgument))?;
+    let names = bind(env::given("names").unwrap_or(slots::PARENT))?;
+    let request = NamesRequest::Lookup { name, wait: false };
+    let found = ask::<NamesReply>(names.addr(), &request, CapAddr::NULL);
+    // A farewell: the monitor keeps no connection for it.
+    let close = Transport::Close {}.to_words(0);
+    let _ = send_patiently(names.addr(), MessageTag::default(), close);
+    match found? {
+        (NamesReply::Found {}, Some(endpoint)) => bind(endpoint.addr()),
+        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
         _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
     }
 }

@@ -1,8 +1,10 @@
 //! The shell's connections, and what the running command has said so far.
 
 use alloc::collections::BTreeMap;
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use proto::iface::console::{ConsoleReply, ConsoleRequest};
 use proto::iface::files::{FilesReply, FilesRequest};
@@ -20,15 +22,64 @@ pub struct Stop;
 const MAX_EXEC: u64 = 64 * 1024;
 /// How long a halt may take before the shell gives up (ns).
 const HALT_NS: u64 = 5_000_000_000;
+/// How long a service that ended may take until it is there again (ns of system time).
+const AGAIN_NS: u64 = 5_000_000_000;
+/// How often a text is tried to be printed when the console ends meanwhile.
+const PRINT_TRIES: u32 = 4;
+
+/// A service by its name: bound when it is needed, and anew when it ended.
+pub struct Service {
+    name: &'static str,
+    bound: RefCell<Option<Client>>,
+}
+
+impl Service {
+    const fn new(name: &'static str) -> Service {
+        Service {
+            name,
+            bound: RefCell::new(None),
+        }
+    }
+
+    /// Waits until it is there.
+    async fn open(name: &'static str) -> Result<Service, PeerError> {
+        let service = Service::new(name);
+        let client = Client::lookup(name).await?;
+        service.bound.replace(Some(client));
+        Ok(service)
+    }
+
+    /// A connection; one that ended is made anew, which may take a while.
+    ///
+    /// # Errors
+    /// [`PeerError`]; `TimedOut` when nobody takes the name.
+    pub async fn client(&self) -> Result<Client, PeerError> {
+        let known = self.bound.borrow().clone();
+        if let Some(client) = known.filter(|c| c.ping().is_ok()) {
+            return Ok(client);
+        }
+        let until = time::system_ns().saturating_add(AGAIN_NS);
+        let found = time::system_timeout(until, Client::lookup(self.name)).await;
+        let client = found.unwrap_or(Err(PeerError::TimedOut))?;
+        let old = self.bound.replace(Some(client.clone()));
+        drop(old);
+        if self.name == "console" {
+            rt::io::set_console(client.clone());
+        }
+        Ok(client)
+    }
+}
 
 /// The shell's connections.
 pub struct Session {
-    console: Client,
-    files: Client,
+    console: Service,
+    files: Service,
     /// The device manager.
-    pub cores: Client,
+    pub cores: Service,
     /// The spawn service.
-    pub spawn: Client,
+    pub spawn: Service,
+    /// The registry.
+    pub registry: Service,
     system: Client,
     output: String,
     /// Free memory of every OSnode when it was marked.
@@ -38,14 +89,15 @@ pub struct Session {
 impl Session {
     /// Connects to every service that the shell needs, waiting until they are there.
     pub async fn open() -> Result<Session, PeerError> {
-        let console = Client::lookup("console").await?;
-        rt::io::set_console(console.clone());
+        let console = Service::open("console").await?;
+        rt::io::set_console(console.client().await?);
         let names = env::given("names").ok_or(PeerError::Gone)?;
         Ok(Session {
             console,
-            files: Client::lookup("files").await?,
-            cores: Client::lookup("cores").await?,
-            spawn: Client::lookup("spawn").await?,
+            files: Service::open("files").await?,
+            cores: Service::open("cores").await?,
+            spawn: Service::open("spawn").await?,
+            registry: Service::new("registry"),
             system: Client::bind(names).await?,
             output: String::new(),
             free_marked: BTreeMap::new(),
@@ -55,10 +107,22 @@ impl Session {
     /// Prints without keeping it for the command's record.
     pub async fn print(&self, text: &str) {
         for part in text.as_bytes().chunks(4096) {
-            let with = Attach::blob(part);
-            let request = ConsoleRequest::WriteBlob {};
             // Without a console there is nobody to tell.
-            let _: Result<Answer<ConsoleReply>, _> = self.console.request(&request, with).await;
+            let _ = self.print_part(part).await;
+        }
+    }
+
+    async fn print_part(&self, part: &[u8]) -> Result<(), PeerError> {
+        let mut tries = PRINT_TRIES;
+        loop {
+            let client = self.console.client().await?;
+            let request = ConsoleRequest::WriteBlob {};
+            let done: Result<Answer<ConsoleReply>, _> =
+                client.request(&request, Attach::blob(part)).await;
+            match done {
+                Err(PeerError::Gone) if tries > 1 => tries -= 1,
+                done => return done.map(|_| ()),
+            }
         }
     }
     /// Prints for the running command.
@@ -79,7 +143,8 @@ impl Session {
     /// Reads a line.
     pub async fn read_line(&self, prompt: &str) -> Result<String, PeerError> {
         let with = Attach::blob(prompt.as_bytes());
-        let answer = self.console.request(&ConsoleRequest::ReadLine {}, with);
+        let console = self.console.client().await?;
+        let answer = console.request(&ConsoleRequest::ReadLine {}, with);
         let answer: Answer<ConsoleReply> = answer.await?;
         match answer.message {
             ConsoleReply::Refused { error } => Err(PeerError::Refused(error)),
@@ -104,10 +169,10 @@ impl Session {
                 offset: bytes.len() as u64,
                 len: 4096,
             };
-            let answer = self.files.request(&request, Attach::blob(name.as_bytes()));
-            let answer: Answer<FilesReply> = answer
-                .await
-                .map_err(|e| (ServiceError::NoAnswer, e.to_string()))?;
+            let no_answer = |e: PeerError| (ServiceError::NoAnswer, e.to_string());
+            let files = self.files.client().await.map_err(no_answer)?;
+            let answer = files.request(&request, Attach::blob(name.as_bytes()));
+            let answer: Answer<FilesReply> = answer.await.map_err(no_answer)?;
             match answer.message {
                 FilesReply::Data { bytes: total } => {
                     bytes.extend_from_slice(&answer.blob);
@@ -130,8 +195,7 @@ impl Session {
         loop {
             let index = found.len() as u32;
             let request = FilesRequest::List { index };
-            let answer = self.files.request(&request, Attach::blob(dir.as_bytes()));
-            let answer: Answer<FilesReply> = answer.await.map_err(|e| e.to_string())?;
+            let answer = ask::<FilesReply>(&self.files, &request, dir.as_bytes()).await?;
             match answer.message {
                 FilesReply::Entry { bytes } => {
                     let name = String::from_utf8_lossy(&answer.blob).into_owned();
@@ -144,10 +208,8 @@ impl Session {
 
     /// Halts the machine; returns only if nobody halts it.
     pub async fn halt(&self, status: u32) -> i32 {
-        let flush = self
-            .console
-            .request(&ConsoleRequest::Flush {}, Attach::NONE);
-        let _: Result<Answer<ConsoleReply>, _> = flush.await;
+        // Without a console nothing waits to leave.
+        let _ = ask::<ConsoleReply>(&self.console, &ConsoleRequest::Flush {}, &[]).await;
         let request = SystemRequest::Halt { status };
         let answer = self.system.request(&request, Attach::NONE);
         let until = time::now_ns() + HALT_NS;
@@ -157,10 +219,8 @@ impl Session {
             Some(Ok(a)) => String::from_utf8_lossy(&a.blob).into_owned(),
             None => "nobody did".into(),
         };
-        self.print(&alloc::format!(
-            "shell: the machine cannot be halted: {why}\n"
-        ))
-        .await;
+        self.print(&format!("shell: the machine cannot be halted: {why}\n"))
+            .await;
         1
     }
 }
@@ -176,6 +236,18 @@ pub fn text_of(blob: &[u8], error: ServiceError) -> String {
 
 /// Asks a service.
 pub async fn ask<R: Wire>(
+    service: &Service,
+    request: &impl Wire,
+    blob: &[u8],
+) -> Result<Answer<R>, String> {
+    let client = service.client().await;
+    let client = client.map_err(|e| format!("{}: {e}", service.name))?;
+    let answer = ask_client(&client, request, blob).await;
+    answer.map_err(|e| format!("{}: {e}", service.name))
+}
+
+/// Asks over a connection.
+pub async fn ask_client<R: Wire>(
     client: &Client,
     request: &impl Wire,
     blob: &[u8],

@@ -74,6 +74,13 @@ crate::messages! {
         },
         /// Are you there? Answer: `Done`.
         Ping = 4 {},
+        /// The service at the other end of a channel ended: the channel is closed for it. Answer: `Done`.
+        ServiceGone = 5 {
+            /// OSnode of the client.
+            osnode: u64,
+            /// The channel's Frame.
+            region: u64,
+        },
     }
 }
 

@@ -25,6 +25,8 @@ crate::messages! {
         Stop = 2 {},
         /// A command of the program's own; text in the blob. Answer: `Checked`.
         Tell = 3 {},
+        /// Some service ended: look whether those that you wait for are still there. No answer.
+        Look = 4 {},
     }
 }
 

@@ -32,6 +32,32 @@ crate::codes! {
     }
 }
 
+crate::codes! {
+    /// After which ends a process is started again, with what it was given.
+    pub enum Restart {
+        /// After none.
+        Never = 0,
+        /// After a fault, a status that is not 0, or when it was killed.
+        OnFailure = 1,
+        /// After every end.
+        Always = 2,
+    }
+}
+
+crate::codes! {
+    /// What a supervised process does.
+    pub enum ServiceState {
+        /// Runs.
+        Running = 1,
+        /// Ended, and is being started again.
+        Restarting = 2,
+        /// Ended as it should.
+        Finished = 3,
+        /// Ended too often: it is not started again.
+        GivenUp = 4,
+    }
+}
+
 crate::messages! {
     /// Requests.
     pub enum SpawnRequest: 2 {
@@ -93,8 +119,46 @@ crate::messages! {
             /// Its id.
             osnode: u64,
         },
+        /// As `Spawn`, and the process is started again when it ends.
+        SpawnSupervised = 11 {
+            /// How `number` is meant.
+            place: Place,
+            /// Core number or OSnode id.
+            number: u64,
+            /// Bytes of memory for the process (0 = the usual).
+            memory: u64,
+            /// After which ends.
+            restart: Restart,
+            /// So often at most, and within how many milliseconds ([`pack_limit`]).
+            limit: u64,
+        },
+        /// A process is not started again any more. Answer: `Kept`.
+        Release = 12 {
+            /// Which.
+            pid: Pid,
+        },
+        /// How a process is supervised. Answer: `Supervised`, or `Refused(NotFound)`.
+        Supervision = 13 {
+            /// Which.
+            pid: Pid,
+        },
     }
 }
+
+/// The `limit` of [`SpawnRequest::SpawnSupervised`].
+#[must_use]
+pub const fn pack_limit(most: u32, within_ms: u32) -> u64 {
+    most as u64 | (within_ms as u64) << 32
+}
+
+/// The two numbers of a `limit`.
+#[must_use]
+pub const fn unpack_limit(limit: u64) -> (u32, u32) {
+    (limit as u32, (limit >> 32) as u32)
+}
+
+/// What services of the system may need: more is a fault that restarts do not cure.
+pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 
 crate::messages! {
     /// Replies.
@@ -152,6 +216,17 @@ crate::messages! {
             core: u32,
             /// Attach epoch of the OSnode.
             epoch: u64,
+        },
+        /// How a process is supervised.
+        Supervised = 0x8008 {
+            /// After which ends it is started again.
+            restart: Restart,
+            /// What it does.
+            state: ServiceState,
+            /// How often it was started again.
+            restarts: u64,
+            /// So often at most, and within how many milliseconds.
+            limit: u64,
         },
         /// Refused. Blob: which object, what to do.
         Refused = 0x80ff {

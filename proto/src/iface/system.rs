@@ -44,6 +44,8 @@ crate::messages! {
             /// Core.
             core: u32,
         },
+        /// Spawn service: a service ended; its clients on other OSnodes are told. Answer: `Done`.
+        ServiceEnded = 8 {},
         /// Halts the machine. No answer.
         Halt = 7 {
             /// 0 = success.

@@ -201,6 +201,19 @@ impl Inner {
     }
 }
 
+/// Looks whether the services that somebody waits for are still there; who waits for one that is
+/// not is told at once, and not by the next probe.
+pub(crate) fn look_after_services() {
+    let all: Vec<Rc<Inner>> =
+        CLIENTS.with(|c| c.by_id.values().filter_map(Weak::upgrade).collect());
+    for inner in all {
+        let waits = !inner.pending.borrow().is_empty();
+        if waits && let Err(why) = inner.outbox.ping() {
+            inner.fail(why);
+        }
+    }
+}
+
 /// A request's place in the table of those that wait; given up when dropped.
 struct Waiting<'a> {
     inner: &'a Inner,

@@ -18,6 +18,7 @@ use abi::CapAddr;
 use crate::cap::Capability;
 
 pub use client::Client;
+pub(crate) use client::look_after_services;
 pub use request::Request;
 pub use server::Server;
 pub(crate) use server::tell_starter;

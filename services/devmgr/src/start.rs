@@ -10,7 +10,7 @@ use devmgr::Interrupts;
 use proto::Name;
 use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::memory::{MemoryReply, MemoryRequest};
-use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
+use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT};
 use rt::chan::{Answer, Attach, Client};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
 
@@ -26,8 +26,13 @@ fn sentence(what: &str, e: SysError) -> String {
     format!("{what}: {}", e.message())
 }
 
-/// Starts a program with capabilities by name.
-async fn start(spawn: &Client, words: &[&str], given: &[(&str, CapAddr)]) -> Result<(), String> {
+/// Starts a program with capabilities by name, and again when it ends so.
+async fn start(
+    spawn: &Client,
+    restart: Restart,
+    words: &[&str],
+    given: &[(&str, CapAddr)],
+) -> Result<(), String> {
     for (name, slot) in given {
         let request = SpawnRequest::Give {
             name: Name::truncated(name),
@@ -39,10 +44,12 @@ async fn start(spawn: &Client, words: &[&str], given: &[(&str, CapAddr)]) -> Res
         }
     }
     let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-    let request = SpawnRequest::Spawn {
+    let request = SpawnRequest::SpawnSupervised {
         place: Place::Here,
         number: 0,
         memory: 0,
+        restart,
+        limit: USUAL_LIMIT,
     };
     let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
     let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
@@ -70,13 +77,14 @@ pub async fn console(spawn: &Client, machine: &Machine) -> Result<(), String> {
             let own = own.map_err(|e| sentence("the console's ports", e))?;
             let irq = interrupt(source)?;
             let given = [("ports", own.addr()), ("irq", irq.addr())];
-            start(spawn, &["console-16550", &first.to_string()], &given).await
+            let words = ["console-16550", &first.to_string()];
+            start(spawn, Restart::Always, &words, &given).await
         }
         Console::Pl011(base, source) => {
             let registers = device_frame(base, UART_BYTES)?;
             let irq = interrupt(source)?;
             let given = [("registers", registers.addr()), ("irq", irq.addr())];
-            start(spawn, &["console-pl011"], &given).await
+            start(spawn, Restart::Always, &["console-pl011"], &given).await
         }
     }
 }
@@ -141,7 +149,7 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
         (base, bytes) => Some(device_frame(base, bytes)?),
     };
     given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
-    start(&manager.spawn, &[machine.driver], &given).await?;
+    start(&manager.spawn, Restart::Never, &[machine.driver], &given).await?;
     let driver = Client::lookup(".bootdrv")
         .await
         .map_err(|e| e.to_string())?;

@@ -10,7 +10,7 @@ use proto::{Name, Pid, ServiceError};
 use rt::spawn::{Failed, Process, Program, SpawnError, memory_needed};
 use rt::{CapAddr, Capability, env, mem};
 
-use crate::service::Service;
+use crate::service::{Console, Service};
 
 /// Largest memory block of a process, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
@@ -18,32 +18,48 @@ const MAX_MEMORY: u64 = 1 << 30;
 /// Why a program was not started: an error, and a sentence.
 pub type Failure = (ServiceError, String);
 
-/// Starts a program here; its number.
+/// What a process is made from; enough to make it again.
+pub struct Spec {
+    /// Program name and arguments.
+    pub words: Vec<String>,
+    /// Bytes of memory (0 = the usual).
+    pub memory: u64,
+    /// Capabilities that it is given.
+    pub kept: Vec<(Name, Capability)>,
+}
+
+/// Starts a program here; its number, and whether it was given a console. `console` says whether
+/// it needs one: then one that ended a moment ago is waited for.
 ///
 /// # Errors
 /// The reason; nothing is left then.
 pub async fn start(
     service: &Service,
-    words: Vec<String>,
-    memory: u64,
-    kept: Vec<(Name, Capability)>,
-) -> Result<u64, Failure> {
+    spec: &Spec,
+    console: Console,
+) -> Result<(u64, bool), Failure> {
+    let Spec {
+        words,
+        memory,
+        kept,
+    } = spec;
     let name = words.first().cloned().unwrap_or_default();
     let image = program_file(service, &name)?;
-    let bytes = block_bytes(image, memory, &name)?;
+    let bytes = block_bytes(image, *memory, &name)?;
     let (account, endpoint) = service
         .open_account()
         .await
         .map_err(|e| (ServiceError::OutOfMemory, format!("no memory account: {e}")))?;
-    let console = service.console().await;
+    let console = service.console(console).await;
+    let has_console = console.is_some();
     let number = service.state.borrow_mut().table.add(words.clone());
     let built = build(
         service,
         number,
-        &words,
+        words,
         image,
         bytes,
-        &kept,
+        kept,
         console,
         endpoint.addr(),
     );
@@ -58,7 +74,7 @@ pub async fn start(
     match started {
         Ok(process) => {
             service.enter(number, process, account);
-            Ok(number)
+            Ok((number, has_console))
         }
         Err(e) => {
             service.state.borrow_mut().table.remove(number);

@@ -1,4 +1,4 @@
-//! The process table of an OSnode.
+//! The process table of an OSnode, and who is started again when it ends.
 //!
 //! Pure; `main.rs` builds and ends processes. Not here: the processes of other
 //! OSnodes (asked of their spawn services).
@@ -9,9 +9,11 @@
 extern crate alloc;
 
 mod command;
+mod supervise;
 mod table;
 
 pub use command::{join_words, split_words};
+pub use supervise::{End, MAX_RESTARTS, Rules, Service, Supervisor, Verdict};
 pub use table::{Entry, NameError, Table};
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The spawn service: builds processes, watches their ends, gives their memory back.
+//! The spawn service: builds processes, watches their ends, gives their memory back, and starts
+//! those again that are supervised.
 //!
 //! Requests about another OSnode go to its spawn service over a UMP channel that the
 //! monitors bind. Given by the monitor: `names` (system), `names-apps` (what
@@ -11,9 +12,11 @@
 extern crate alloc;
 
 mod build;
+mod news;
 mod peers;
 mod requests;
 mod service;
+mod supervision;
 
 use rt::chan::Server;
 use rt::task;
@@ -45,6 +48,7 @@ async fn serve() -> i32 {
         rt::println!("spawn: cannot register the service: {e}");
         return 1;
     }
+    task::spawn(news::publish(service.clone()));
     loop {
         let request = server.next().await;
         requests::take(&service, request);

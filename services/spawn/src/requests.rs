@@ -7,15 +7,15 @@ use alloc::vec::Vec;
 use abi::slots;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
-use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
+use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest, unpack_limit};
 use proto::{Pid, ServiceError, Wire};
 use rt::chan::{Answer, Attach, Request};
 use rt::{env, invoke, task};
-use spawn::{NameError, join_words, split_words};
+use spawn::{NameError, Rules, join_words, split_words};
 
-use crate::build::{self, Failure};
-use crate::peers;
-use crate::service::{CHECK_NS, STOP_NS, Service};
+use crate::build::{self, Failure, Spec};
+use crate::service::{CHECK_NS, Console, STOP_NS, Service};
+use crate::{peers, supervision};
 
 type Reply = (SpawnReply, Vec<u8>);
 
@@ -66,7 +66,8 @@ fn refuse(request: &Request, error: ServiceError, text: &str) {
 /// The other OSnode that a message is about.
 async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u64, Failure>> {
     let osnode = match message {
-        SpawnRequest::Spawn { place, number, .. } => {
+        SpawnRequest::Spawn { place, number, .. }
+        | SpawnRequest::SpawnSupervised { place, number, .. } => {
             match peers::resolve(service, place, number).await {
                 Ok(o) => o,
                 Err(e) => return Some(Err(e)),
@@ -75,7 +76,9 @@ async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u6
         SpawnRequest::Check { pid }
         | SpawnRequest::Kill { pid }
         | SpawnRequest::Wait { pid }
-        | SpawnRequest::Tell { pid } => pid.osnode,
+        | SpawnRequest::Tell { pid }
+        | SpawnRequest::Release { pid }
+        | SpawnRequest::Supervision { pid } => pid.osnode,
         SpawnRequest::Memory { osnode } | SpawnRequest::Kernel { osnode } => osnode,
         SpawnRequest::Next { .. } | SpawnRequest::NextHere { .. } | SpawnRequest::Give { .. } => {
             return None;
@@ -93,13 +96,45 @@ fn local_form(message: SpawnRequest, osnode: u64) -> SpawnRequest {
             number: osnode,
             memory,
         },
+        SpawnRequest::SpawnSupervised {
+            memory,
+            restart,
+            limit,
+            ..
+        } => SpawnRequest::SpawnSupervised {
+            place: Place::Osnode,
+            number: osnode,
+            memory,
+            restart,
+            limit,
+        },
         other => other,
     }
 }
 
 async fn here(service: &Service, message: SpawnRequest, request: Request) {
     let result = match message {
-        SpawnRequest::Spawn { memory, .. } => start(service, &request, memory).await,
+        SpawnRequest::Spawn { memory, .. } => start(service, &request, memory, None).await,
+        SpawnRequest::SpawnSupervised {
+            memory,
+            restart,
+            limit,
+            ..
+        } => {
+            let (most, within_ms) = unpack_limit(limit);
+            let rules = Rules {
+                restart,
+                most,
+                within_ns: u64::from(within_ms) * 1_000_000,
+            };
+            start(service, &request, memory, Some(rules)).await
+        }
+        SpawnRequest::Release { pid } => supervision::release(service, pid.number)
+            .map(|()| (SpawnReply::Kept {}, Vec::new()))
+            .ok_or_else(|| unsupervised(pid)),
+        SpawnRequest::Supervision { pid } => supervision::describe(service, pid.number)
+            .map(|reply| (reply, Vec::new()))
+            .ok_or_else(|| unsupervised(pid)),
         SpawnRequest::Next { after } => next(service, after).await,
         SpawnRequest::NextHere { number } => {
             next_here(service, number).ok_or((ServiceError::End, String::new()))
@@ -137,7 +172,17 @@ fn unknown(pid: Pid) -> Failure {
     (ServiceError::NotFound, format!("there is no process {pid}"))
 }
 
-async fn start(service: &Service, request: &Request, memory: u64) -> Result<Reply, Failure> {
+fn unsupervised(pid: Pid) -> Failure {
+    let text = format!("process {pid} is not supervised");
+    (ServiceError::NotFound, text)
+}
+
+async fn start(
+    service: &Service,
+    request: &Request,
+    memory: u64,
+    rules: Option<Rules>,
+) -> Result<Reply, Failure> {
     let kept = service
         .state
         .borrow_mut()
@@ -147,7 +192,15 @@ async fn start(service: &Service, request: &Request, memory: u64) -> Result<Repl
         let text = String::from("the program's name and arguments are malformed");
         (ServiceError::BadMessage, text)
     })?;
-    let number = build::start(service, words, memory, kept.unwrap_or_default()).await?;
+    let spec = Spec {
+        words,
+        memory,
+        kept: kept.unwrap_or_default(),
+    };
+    let (number, has_console) = build::start(service, &spec, Console::Maybe).await?;
+    if let Some(rules) = rules {
+        supervision::enter(service, number, rules, spec, has_console);
+    }
     let pid = Pid {
         osnode: env::osnode(),
         number,

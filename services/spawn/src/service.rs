@@ -7,22 +7,37 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use abi::slots;
+use abi::{MessageTag, slots};
 use archive::Archive;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{ProcessState, SpawnReply};
-use proto::{Name, PeerError};
+use proto::{Name, PeerError, Wire};
 use rt::chan::{Answer, Attach, Client, Request, Server};
 use rt::spawn::Process;
-use rt::{CapAddr, Capability, env, invoke, task, time};
-use spawn::{Entry, Table};
+use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
+use spawn::{End, Entry, Supervisor, Table};
+
+use crate::news::News;
+use crate::supervision::{self, Supervised};
 
 /// How long a process may take to end by itself when it is asked to (ns of system time).
 pub const STOP_NS: u64 = 1_000_000_000;
 /// How long a process may take for a check (ns of system time).
 pub const CHECK_NS: u64 = 15_000_000_000;
+
+/// How long a console that ended may take until it is there again (ns of system time).
+const CONSOLE_NS: u64 = 2_000_000_000;
+
+/// Whether a process needs a console.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// If there is one.
+    Maybe,
+    /// As it had when it was started before.
+    Had(bool),
+}
 
 /// A running process.
 pub struct Live {
@@ -42,8 +57,12 @@ pub struct State {
     pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
     /// Spawn services of other OSnodes.
     pub peers: BTreeMap<u64, Client>,
-    /// The console service's endpoint, once it is registered.
+    /// The console service's endpoint, as it was found last.
     console: Option<Capability>,
+    /// Who is started again when it ends.
+    pub supervisor: Supervisor,
+    /// What the supervised are made from, by service.
+    pub specs: BTreeMap<u64, Rc<Supervised>>,
     /// Who waits for the end of which process.
     waiting: Vec<(u64, Request)>,
 }
@@ -59,6 +78,8 @@ pub struct Service {
     pub archive: Archive<'static>,
     /// Names for ordinary programs.
     pub names: CapAddr,
+    /// What the registry is to be told.
+    pub news: News,
 }
 
 impl Service {
@@ -81,8 +102,11 @@ impl Service {
                 kept: BTreeMap::new(),
                 peers: BTreeMap::new(),
                 console: None,
+                supervisor: Supervisor::new(),
+                specs: BTreeMap::new(),
                 waiting: Vec::new(),
             })),
+            news: News::default(),
             server,
             memory: Client::bind(slots::MEMORY).await.map_err(text)?,
             system: Client::bind(names).await.map_err(text)?,
@@ -92,18 +116,22 @@ impl Service {
     }
 
     /// What ordinary programs print to: an endpoint of the console service, if there is one by now.
-    pub async fn console(&self) -> Option<CapAddr> {
-        if let Some(known) = &self.state.borrow().console {
-            return Some(known.addr());
-        }
-        let request = NamesRequest::Lookup {
-            name: Name::truncated("console"),
-            wait: false,
+    /// One that ended is waited for a while.
+    pub async fn console(&self, needed: Console) -> Option<CapAddr> {
+        let known = self.state.borrow().console.is_some();
+        let wait = match needed {
+            Console::Had(false) => return None,
+            Console::Had(true) => true,
+            Console::Maybe => known,
         };
+        let name = Name::truncated("console");
+        let request = NamesRequest::Lookup { name, wait };
         let answer = self.system.request::<_, NamesReply>(&request, Attach::NONE);
-        let found = answer.await.ok()?.cap?;
+        let until = time::system_ns().saturating_add(CONSOLE_NS);
+        let found = time::system_timeout(until, answer).await?.ok()?.cap?;
         let addr = found.addr();
-        self.state.borrow_mut().console = Some(found);
+        let old = self.state.borrow_mut().console.replace(found);
+        drop(old);
         Some(addr)
     }
 
@@ -154,6 +182,11 @@ impl Service {
     /// Ends a process: its capabilities, its memory, its account; then tells who waits.
     pub async fn end(&self, number: u64, state: ProcessState, status: i32, report: String) {
         let used = self.used_ns(number);
+        let end = match state {
+            ProcessState::Killed => End::Killed,
+            ProcessState::Exited => End::Exited(status),
+            _ => End::Faulted,
+        };
         let live = self.state.borrow_mut().live.remove(&number);
         let Some(live) = live else { return };
         drop(live.control);
@@ -180,6 +213,18 @@ impl Service {
         };
         for (_, request) in told {
             self.answer_end(number, &request);
+        }
+        self.news.ended(number);
+        supervision::ended(self, number, end);
+    }
+
+    /// Has every process look whether the services that it waits for are still there.
+    pub fn tell_to_look(&self) {
+        let s = self.state.borrow();
+        let words = ProcessRequest::Look {}.to_words(0);
+        for live in s.live.values() {
+            // One that has no room for it finds out a little later by itself.
+            let _ = lmp::send(live.process.endpoint(), MessageTag::default(), words);
         }
     }
 

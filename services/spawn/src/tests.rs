@@ -1,7 +1,8 @@
-//! The table and the words.
+//! The table, the words, the supervisor.
 
 use crate::*;
-use proto::iface::spawn::ProcessState;
+use proptest::prelude::*;
+use proto::iface::spawn::{ProcessState, Restart, ServiceState};
 use std::string::{String, ToString};
 use std::vec;
 use std::vec::Vec;
@@ -62,4 +63,110 @@ fn old_ended_processes_are_forgotten() {
         count += 1;
     }
     assert_eq!(count, 17);
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+fn rules(restart: Restart, most: u32) -> Rules {
+    Rules {
+        restart,
+        most,
+        within_ns: 10 * SECOND,
+    }
+}
+
+#[test]
+fn each_policy_restarts_after_its_ends() {
+    let ends = [End::Exited(0), End::Exited(1), End::Faulted, End::Killed];
+    for (restart, again) in [
+        (Restart::Never, [false; 4]),
+        (Restart::OnFailure, [false, true, true, true]),
+        (Restart::Always, [true; 4]),
+    ] {
+        for (end, again) in ends.into_iter().zip(again) {
+            let mut s = Supervisor::new();
+            let service = s.enter(rules(restart, 3), 7);
+            let verdict = match again {
+                true => Verdict::Again {
+                    service,
+                    pause_ns: 0,
+                },
+                false => Verdict::Finished { service },
+            };
+            assert_eq!(s.ended(7, end, 0), verdict, "{restart:?} {end:?}");
+            assert_eq!(s.ended(8, end, 0), Verdict::Unsupervised);
+        }
+    }
+}
+
+#[test]
+fn too_many_ends_in_a_period_are_given_up() {
+    let mut s = Supervisor::new();
+    let service = s.enter(rules(Restart::Always, 3), 1);
+    let mut pauses = vec![];
+    for n in 1..=3 {
+        match s.ended(n, End::Faulted, n * SECOND) {
+            Verdict::Again { pause_ns, .. } => pauses.push(pause_ns),
+            other => panic!("{other:?}"),
+        }
+        s.restarted(service, n + 1);
+    }
+    assert_eq!(pauses, [0, 10_000_000, 20_000_000]);
+    assert_eq!(
+        s.ended(4, End::Killed, 4 * SECOND),
+        Verdict::GivenUp { service }
+    );
+    assert_eq!(
+        s.get(service).map(|s| (s.state, s.restarts)),
+        Some((ServiceState::GivenUp, 3))
+    );
+    assert_eq!(s.ended(4, End::Killed, 5 * SECOND), Verdict::Unsupervised);
+}
+
+#[test]
+fn old_ends_are_forgotten() {
+    let mut s = Supervisor::new();
+    let service = s.enter(rules(Restart::Always, 1), 1);
+    for n in 1..100 {
+        let verdict = s.ended(n, End::Faulted, n * 11 * SECOND);
+        assert!(matches!(verdict, Verdict::Again { pause_ns: 0, .. }), "{n}");
+        s.restarted(service, n + 1);
+    }
+}
+
+#[test]
+fn who_is_released_stays_ended() {
+    let mut s = Supervisor::new();
+    let service = s.enter(rules(Restart::Always, 1), 1);
+    assert_eq!(s.of(1).map(|(id, _)| id), Some(service));
+    assert_eq!(s.release(1), Some(service));
+    assert_eq!(s.release(1), None);
+    assert_eq!(s.ended(1, End::Killed, 0), Verdict::Unsupervised);
+}
+
+proptest! {
+    /// Never more restarts in any period than the rules allow.
+    #[test]
+    fn restarts_keep_to_their_intensity(
+        steps in proptest::collection::vec(0..4 * SECOND, 1..60),
+        most in 0..6u32,
+    ) {
+        let rules = rules(Restart::Always, most);
+        let mut s = Supervisor::new();
+        let service = s.enter(rules, 1);
+        let (mut now, mut times, mut number) = (0, vec![], 1);
+        for step in steps {
+            now += step;
+            match s.ended(number, End::Faulted, now) {
+                Verdict::Again { .. } => times.push(now),
+                Verdict::GivenUp { .. } => break,
+                other => prop_assert!(false, "{other:?}"),
+            }
+            number += 1;
+            s.restarted(service, number);
+            let period = times.iter().filter(|t| **t >= now.saturating_sub(rules.within_ns));
+            prop_assert!(period.count() <= most as usize);
+        }
+        prop_assert!(most <= MAX_RESTARTS);
+    }
 }

@@ -4,11 +4,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
-use rt::chan::Client;
 use shell::{Args, parse_core_list};
 
 use super::{time_unit, usage};
-use crate::session::{Session, ask, text_of};
+use crate::session::{Service, Session, ask, text_of};
 
 fn state_word(s: CoreState) -> &'static str {
     match s {
@@ -67,7 +66,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
 }
 
 /// Name and build id that the kernel running on a core gives itself.
-async fn running_kernel(cores: &Client, index: u32) -> Result<(String, String), String> {
+async fn running_kernel(cores: &Service, index: u32) -> Result<(String, String), String> {
     let request = CoresRequest::Kernel { index };
     let a = ask::<CoresReply>(cores, &request, &[]).await?;
     match a.message {

@@ -3,6 +3,7 @@
 mod cores;
 mod info;
 mod process;
+mod registry;
 mod skb;
 
 use alloc::format;
@@ -27,15 +28,21 @@ core recover N [--kernel K]             a kernel for the OSnode of a crashed cor
                                         --together: fail unless all were touched at the same time
 osnodes                                 every OSnode and where it is
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode
+                                        --restart on-failure|always: and again when it ends
 ps                                      processes of all OSnodes
 kill PID                                end a process (o1.3, or its name)
 kill NAME --all                         end every process of that name
+                                        --for-good: one that is started again, too
 ticker check, churn check               ask every process of that name whether all is well
 churn check --inside N                  and whether N kernel changes fell inside its revokes
 mem                                     memory of every OSnode, in bytes
 mem mark, mem check                     remember what is free; fail unless as much is free again
 skb query 'QUESTION'                    what follows from all that is known (spawn skb first)
 skb assert|withdraw|load 'TEXT'         facts come, go; rules come
+registry get NAME, set 'RECORD'         a record; set takes --new, --merge, --ephemeral, --sequential
+registry query|del|wait 'QUERY'         records that fit, as in 'job.* { size > 3 }'
+registry watch 'QUERY', events          what happens to records that fit
+registry lock NAME, unlock NAME         a lock that the shell holds
 caps                                    the shell's own capabilities
 log [N]                                 what the kernels of core N logged
 ls [DIR], cat FILE                      files of the boot archive
@@ -74,6 +81,7 @@ pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
         "test" => process::test(session, args).await?,
         "mem" => info::memory(session, args).await?,
         "skb" => skb::command(session, args).await?,
+        "registry" => registry::command(session, args).await?,
         "caps" => info::capabilities(session, args).await?,
         "ls" => info::list_files(session, args).await?,
         "cat" => info::show_file(session, args).await?,

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use proto::Pid;
 use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
-use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
+use proto::iface::spawn::{
+    Place, ProcessState, Restart, ServiceState, SpawnReply, SpawnRequest, USUAL_LIMIT,
+};
 use shell::{ArgError, Args};
 
 use super::{time_unit, usage};
@@ -71,11 +73,12 @@ async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
 pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let mut text = format!(
-        "{:<8} {:<9} {:>10} {:>11}  {}\n",
+        "{:<8} {:<9} {:>10} {:>11} {:>8}  {}\n",
         "process",
         "state",
         "memory",
         time_unit(),
+        "restarts",
         "program"
     );
     for p in processes(session).await? {
@@ -89,13 +92,33 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         let pid = p.pid.to_string();
         let ms = p.used_ns / 1_000_000;
         let words = p.words.join(" ");
-        text += &format!("{pid:<8} {state:<9} {:>10} {ms:>11}  {words}\n", p.memory);
+        let restarts = restarts(session, &p).await?;
+        text += &format!(
+            "{pid:<8} {state:<9} {:>10} {ms:>11} {restarts:>8}  {words}\n",
+            p.memory
+        );
     }
     for line in absent(session).await? {
         text += &format!("{line}: its processes wait\n");
     }
     session.say(&text).await;
     Ok(())
+}
+
+/// How often a process was started again, and whether that was given up; of one that nobody
+/// supervises a dash.
+async fn restarts(session: &Session, p: &Listed) -> Result<String, String> {
+    let request = SpawnRequest::Supervision { pid: p.pid };
+    let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
+    Ok(match a.message {
+        SpawnReply::Supervised {
+            restarts,
+            state: ServiceState::GivenUp,
+            ..
+        } => format!("{restarts}, no more"),
+        SpawnReply::Supervised { restarts, .. } => restarts.to_string(),
+        _ => "-".to_string(),
+    })
 }
 
 /// OSnodes that do not run, a sentence for each.
@@ -142,13 +165,25 @@ async fn place(session: &Session, args: &mut Args) -> Result<Option<u64>, String
     Ok(Some(osnode_on(session, core).await?))
 }
 
-/// `spawn NAME [ARGS] [--on N]`.
+/// `--restart POLICY`.
+fn restart(args: &mut Args) -> Result<Restart, String> {
+    let what = "never, on-failure or always";
+    match args.option("--restart", what).map_err(usage)?.as_deref() {
+        Some("never") | None => Ok(Restart::Never),
+        Some("on-failure") => Ok(Restart::OnFailure),
+        Some("always") => Ok(Restart::Always),
+        Some(other) => Err(usage(ArgError::Bad(what, other.to_string()))),
+    }
+}
+
+/// `spawn NAME [ARGS] [--on N] [--restart POLICY]`.
 pub async fn spawn(session: &mut Session, mut args: Args) -> Result<(), String> {
     let osnode = place(session, &mut args).await?;
+    let restart = restart(&mut args)?;
     let name = args.next("a program's name").map_err(usage)?;
     let mut words = Vec::from([name]);
     words.extend(args.rest());
-    let (pid, core) = start(session, osnode, &words).await?;
+    let (pid, core) = start(session, osnode, &words, restart).await?;
     let line = format!("{} is {pid} on core {core}\n", words[0]);
     session.say(&line).await;
     Ok(())
@@ -159,15 +194,26 @@ async fn start(
     session: &Session,
     osnode: Option<u64>,
     words: &[String],
+    restart: Restart,
 ) -> Result<(Pid, u32), String> {
     let (place, number) = match osnode {
         Some(o) => (Place::Osnode, o),
         None => (Place::Here, 0),
     };
-    let request = SpawnRequest::Spawn {
-        place,
-        number,
-        memory: 0,
+    let memory = 0;
+    let request = match restart {
+        Restart::Never => SpawnRequest::Spawn {
+            place,
+            number,
+            memory,
+        },
+        restart => SpawnRequest::SpawnSupervised {
+            place,
+            number,
+            memory,
+            restart,
+            limit: USUAL_LIMIT,
+        },
     };
     let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
     let a = ask::<SpawnReply>(&session.spawn, &request, blob.as_bytes()).await?;
@@ -201,9 +247,10 @@ async fn named(session: &Session, word: &str) -> Result<Vec<Listed>, String> {
     Ok(found)
 }
 
-/// `kill PID`, `kill NAME --all`.
+/// `kill PID`, `kill NAME --all`, with `--for-good` one that is supervised, too.
 pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
     let all = args.flag("--all");
+    let for_good = args.flag("--for-good");
     let word = args.next("a process").map_err(usage)?;
     args.finish().map_err(usage)?;
     let mut found = named(session, &word).await?;
@@ -213,8 +260,15 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
             found.len()
         ));
     }
-    // One that ends may end others of its name: the list is made anew after each.
-    while let Some(one) = found.first() {
+    let first: Vec<Pid> = found.iter().map(|p| p.pid).collect();
+    // One that ends may end others of its name: the list is made anew after each. What was started
+    // again meanwhile is not meant.
+    while let Some(one) = found.iter().find(|p| first.contains(&p.pid)) {
+        if for_good {
+            let request = SpawnRequest::Release { pid: one.pid };
+            // One that nobody supervises ends for good anyway.
+            ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
+        }
         end(session, one).await?;
         found = match all {
             true => live(session, &word).await?,
@@ -325,7 +379,7 @@ async fn run_test(
     osnode: Option<u64>,
     words: &[String],
 ) -> Result<(), String> {
-    let (pid, _) = start(session, osnode, words).await?;
+    let (pid, _) = start(session, osnode, words, Restart::Never).await?;
     let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Wait { pid }, &[]).await?;
     match a.message {
         SpawnReply::Ended {

@@ -12,7 +12,7 @@ use rt::time;
 use shell::Args;
 
 use super::usage;
-use crate::session::{Session, ask, text_of};
+use crate::session::{Session, ask_client as ask, text_of};
 
 /// How long a knowledge base that was just started is waited for (ns).
 const PATIENCE_NS: u64 = 5_000_000_000;

@@ -1,0 +1,201 @@
+//! Starting processes again: what the supervisor decides, done.
+
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+
+use proto::iface::spawn::{Restart, ServiceState, SpawnReply, pack_limit};
+use proto::iface::system::{SystemReply, SystemRequest};
+use rt::chan::{Answer, Attach, Client};
+use rt::{env, task, time};
+use spawn::{End, Rules, Verdict};
+
+use crate::build::{self, Spec};
+use crate::service::{Console, Service};
+
+/// How long the console may take for a message (ns of system time).
+const SAY_NS: u64 = 5_000_000_000;
+
+/// What a supervised process is made from.
+pub struct Supervised {
+    pub spec: Spec,
+    /// It was given a console.
+    pub has_console: bool,
+}
+
+impl Supervised {
+    /// Its program's name.
+    pub fn name(&self) -> &str {
+        self.spec.words.first().map_or("", String::as_str)
+    }
+}
+
+/// A process that was just started is supervised from now on.
+pub fn enter(service: &Service, number: u64, rules: Rules, spec: Spec, has_console: bool) {
+    let mut s = service.state.borrow_mut();
+    let id = s.supervisor.enter(rules, number);
+    let made = Rc::new(Supervised { spec, has_console });
+    s.specs.insert(id, made.clone());
+    // Whose spec is gone will never be anything again.
+    let is_over = |id: u64| !s.specs.contains_key(&id);
+    service.news.entered(id, made.name(), is_over);
+}
+
+/// A process is not supervised any more; `None` if it was not.
+pub fn release(service: &Service, number: u64) -> Option<()> {
+    let mut s = service.state.borrow_mut();
+    let id = s.supervisor.release(number)?;
+    let spec = s.specs.remove(&id);
+    drop(s);
+    drop(spec);
+    service.news.gone(id);
+    Some(())
+}
+
+/// How a process is supervised.
+pub fn describe(service: &Service, number: u64) -> Option<SpawnReply> {
+    let s = service.state.borrow();
+    let (_, of) = s.supervisor.of(number)?;
+    let within_ms = u32::try_from(of.rules.within_ns / 1_000_000).unwrap_or(u32::MAX);
+    Some(SpawnReply::Supervised {
+        restart: of.rules.restart,
+        state: of.state,
+        restarts: of.restarts,
+        limit: pack_limit(of.rules.most, within_ms),
+    })
+}
+
+/// A process ended, and everything of it is gone.
+pub fn ended(service: &Service, number: u64, end: End) {
+    let verdict = {
+        let mut s = service.state.borrow_mut();
+        s.supervisor.ended(number, end, time::system_ns())
+    };
+    if verdict != Verdict::Unsupervised {
+        tell_clients(service);
+    }
+    act(service, number, end, verdict);
+}
+
+/// Clients of a service that ended learn it now, those on other OSnodes from the monitors.
+fn tell_clients(service: &Service) {
+    service.tell_to_look();
+    let system = service.system.clone();
+    task::spawn(async move {
+        let request = SystemRequest::ServiceEnded {};
+        // Without a monitor there are no other OSnodes.
+        let _: Result<Answer<SystemReply>, _> = system.request(&request, Attach::NONE).await;
+    });
+}
+
+fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
+    match verdict {
+        Verdict::Unsupervised => {}
+        Verdict::Finished { service: id } => {
+            service.news.changed(id);
+            forget(service, id);
+        }
+        Verdict::Again {
+            service: id,
+            pause_ns,
+        } => {
+            service.news.changed(id);
+            let service = service.clone();
+            task::spawn(async move { again(&service, id, number, end, pause_ns).await });
+        }
+        Verdict::GivenUp { service: id } => {
+            service.news.changed(id);
+            let spec = forget(service, id);
+            let name = spec.as_deref().map_or("", Supervised::name);
+            let rules = service.state.borrow().supervisor.get(id).map(|s| s.rules);
+            let (most, ms) = rules.map_or((0, 0), |r| (r.most, r.within_ns / 1_000_000));
+            let text = format!(
+                "o{}.{number} ({name}) {}: given up after {most} restarts within {ms} ms; \
+                 spawn {name} starts it again\n",
+                env::osnode(),
+                how(end)
+            );
+            say(text);
+        }
+    }
+}
+
+fn forget(service: &Service, id: u64) -> Option<Rc<Supervised>> {
+    service.state.borrow_mut().specs.remove(&id)
+}
+
+fn how(end: End) -> String {
+    match end {
+        End::Exited(status) => format!("ended with status {status}"),
+        End::Faulted => String::from("ended by a fault"),
+        End::Killed => String::from("was killed"),
+    }
+}
+
+/// Starts a service's next process. If that fails, it counts as an end of that process.
+async fn again(service: &Service, id: u64, number: u64, end: End, pause_ns: u64) {
+    if pause_ns > 0 {
+        time::system_sleep_until(time::system_ns().saturating_add(pause_ns)).await;
+    }
+    let spec = service.state.borrow().specs.get(&id).cloned();
+    let Some(made) = spec else { return };
+    let console = Console::Had(made.has_console);
+    let osnode = env::osnode();
+    let name = made.name();
+    match build::start(service, &made.spec, console).await {
+        Ok((next, _)) => {
+            service.state.borrow_mut().supervisor.restarted(id, next);
+            service.news.changed(id);
+            let how = how(end);
+            say(format!(
+                "o{osnode}.{number} ({name}) {how}: started again as o{osnode}.{next}\n"
+            ));
+        }
+        Err((_, text)) => {
+            say(format!("{name} cannot be started again: {text}\n"));
+            let verdict = {
+                let mut s = service.state.borrow_mut();
+                let now = time::system_ns();
+                s.supervisor.ended(number, End::Faulted, now)
+            };
+            act(service, number, End::Faulted, verdict);
+        }
+    }
+}
+
+/// Tells people: on the console when there is one, and in the kernel's log.
+fn say(text: String) {
+    rt::io::log(format_args!("{text}"));
+    task::spawn(async move {
+        let until = time::system_ns().saturating_add(SAY_NS);
+        let printed = async {
+            let console = Client::lookup("console").await?;
+            let request = proto::iface::console::ConsoleRequest::WriteBlob {};
+            let with = Attach::blob(text.as_bytes());
+            let _: Answer<proto::iface::console::ConsoleReply> =
+                console.request(&request, with).await?;
+            Ok::<_, proto::PeerError>(())
+        };
+        // The log has it.
+        let _ = time::system_timeout(until, printed).await;
+    });
+}
+
+/// What a policy is called in records.
+pub const fn restart_word(restart: Restart) -> &'static str {
+    match restart {
+        Restart::Never => "never",
+        Restart::OnFailure => "on-failure",
+        Restart::Always => "always",
+    }
+}
+
+/// What a state is called in records.
+pub const fn state_word(state: ServiceState) -> &'static str {
+    match state {
+        ServiceState::Running => "running",
+        ServiceState::Restarting => "restarting",
+        ServiceState::Finished => "finished",
+        ServiceState::GivenUp => "given-up",
+    }
+}
