@@ -250,10 +250,7 @@ async fn offered(
     offer: &AcceptRequest,
     cap: Option<&Capability>,
 ) -> Result<u64, ServiceError> {
-    let with = Attach {
-        blob: &[],
-        cap: cap.map(Capability::addr),
-    };
+    let with = Attach::with(&[], cap.map(Capability::addr));
     let answer: Result<Answer<AcceptReply>, _> = to.request(offer, with).await;
     match answer.map(|a| a.message) {
         Ok(AcceptReply::Accepted { channel }) => Ok(channel),

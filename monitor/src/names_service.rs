@@ -11,7 +11,7 @@ use crate::{bind, channels};
 
 /// Answers; an asker that is gone needs no answer.
 pub fn answer(request: &Request, reply: &NamesReply, cap: Option<CapAddr>) {
-    let _ = request.answer(reply, Attach { blob: &[], cap });
+    let _ = request.answer(reply, Attach::with(&[], cap));
 }
 
 pub fn refuse(request: &Request, error: ServiceError) {

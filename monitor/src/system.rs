@@ -17,7 +17,7 @@ use crate::world::{World, introducer};
 
 /// Answers; an asker that is gone needs no answer.
 fn answer(request: &Request, reply: &SystemReply, cap: Option<CapAddr>) {
-    let _ = request.answer(reply, Attach { blob: &[], cap });
+    let _ = request.answer(reply, Attach::with(&[], cap));
 }
 
 fn refuse(request: &Request, error: ServiceError) {

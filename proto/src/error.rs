@@ -1,8 +1,11 @@
 //! Why a service refused, and why a request got no answer.
 
+use alloc::string::String;
+
 use abi::SysError;
 
-use crate::wire::{Field, Reader, WireError, Writer};
+use crate::stub::Malformed;
+use crate::wire::{Field, Header, Reader, Wire, WireError, Writer};
 
 macro_rules! service_errors {
     ($($(#[doc = $doc:literal])* $name:ident = $n:literal,)*) => {
@@ -39,7 +42,7 @@ macro_rules! service_errors {
             #[must_use]
             pub const fn message(self) -> &'static str {
                 match self {
-                    $(ServiceError::$name => concat!($($doc),*),)*
+                    $(ServiceError::$name => concat!($($doc),*).trim_ascii_start(),)*
                     ServiceError::Sys(e) => e.message(),
                 }
             }
@@ -96,6 +99,12 @@ service_errors! {
     TableFull = 23,
     /// no core, or more than one, fits
     Ambiguous = 24,
+    /// the two programs are built from different versions of the interface
+    OtherVersion = 25,
+    /// the service does not speak this interface
+    NoInterface = 26,
+    /// the service gave the request up without an answer
+    GivenUp = 27,
 }
 
 impl From<SysError> for ServiceError {
@@ -114,6 +123,47 @@ impl Field for ServiceError {
     }
 }
 
+impl Malformed for ServiceError {
+    fn malformed(why: WireError) -> ServiceError {
+        match why {
+            WireError::BadVersion => ServiceError::OtherVersion,
+            WireError::OtherInterface => ServiceError::NoInterface,
+            WireError::UnknownOp => ServiceError::BadOperation,
+            WireError::BadField | WireError::BadBlob => ServiceError::BadMessage,
+            WireError::NoCapability => ServiceError::NoCapability,
+        }
+    }
+}
+
+/// Two programs built from different versions of one interface.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Versions {
+    /// The interface.
+    pub interface: &'static str,
+    /// Version that the service speaks.
+    pub service: u8,
+    /// Version that this program speaks.
+    pub program: u8,
+}
+
+impl core::fmt::Display for Versions {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Versions {
+            interface,
+            service,
+            program,
+        } = self;
+        write!(
+            f,
+            "speaks version {service} of interface {interface}, this program version {program}: "
+        )?;
+        f.write_str(match service > program {
+            true => "rebuild this program",
+            false => "rebuild the service, and start it again",
+        })
+    }
+}
+
 /// Why a request got no answer (`peer-may-go`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PeerError {
@@ -125,8 +175,25 @@ pub enum PeerError {
     BadAnswer(WireError),
     /// The service refused.
     Refused(ServiceError),
+    /// The service speaks another version of the interface.
+    Version(Versions),
     /// A system call of one's own failed.
     Sys(SysError),
+}
+
+impl PeerError {
+    /// An answer that does not decode as `R`: of another version, or malformed.
+    #[must_use]
+    pub fn unreadable<R: Wire>(words: [u64; 6], why: WireError) -> PeerError {
+        match why {
+            WireError::BadVersion => PeerError::Version(Versions {
+                interface: R::NAME,
+                service: Header::unpack(words[0]).version,
+                program: R::VERSION,
+            }),
+            why => PeerError::BadAnswer(why),
+        }
+    }
 }
 
 impl From<SysError> for PeerError {
@@ -151,7 +218,82 @@ impl core::fmt::Display for PeerError {
             PeerError::TimedOut => f.write_str("the service did not answer in time"),
             PeerError::BadAnswer(e) => write!(f, "the service's answer is malformed: {e}"),
             PeerError::Refused(e) => write!(f, "{e}"),
+            PeerError::Version(v) => write!(f, "the service {v}"),
             PeerError::Sys(e) => f.write_str(e.message()),
+        }
+    }
+}
+
+/// A service's refusal: the interface's error, and a text for people (which object, what to do).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Refusal<E = ServiceError> {
+    /// Why.
+    pub error: E,
+    /// For people; may be empty.
+    pub text: String,
+}
+
+impl<E> Refusal<E> {
+    /// With a text.
+    pub fn new(error: E, text: impl Into<String>) -> Refusal<E> {
+        let text = text.into();
+        Refusal { error, text }
+    }
+}
+
+impl<E> From<E> for Refusal<E> {
+    fn from(error: E) -> Refusal<E> {
+        Refusal {
+            error,
+            text: String::new(),
+        }
+    }
+}
+
+impl From<SysError> for Refusal {
+    fn from(e: SysError) -> Refusal {
+        ServiceError::Sys(e).into()
+    }
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for Refusal<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.text.is_empty() {
+            true => write!(f, "{}", self.error),
+            false => f.write_str(&self.text),
+        }
+    }
+}
+
+/// Why a call of a client's stub failed: no answer, or a refusal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum CallError<E = ServiceError> {
+    /// The peer is lost, late, or not understood.
+    Peer(PeerError),
+    /// The service refused.
+    Refused(Refusal<E>),
+}
+
+impl<E> From<PeerError> for CallError<E> {
+    fn from(e: PeerError) -> CallError<E> {
+        CallError::Peer(e)
+    }
+}
+
+impl From<CallError> for PeerError {
+    fn from(e: CallError) -> PeerError {
+        match e {
+            CallError::Peer(e) => e,
+            CallError::Refused(r) => PeerError::Refused(r.error),
+        }
+    }
+}
+
+impl<E: core::fmt::Display> core::fmt::Display for CallError<E> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            CallError::Peer(e) => write!(f, "{e}"),
+            CallError::Refused(r) => write!(f, "{r}"),
         }
     }
 }

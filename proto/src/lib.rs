@@ -2,8 +2,9 @@
 //!
 //! Three layers, each pure and total on any words:
 //! - [`ump`]: the ring of a UMP channel over any kind of atomic words;
-//! - [`wire`]: the header, the field encoding and the [`messages!`] declaration from which every
-//!   interface's encoder and decoder are made; [`blob`]: byte strings longer than a message;
+//! - [`wire`]: the header and the field encoding; [`messages!`] and [`interface!`], the interface
+//!   language, from which encoders, decoders and the stubs of both ends are made ([`stub`] has
+//!   what they stand on); [`blob`]: byte strings longer than a message;
 //! - [`iface`]: the interfaces of the services themselves, [`start`]: the start block of a process.
 //!
 //! Not here: how a message is carried (`rt` for LMP and UMP), what a service does with it.
@@ -16,9 +17,13 @@ extern crate alloc;
 pub mod blob;
 mod error;
 pub mod iface;
+mod interface;
+mod messages;
 pub mod start;
+pub mod stub;
 pub mod ump;
 pub mod wire;
 
-pub use error::{PeerError, ServiceError};
+pub use error::{CallError, PeerError, Refusal, ServiceError, Versions};
+pub use stub::{Ask, Call, Dispatch, Interface, InterfaceId, Pass, Raw};
 pub use wire::{Header, Name, Pid, Wire, WireError};

@@ -2,19 +2,20 @@
 //!
 //! A message is six words: the header and five words of fields, in the order of
 //! their declaration. What is longer travels as a *blob* before it ([`crate::blob`]);
-//! one capability may go with it (the carrier says how).
+//! one capability may go with it (the carrier says how). Each interface has a version;
+//! it stands in every header, and two ends whose versions differ refuse each other.
 
-/// Version of everything in this crate; in every header.
-pub const VERSION: u8 = 1;
 /// Words of fields in a message.
 pub const FIELD_WORDS: usize = 5;
 
 /// First word of a message.
 ///
-/// Bits 0–7 version, 8–15 interface, 16–31 operation, 32–63 tag (chosen by the
-/// asker, echoed by the answer; 0 = no answer wanted).
+/// Bits 0–7 version of the interface, 8–15 interface, 16–31 operation, 32–63 tag (chosen by
+/// the asker, echoed by the answer; 0 = no answer wanted). This layout never changes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Header {
+    /// Version of the interface.
+    pub version: u8,
     /// Interface number (see [`crate::iface`]).
     pub interface: u8,
     /// Operation: requests below 0x8000, replies from 0x8000 on.
@@ -27,31 +28,27 @@ impl Header {
     /// The word on the wire.
     #[must_use]
     pub const fn pack(self) -> u64 {
-        VERSION as u64
+        self.version as u64
             | (self.interface as u64) << 8
             | (self.op as u64) << 16
             | (self.tag as u64) << 32
     }
-    /// Reads a header.
-    ///
-    /// # Errors
-    /// [`WireError::BadVersion`] for a word of another version of this crate.
-    pub const fn unpack(w: u64) -> Result<Header, WireError> {
-        if w as u8 != VERSION {
-            return Err(WireError::BadVersion);
-        }
-        Ok(Header {
+    /// Reads a header; any word is one.
+    #[must_use]
+    pub const fn unpack(w: u64) -> Header {
+        Header {
+            version: w as u8,
             interface: (w >> 8) as u8,
             op: (w >> 16) as u16,
             tag: (w >> 32) as u32,
-        })
+        }
     }
 }
 
 /// Why words do not decode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum WireError {
-    /// The header is of another version.
+    /// The header is of another version of the interface.
     BadVersion,
     /// The header names another interface.
     OtherInterface,
@@ -61,16 +58,19 @@ pub enum WireError {
     BadField,
     /// The blob's fragments do not fit together, or it is too long.
     BadBlob,
+    /// The message lacks its capability.
+    NoCapability,
 }
 
 impl core::fmt::Display for WireError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(match self {
-            WireError::BadVersion => "message of another protocol version",
+            WireError::BadVersion => "message of another version of the interface",
             WireError::OtherInterface => "message of another interface",
             WireError::UnknownOp => "unknown operation",
             WireError::BadField => "a field is out of its range",
             WireError::BadBlob => "the attached bytes do not fit together",
+            WireError::NoCapability => "the message lacks its capability",
         })
     }
 }
@@ -79,6 +79,10 @@ impl core::fmt::Display for WireError {
 pub trait Wire: Sized {
     /// Number of the interface.
     const INTERFACE: u8;
+    /// Version of the interface.
+    const VERSION: u8;
+    /// Name of the interface, for people.
+    const NAME: &'static str;
     /// Numbers of the operations.
     const OPS: &'static [u16];
     /// Operation number and field words.
@@ -93,6 +97,7 @@ pub trait Wire: Sized {
     fn to_words(&self, tag: u32) -> [u64; 6] {
         let (op, f) = self.encode();
         let header = Header {
+            version: Self::VERSION,
             interface: Self::INTERFACE,
             op,
             tag,
@@ -104,9 +109,12 @@ pub trait Wire: Sized {
     /// # Errors
     /// Any [`WireError`].
     fn from_words(w: [u64; 6]) -> Result<(u32, Self), WireError> {
-        let h = Header::unpack(w[0])?;
+        let h = Header::unpack(w[0]);
         if h.interface != Self::INTERFACE {
             return Err(WireError::OtherInterface);
+        }
+        if h.version != Self::VERSION {
+            return Err(WireError::BadVersion);
         }
         let message = Self::decode(h.op, [w[1], w[2], w[3], w[4], w[5]])?;
         Ok((h.tag, message))
@@ -166,6 +174,23 @@ pub const fn sum(words: &[usize]) -> usize {
         i += 1;
     }
     total
+}
+
+/// The version of a declaration: what it says, else 1.
+#[doc(hidden)]
+#[must_use]
+pub const fn version(said: &[u8]) -> u8 {
+    match said {
+        [] => 1,
+        [v, ..] => *v,
+    }
+}
+
+/// The name of a declaration's interface: what it says, else that of the messages.
+#[doc(hidden)]
+#[must_use]
+pub const fn name(said: &'static str, messages: &'static str) -> &'static str {
+    if said.is_empty() { messages } else { said }
 }
 
 /// Something that can stand in a message.
@@ -342,67 +367,6 @@ macro_rules! codes {
                 match r.pull() {
                     $($n => Ok($name::$v),)*
                     _ => Err($crate::WireError::BadField),
-                }
-            }
-        }
-    };
-}
-
-/// Declares the messages of one direction of an interface: an enum that is [`Wire`].
-///
-/// ```
-/// proto::messages! {
-///     /// Requests of a counter.
-///     pub enum CounterRequest: 77 {
-///         /// Adds.
-///         Add = 1 {
-///             /// How much.
-///             amount: u64,
-///         },
-///         /// Asks.
-///         Read = 2 {},
-///     }
-/// }
-/// use proto::Wire;
-/// let words = CounterRequest::Add { amount: 5 }.to_words(9);
-/// assert_eq!(CounterRequest::from_words(words), Ok((9, CounterRequest::Add { amount: 5 })));
-/// ```
-#[macro_export]
-macro_rules! messages {
-    ($(#[$m:meta])* pub enum $name:ident: $iface:literal {
-        $($(#[$vm:meta])* $v:ident = $n:literal { $($(#[$fm:meta])* $f:ident: $t:ty,)* },)*
-    }) => {
-        $(#[$m])*
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum $name { $($(#[$vm])* $v { $($(#[$fm])* $f: $t,)* },)* }
-
-        $(const _: () = {
-            let words = [0usize $(, <$t as $crate::wire::Field>::WORDS)*];
-            assert!($crate::wire::sum(&words) <= $crate::wire::FIELD_WORDS,
-                "a message has more than five words of fields");
-        };)*
-
-        impl $crate::Wire for $name {
-            const INTERFACE: u8 = $iface;
-            const OPS: &'static [u16] = &[$($n),*];
-            fn encode(&self) -> (u16, [u64; $crate::wire::FIELD_WORDS]) {
-                #[allow(unused_mut)]
-                let mut w = $crate::wire::Writer::default();
-                match self {
-                    $($name::$v { $($f),* } => {
-                        $($crate::wire::Field::put($f, &mut w);)*
-                        ($n, w.finish())
-                    })*
-                }
-            }
-            fn decode(op: u16, fields: [u64; $crate::wire::FIELD_WORDS])
-                -> Result<Self, $crate::WireError>
-            {
-                #[allow(unused_mut, unused_variables)]
-                let mut r = $crate::wire::Reader::new(fields);
-                match op {
-                    $($n => Ok($name::$v { $($f: $crate::wire::Field::get(&mut r)?),* }),)*
-                    _ => Err($crate::WireError::UnknownOp),
                 }
             }
         }

@@ -117,13 +117,16 @@ fn ask<R: Wire>(
 pub(crate) fn bind(to: CapAddr) -> Result<Capability, PeerError> {
     let (_, own) = endpoint()?;
     let reply = cap::mint(own, capfmt::Rights::ALL, Some(1))?;
-    let request = Transport::Bind { interface: 0 };
+    let request = Transport::Bind {
+        interface: 0,
+        version: 0,
+    };
     let (answer, cap) = ask::<Transport>(to, &request, reply.addr())?;
     // Given away: only its slot is left.
     cap::free_slot(reply.leak());
     match (answer, cap) {
         (Transport::Bound {}, Some(cap)) => Ok(cap),
-        (Transport::BindRefused {}, _) => Err(PeerError::Refused(ServiceError::TableFull)),
+        (Transport::Refused { error, .. }, _) => Err(PeerError::Refused(error)),
         _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
     }
 }

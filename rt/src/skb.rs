@@ -87,7 +87,7 @@ impl Knowledge {
         } else {
             time::system_timeout(until, Client::lookup_on(osnode, NAME)).await
         };
-        let client = found.unwrap_or(Err(PeerError::TimedOut))?;
+        let client = found.ok_or(PeerError::TimedOut)?.map_err(PeerError::from)?;
         Ok(Self { client })
     }
 

@@ -60,7 +60,7 @@ impl Service {
         }
         let until = time::system_ns().saturating_add(AGAIN_NS);
         let found = time::system_timeout(until, Client::lookup(self.name)).await;
-        let client = found.unwrap_or(Err(PeerError::TimedOut))?;
+        let client = found.ok_or(PeerError::TimedOut)??;
         let old = self.bound.replace(Some(client.clone()));
         drop(old);
         if self.name == "console" {

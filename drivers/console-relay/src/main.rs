@@ -34,7 +34,8 @@ fn main() -> i32 {
 
 async fn run(home: u64) -> Result<(), String> {
     let text = |e: PeerError| e.to_string();
-    let console = Client::lookup_on(home, "console").await.map_err(text)?;
+    let console = Client::lookup_on(home, "console").await;
+    let console = console.map_err(|e| e.to_string())?;
     let server = Server::open().map_err(|e| e.message().to_string())?;
     server.register("console").await.map_err(text)?;
     loop {

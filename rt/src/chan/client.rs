@@ -7,23 +7,21 @@ use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use abi::{CapAddr, SysError, slots};
+use abi::{CapAddr, SysError};
 use proto::blob::Joiner;
-use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::transport::Transport;
-use proto::ump::Side;
-use proto::{Header, Name, PeerError, ServiceError, Wire, WireError};
+use proto::stub::InterfaceId;
+use proto::{Header, PeerError, Raw, ServiceError, Versions, Wire, WireError};
 
 use super::outbox::{Carrier, Outbox};
-use super::{Answer, Attach};
+use super::{Answer, Attach, Until, find, transfer};
 use crate::cap::{self, Capability};
-use crate::event::Notification;
 use crate::exec::driver::{self, Incoming, Sink};
 use crate::lmp::Words;
 use crate::single::Single;
 use crate::task::{self, Either, select};
+use crate::time;
 use crate::ump::UmpChannel;
-use crate::{env, time};
 
 /// Ring slots of the endpoint that answers come to.
 const RING: u64 = 32;
@@ -31,31 +29,22 @@ const RING: u64 = 32;
 const PROBE_MIN_NS: u64 = 100_000_000;
 const PROBE_MAX_NS: u64 = 30_000_000_000;
 
-/// How long (system time) a service of another OSnode may take to register, and the pause between tries.
-const REGISTER_NS: u64 = 5_000_000_000;
-const REGISTER_RETRY_NS: u64 = 10_000_000;
-
-/// An answer before it is decoded.
-struct Raw {
-    words: Words,
-    blob: Vec<u8>,
-    cap: Option<Capability>,
-}
+/// What answers a `Bind` otherwise than it can be answered.
+const NO_CONNECTION: PeerError = PeerError::BadAnswer(WireError::UnknownOp);
 
 /// A request that waits.
 #[derive(Default)]
 struct Pending {
     waker: Option<Waker>,
-    answer: Option<Result<Raw, PeerError>>,
+    answer: Option<Result<Raw<Capability>, PeerError>>,
 }
 
-struct Inner {
+/// What a connection's clones and tasks share.
+pub struct Inner {
     outbox: Rc<Outbox>,
     last_tag: Cell<u32>,
     pending: RefCell<BTreeMap<u32, Pending>>,
     joiner: RefCell<Joiner>,
-    /// Number of the binding at the monitor, of a UMP connection made by it.
-    binding: Cell<Option<u64>>,
     /// Number of this connection in answers' badges (LMP).
     id: u32,
 }
@@ -78,14 +67,12 @@ struct Clients {
     endpoint: Option<CapAddr>,
     by_id: BTreeMap<u32, Weak<Inner>>,
     last: u32,
-    names: Option<Client>,
 }
 
 static CLIENTS: Single<Clients> = Single::new(Clients {
     endpoint: None,
     by_id: BTreeMap::new(),
     last: 0,
-    names: None,
 });
 
 /// Takes all answers that come by LMP.
@@ -121,17 +108,20 @@ impl Inner {
             last_tag: Cell::new(0),
             pending: RefCell::default(),
             joiner: RefCell::default(),
-            binding: Cell::new(None),
             id,
+        });
+        let weak = Rc::downgrade(&inner);
+        inner.outbox.on_refused(move |tag, why| {
+            if let Some(inner) = weak.upgrade() {
+                inner.complete(tag, Err(why));
+            }
         });
         CLIENTS.with(|c| c.by_id.insert(id, Rc::downgrade(&inner)));
         inner
     }
 
     fn deliver(&self, words: Words, cap: Option<Capability>) {
-        let Ok(header) = Header::unpack(words[0]) else {
-            return;
-        };
+        let header = Header::unpack(words[0]);
         if header.interface == Transport::INTERFACE {
             match Transport::from_words(words) {
                 Ok((tag, Transport::Fragment { place, low, high })) => {
@@ -141,8 +131,10 @@ impl Inner {
                     return;
                 }
                 Ok((_, Transport::Close {})) => return self.fail(PeerError::Gone),
-                Ok((_, Transport::Ping {})) | Err(_) => return,
+                Ok((_, Transport::Ping {})) => return,
                 Ok(_) => {}
+                Err(_) if Transport::negotiation(words).is_some() => {}
+                Err(_) => return,
             }
         }
         let blob = self.joiner.borrow_mut().take(header.tag);
@@ -151,7 +143,7 @@ impl Inner {
         self.complete(header.tag, answer);
     }
 
-    fn complete(&self, tag: u32, answer: Result<Raw, PeerError>) {
+    fn complete(&self, tag: u32, answer: Result<Raw<Capability>, PeerError>) {
         let woken = match self.pending.borrow_mut().get_mut(&tag) {
             Some(p) if p.answer.is_none() => {
                 p.answer = Some(answer);
@@ -178,14 +170,52 @@ impl Inner {
         tag
     }
 
-    async fn ask_once<Q: Wire>(&self, request: &Q, with: Attach<'_>) -> Result<Raw, PeerError> {
+    /// Sends `Bind`; what came with `Bound`.
+    async fn greet(
+        &self,
+        wanted: Option<InterfaceId>,
+        with: Attach<'_>,
+    ) -> Result<Raw<Capability>, PeerError> {
+        let wanted = wanted.unwrap_or(InterfaceId {
+            number: 0,
+            ..InterfaceId::of::<Transport>()
+        });
+        let request = Transport::Bind {
+            interface: wanted.number,
+            version: wanted.version,
+        };
+        let raw = accepted(self.ask_raw(&request, with).await, wanted)?;
+        match Transport::from_words(raw.words) {
+            Ok((_, Transport::Bound {})) => Ok(raw),
+            _ => Err(NO_CONNECTION),
+        }
+    }
+
+    async fn ask_once<Q: Wire>(
+        &self,
+        request: &Q,
+        with: Attach<'_>,
+    ) -> Result<Raw<Capability>, PeerError> {
         let tag = self.next_tag();
         let waiting = Waiting::new(self, tag);
         self.outbox.post(request, tag, with)?;
-        waiting.answer().await
+        accepted(waiting.answer().await, InterfaceId::of::<Q>())
     }
 
-    async fn ask<Q: Wire>(&self, request: &Q, with: Attach<'_>) -> Result<Raw, PeerError> {
+    pub async fn ask<Q: Wire>(
+        &self,
+        request: &Q,
+        with: Attach<'_>,
+    ) -> Result<Raw<Capability>, PeerError> {
+        let answer = self.ask_raw(request, with).await;
+        accepted(answer, InterfaceId::of::<Q>())
+    }
+
+    async fn ask_raw<Q: Wire>(
+        &self,
+        request: &Q,
+        with: Attach<'_>,
+    ) -> Result<Raw<Capability>, PeerError> {
         let tag = self.next_tag();
         let waiting = Waiting::new(self, tag);
         self.outbox.post(request, tag, with)?;
@@ -214,6 +244,25 @@ pub(crate) fn look_after_services() {
     }
 }
 
+/// An answer, unless the channel itself refused the request.
+fn accepted(
+    answer: Result<Raw<Capability>, PeerError>,
+    wanted: InterfaceId,
+) -> Result<Raw<Capability>, PeerError> {
+    let raw = answer?;
+    match Transport::negotiation(raw.words) {
+        Some((_, Transport::Refused { error, version, .. })) => Err(match error {
+            ServiceError::OtherVersion => PeerError::Version(Versions {
+                interface: wanted.name,
+                service: version,
+                program: wanted.version,
+            }),
+            error => PeerError::Refused(error),
+        }),
+        _ => Ok(raw),
+    }
+}
+
 /// A request's place in the table of those that wait; given up when dropped.
 struct Waiting<'a> {
     inner: &'a Inner,
@@ -226,7 +275,7 @@ impl<'a> Waiting<'a> {
         Waiting { inner, tag }
     }
 
-    async fn answer(&self) -> Result<Raw, PeerError> {
+    async fn answer(&self) -> Result<Raw<Capability>, PeerError> {
         poll_fn(|cx| {
             let mut pending = self.inner.pending.borrow_mut();
             let Some(p) = pending.get_mut(&self.tag) else {
@@ -254,122 +303,51 @@ async fn pump(channel: UmpChannel, inner: Weak<Inner>) {
     loop {
         let line = channel.receive().await;
         let Some(inner) = inner.upgrade() else { return };
-        match line {
-            Ok(line) => {
-                let [w0, w1, w2, w3, w4, w5, _] = line.words;
-                inner.deliver([w0, w1, w2, w3, w4, w5], None);
-            }
+        let line = match line {
+            Ok(line) => line,
             Err(e) => return inner.fail(e.into()),
+        };
+        let [w0, w1, w2, w3, w4, w5, number] = line.words;
+        match transfer::take(inner.outbox.binding(), number).await {
+            Ok(cap) => inner.deliver([w0, w1, w2, w3, w4, w5], cap),
+            // The answer without its capability is none.
+            Err(why) => inner.complete(Header::unpack(w0).tag, Err(why)),
         }
     }
 }
 
 impl Client {
-    /// Binds over LMP to the service behind an Endpoint capability.
+    /// Binds over LMP to the service behind an Endpoint capability, for any interface.
     ///
     /// # Errors
     /// [`PeerError`].
     pub async fn bind(endpoint: CapAddr) -> Result<Client, PeerError> {
+        Client::bind_for(endpoint, None).await
+    }
+
+    /// Binds over LMP to the service behind an Endpoint capability, for this interface only.
+    ///
+    /// # Errors
+    /// [`PeerError`]; `Version` when the service speaks another version.
+    pub async fn bind_for(
+        endpoint: CapAddr,
+        wanted: Option<InterfaceId>,
+    ) -> Result<Client, PeerError> {
         let own = answer_endpoint()?;
         let inner = Inner::new(Carrier::Lmp(cap::copy(endpoint)?));
         let client = Client(Rc::new(Handle(inner.clone())));
         let reply = cap::mint(own, capfmt::Rights::ALL, Some(inner.id))?;
-        let request = Transport::Bind { interface: 0 };
-        let raw = inner.ask(&request, Attach::cap(reply.addr())).await?;
-        match (Transport::from_words(raw.words), raw.cap) {
-            (Ok((_, Transport::Bound {})), Some(connection)) => {
-                inner.outbox.redirect(connection);
-                Ok(client)
-            }
-            (Ok((_, Transport::BindRefused {})), _) => {
-                Err(PeerError::Refused(ServiceError::TableFull))
-            }
-            _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-        }
-    }
-
-    /// The connection to the monitor's name service.
-    ///
-    /// # Errors
-    /// [`PeerError`].
-    pub async fn names() -> Result<Client, PeerError> {
-        if let Some(names) = CLIENTS.with(|c| c.names.clone()) {
-            return Ok(names);
-        }
-        let names = Client::bind(env::given("names").unwrap_or(slots::PARENT)).await?;
-        CLIENTS.with(|c| c.names = Some(names.clone()));
-        Ok(names)
-    }
-
-    /// Binds to a service of this OSnode by name, waiting until it is registered.
-    ///
-    /// # Errors
-    /// [`PeerError`].
-    pub async fn lookup(name: &str) -> Result<Client, PeerError> {
-        let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::NotFound))?;
-        let request = NamesRequest::Lookup { name, wait: true };
-        let names = Client::names().await?;
-        let answer = names
-            .request::<_, NamesReply>(&request, Attach::NONE)
-            .await?;
-        match (answer.message, answer.cap) {
-            (NamesReply::Found {}, Some(endpoint)) => Client::bind(endpoint.addr()).await,
-            (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-            _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-        }
-    }
-
-    /// Binds over UMP to a service of another OSnode, through the monitors, waiting a while
-    /// for it to be registered.
-    ///
-    /// # Errors
-    /// [`PeerError`]; `Refused(NotFound)` when it is still not registered after some seconds.
-    pub async fn lookup_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
-        let not_found = PeerError::Refused(ServiceError::NotFound);
-        let name = Name::new(name).ok_or(not_found)?;
-        let until = time::system_ns().saturating_add(REGISTER_NS);
-        loop {
-            match Client::bind_on(osnode, name).await {
-                Err(e) if e == not_found && time::system_ns() < until => {
-                    time::sleep(REGISTER_RETRY_NS).await;
-                }
-                done => return done,
-            }
-        }
-    }
-
-    async fn bind_on(osnode: u64, name: Name) -> Result<Client, PeerError> {
-        let own = Notification::new()?;
-        let request = NamesRequest::BindUmp {
-            osnode,
-            name,
-            channel: own.channel(),
-        };
-        let bad = PeerError::BadAnswer(WireError::UnknownOp);
-        let names = Client::names().await?;
-        let answer = names
-            .request::<_, NamesReply>(&request, Attach::NONE)
-            .await?;
-        let (bind, channel) = match (answer.message, answer.cap) {
-            (NamesReply::UmpFrame { bind, bytes }, Some(frame)) => {
-                (bind, UmpChannel::open(frame, bytes, Side::A, Some(own))?)
-            }
-            (NamesReply::Refused { error }, _) => return Err(PeerError::Refused(error)),
-            _ => return Err(bad),
-        };
-        let client = Client::over_ump(channel.clone());
-        client.0.0.binding.set(Some(bind));
-        let request = NamesRequest::UmpNotify { bind };
-        let answer = names
-            .request::<_, NamesReply>(&request, Attach::NONE)
-            .await?;
-        match (answer.message, answer.cap) {
-            (NamesReply::UmpNotify { given: true }, Some(notify)) => channel.set_notify(notify),
-            (NamesReply::UmpNotify { given: false }, _) => {}
-            (NamesReply::Refused { error }, _) => return Err(PeerError::Refused(error)),
-            _ => return Err(bad),
-        }
+        let raw = inner.greet(wanted, Attach::cap(reply.addr())).await?;
+        inner.outbox.redirect(raw.cap.ok_or(NO_CONNECTION)?);
         Ok(client)
+    }
+
+    /// Asks whether the service speaks this interface in this version; over UMP.
+    ///
+    /// # Errors
+    /// [`PeerError`]; `Version` when it speaks another version.
+    pub async fn check(&self, wanted: InterfaceId) -> Result<(), PeerError> {
+        self.0.0.greet(Some(wanted), Attach::NONE).await.map(drop)
     }
 
     /// A client over an existing UMP channel; takes what arrives there from now on.
@@ -396,13 +374,7 @@ impl Client {
         request: &Q,
         with: Attach<'_>,
     ) -> Result<Answer<R>, PeerError> {
-        let raw = self.0.0.ask(request, with).await?;
-        let (_, message) = R::from_words(raw.words).map_err(PeerError::BadAnswer)?;
-        Ok(Answer {
-            message,
-            blob: raw.blob,
-            cap: raw.cap,
-        })
+        typed(self.0.0.ask(request, with).await?)
     }
 
     /// As [`Client::request`], but never looks whether the service still lives: nothing but its
@@ -415,13 +387,7 @@ impl Client {
         request: &Q,
         with: Attach<'_>,
     ) -> Result<Answer<R>, PeerError> {
-        let raw = self.0.0.ask_once(request, with).await?;
-        let (_, message) = R::from_words(raw.words).map_err(PeerError::BadAnswer)?;
-        Ok(Answer {
-            message,
-            blob: raw.blob,
-            cap: raw.cap,
-        })
+        typed(self.0.0.ask_once(request, with).await?)
     }
 
     /// As [`Client::request`], but gives up at `deadline_ns` of system time.
@@ -437,6 +403,12 @@ impl Client {
         let asked = self.request(request, with);
         let answer = time::system_timeout(deadline_ns, asked).await;
         answer.unwrap_or(Err(PeerError::TimedOut))
+    }
+
+    /// The same connection for stubs whose calls give up at `deadline_ns` of system time.
+    #[must_use]
+    pub fn until(&self, deadline_ns: u64) -> Until {
+        Until::new(self.clone(), deadline_ns)
     }
 
     /// Blocking form of [`Client::request`]; other tasks go on meanwhile.
@@ -473,9 +445,24 @@ impl Client {
         self.0.0.outbox.ping()
     }
 
+    pub(super) fn inner(&self) -> &Rc<Inner> {
+        &self.0.0
+    }
+
     pub(crate) fn outbox(&self) -> &Rc<Outbox> {
         &self.0.0.outbox
     }
+}
+
+/// An answer with its message decoded.
+fn typed<R: Wire>(raw: Raw<Capability>) -> Result<Answer<R>, PeerError> {
+    let message = R::from_words(raw.words);
+    let (_, message) = message.map_err(|e| PeerError::unreadable::<R>(raw.words, e))?;
+    Ok(Answer {
+        message,
+        blob: raw.blob,
+        cap: raw.cap,
+    })
 }
 
 impl Drop for Handle {
@@ -484,17 +471,9 @@ impl Drop for Handle {
         CLIENTS.with(|c| c.by_id.remove(&inner.id));
         // Best effort: a service that is gone needs no farewell.
         let _ = inner.outbox.post(&Transport::Close {}, 0, Attach::NONE);
-        if let Some(channel) = inner.outbox.channel() {
-            channel.close();
-        }
-        if let Some(bind) = inner.binding.get() {
-            task::spawn(async move {
-                if let Ok(names) = Client::names().await {
-                    let request = NamesRequest::UmpClose { bind };
-                    // The monitor notices the closed channel anyway.
-                    let _ = names.request::<_, NamesReply>(&request, Attach::NONE).await;
-                }
-            });
+        inner.outbox.finish();
+        if let Some(bind) = inner.outbox.binding() {
+            task::spawn(find::close(inner.outbox.clone(), bind));
         }
     }
 }

@@ -1,25 +1,36 @@
 //! One interface over LMP and UMP: clients ask, servers answer.
 //!
-//! A connection carries messages of any interface ([`proto::iface`]), with blobs, and over LMP
-//! with one capability each. LMP: the client binds to a badged endpoint of the service and
-//! gets one badged with the connection; answers come to one endpoint of the client, badged
-//! with the connection's number there. UMP: the monitors make the channel
-//! ([`Client::lookup_on`]), a ring line carries a message.
+//! A connection carries messages of any interface ([`proto::iface`]), with blobs and one capability
+//! each. LMP: the client binds to a badged endpoint of the service and gets one badged with the
+//! connection; answers come to one endpoint of the client, badged with the connection's number
+//! there. UMP: the monitors make the channel ([`Client::lookup_on`]) and take capabilities across,
+//! a ring line carries a message. [`connect`], [`connect_on`] and [`serve`] are for the stubs of
+//! [`proto::interface!`], and refuse programs of another version of an interface.
 
+mod accept;
+mod ask;
 mod client;
+mod find;
 mod outbox;
 mod request;
+mod serve;
 mod server;
+mod transfer;
 
 use alloc::vec::Vec;
 
 use abi::CapAddr;
 
+use proto::Pass;
+
 use crate::cap::Capability;
 
+pub use ask::Until;
 pub use client::Client;
 pub(crate) use client::look_after_services;
+pub use find::{BindError, connect, connect_on};
 pub use request::Request;
+pub use serve::{serve, serve_side_by_side};
 pub use server::Server;
 pub(crate) use server::tell_starter;
 
@@ -28,8 +39,11 @@ pub(crate) use server::tell_starter;
 pub struct Attach<'a> {
     /// Bytes (at most [`proto::blob::MAX_BLOB`]; longer ones are refused).
     pub blob: &'a [u8],
-    /// Capability to copy to the peer (LMP only).
+    /// Capability for the peer. Over UMP only on connections that the monitors made.
     pub cap: Option<CapAddr>,
+    /// The peer gets the capability itself instead of a copy: once the call has returned `Ok`, its
+    /// slot is empty.
+    pub give: bool,
 }
 
 impl<'a> Attach<'a> {
@@ -37,19 +51,49 @@ impl<'a> Attach<'a> {
     pub const NONE: Attach<'static> = Attach {
         blob: &[],
         cap: None,
+        give: false,
     };
     /// Bytes only.
     #[must_use]
     pub const fn blob(blob: &'a [u8]) -> Attach<'a> {
-        Attach { blob, cap: None }
+        Attach {
+            blob,
+            ..Attach::NONE
+        }
     }
-    /// A capability only.
+    /// Bytes and a copy of a capability, if there is one.
+    #[must_use]
+    pub const fn with(blob: &'a [u8], cap: Option<CapAddr>) -> Attach<'a> {
+        Attach {
+            blob,
+            cap,
+            give: false,
+        }
+    }
+    /// A copy of a capability only.
     #[must_use]
     pub const fn cap(cap: CapAddr) -> Attach<'static> {
         Attach {
-            blob: &[],
             cap: Some(cap),
+            ..Attach::NONE
         }
+    }
+    /// A capability itself only.
+    #[must_use]
+    pub const fn give(cap: CapAddr) -> Attach<'static> {
+        Attach {
+            give: true,
+            ..Attach::cap(cap)
+        }
+    }
+    /// As a stub says it.
+    fn of(blob: &'a [u8], cap: Option<&Pass<Capability>>) -> Attach<'a> {
+        let (cap, give) = match cap {
+            None => (None, false),
+            Some(Pass::Copy(addr)) => (Some(*addr), false),
+            Some(Pass::Give(own)) => (Some(own.addr()), true),
+        };
+        Attach { blob, cap, give }
     }
 }
 

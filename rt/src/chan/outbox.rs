@@ -1,19 +1,25 @@
 //! Outgoing messages of one connection: sent at once when there is room, else queued in order.
+//!
+//! A capability over UMP goes by the monitors: its message waits in the queue until they have
+//! taken it to the other OSnode, and later messages wait behind it.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use core::cell::{Cell, RefCell};
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
-use abi::{CapAddr, MessageTag, SysError};
+use abi::{CapAddr, MessageTag, SysError, slots};
 use proto::iface::transport::Transport;
 use proto::ump::{Line, RingError};
-use proto::{PeerError, ServiceError, Wire, WireError, blob};
+use proto::{Header, PeerError, ServiceError, Wire, WireError, blob};
 
-use super::Attach;
+use super::{Attach, transfer};
 use crate::cap::{self, Capability};
 use crate::lmp::{self, Words};
 use crate::ump::{UmpChannel, UmpError};
-use crate::{task, time};
+use crate::{invoke, task, time};
 
 /// Most messages queued; a peer that leaves so many untaken is given up.
 const MAX_QUEUED: usize = 4096;
@@ -34,13 +40,27 @@ pub enum Carrier {
 struct Outgoing {
     words: Words,
     cap: Option<Capability>,
+    /// Over UMP: ownership goes along.
+    give: bool,
 }
+
+/// Tells whoever asked with this tag that the request cannot be sent.
+type Refused = Box<dyn Fn(u32, PeerError)>;
 
 /// See the module's text.
 pub struct Outbox {
     carrier: RefCell<Carrier>,
     queue: RefCell<VecDeque<Outgoing>>,
     dead: Cell<Option<PeerError>>,
+    /// A task sends what is queued.
+    busy: Cell<bool>,
+    /// The channel is to be closed once the queue is empty.
+    closing: Cell<bool>,
+    drained: RefCell<Option<Waker>>,
+    /// Number of a UMP connection's binding at the monitor of this side.
+    binding: Cell<Option<u64>>,
+    /// `None` (servers): the peer itself is told.
+    refused: RefCell<Option<Refused>>,
 }
 
 /// What became of one try.
@@ -55,6 +75,11 @@ impl Outbox {
             carrier: RefCell::new(carrier),
             queue: RefCell::new(VecDeque::new()),
             dead: Cell::new(None),
+            busy: Cell::new(false),
+            closing: Cell::new(false),
+            drained: RefCell::new(None),
+            binding: Cell::new(None),
+            refused: RefCell::new(None),
         })
     }
 
@@ -62,6 +87,21 @@ impl Outbox {
     pub fn redirect(&self, endpoint: Capability) {
         let old = self.carrier.replace(Carrier::Lmp(endpoint));
         drop(old);
+    }
+
+    /// Says which binding the channel belongs to: capabilities can go along from now on.
+    pub fn set_binding(&self, bind: u64) {
+        self.binding.set(Some(bind));
+    }
+
+    /// The binding, of a connection that the monitors made.
+    pub fn binding(&self) -> Option<u64> {
+        self.binding.get()
+    }
+
+    /// Has this called for a message whose capability is refused.
+    pub fn on_refused(&self, told: impl Fn(u32, PeerError) + 'static) {
+        *self.refused.borrow_mut() = Some(Box::new(told));
     }
 
     /// Why nothing can be sent any more.
@@ -76,6 +116,32 @@ impl Outbox {
         }
         let queued = self.queue.take();
         drop(queued);
+    }
+
+    /// Closes the channel, if it is one, as soon as nothing is queued.
+    pub fn finish(&self) {
+        self.closing.set(true);
+        if !self.busy.get() {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        if let Some(channel) = self.channel() {
+            channel.close();
+        }
+    }
+
+    /// Waits until nothing is queued.
+    pub async fn drained(&self) {
+        poll_fn(|cx| {
+            if !self.busy.get() {
+                return Poll::Ready(());
+            }
+            *self.drained.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// The channel, if it is one.
@@ -94,42 +160,49 @@ impl Outbox {
         }
     }
 
-    /// Sends or queues a message with its blob. The capability is copied before this returns.
+    /// Sends or queues a message with its blob. The capability is copied, or taken from its slot,
+    /// before this returns `Ok`.
     pub fn post<Q: Wire>(self: &Rc<Self>, m: &Q, tag: u32, with: Attach) -> Result<(), PeerError> {
         if with.blob.len() > blob::MAX_BLOB {
             return Err(PeerError::BadAnswer(WireError::BadBlob));
         }
         // Capabilities cross OSnodes by the monitors only.
-        if with.cap.is_some() && self.endpoint().is_none() {
+        if with.cap.is_some() && self.endpoint().is_none() && self.binding.get().is_none() {
             return Err(PeerError::Refused(ServiceError::Unsupported));
         }
         for fragment in blob::fragments(with.blob, tag) {
-            self.post_words(fragment, None)?;
+            self.post_words(fragment, None, false)?;
         }
-        self.post_words(m.to_words(tag), with.cap)
+        self.post_words(m.to_words(tag), with.cap, with.give)
     }
 
-    fn post_words(self: &Rc<Self>, words: Words, cap: Option<CapAddr>) -> Result<(), PeerError> {
+    fn post_words(
+        self: &Rc<Self>,
+        words: Words,
+        cap: Option<CapAddr>,
+        give: bool,
+    ) -> Result<(), PeerError> {
         if let Some(why) = self.dead.get() {
             return Err(why);
         }
-        if self.queue.borrow().is_empty() {
-            match self.attempt(words, cap, false) {
+        let at_once = cap.is_none() || self.endpoint().is_some();
+        if at_once && !self.busy.get() {
+            match self.attempt(words, cap, give, 0) {
                 Ok(Tried::Sent) => return Ok(()),
                 Ok(Tried::NoRoom) => {}
                 Err(e) => return Err(self.failed(e)),
             }
         }
-        let cap = cap.map(cap::copy).transpose()?;
+        let cap = cap.map(|addr| kept(addr, give)).transpose()?;
         let queued = {
             let mut queue = self.queue.borrow_mut();
-            queue.push_back(Outgoing { words, cap });
+            queue.push_back(Outgoing { words, cap, give });
             queue.len()
         };
-        match queued {
-            1 => task::spawn(flush(self.clone())),
-            MAX_QUEUED.. => self.kill(PeerError::TimedOut),
-            _ => {}
+        if queued >= MAX_QUEUED {
+            self.kill(PeerError::TimedOut);
+        } else if !self.busy.replace(true) {
+            task::spawn(flush(self.clone()));
         }
         Ok(())
     }
@@ -138,7 +211,7 @@ impl Outbox {
     pub fn ping(&self) -> Result<(), PeerError> {
         if self.endpoint().is_some() {
             let words = Transport::Ping {}.to_words(0);
-            self.attempt(words, None, false)
+            self.attempt(words, None, false, 0)
                 .map_err(|e| self.failed(e))?;
         }
         self.dead.get().map_or(Ok(()), Err)
@@ -151,7 +224,14 @@ impl Outbox {
         e
     }
 
-    fn attempt(&self, words: Words, cap: Option<CapAddr>, give: bool) -> Result<Tried, PeerError> {
+    /// Tries once. `number`: what the monitors know the capability by (UMP).
+    fn attempt(
+        &self,
+        words: Words,
+        cap: Option<CapAddr>,
+        give: bool,
+        number: u64,
+    ) -> Result<Tried, PeerError> {
         match &*self.carrier.borrow() {
             Carrier::Lmp(endpoint) => {
                 let tag = MessageTag {
@@ -168,6 +248,7 @@ impl Outbox {
             Carrier::Ump(channel) => {
                 let mut line = Line::default();
                 line.words[..words.len()].copy_from_slice(&words);
+                line.words[transfer::WORD] = number;
                 match channel.try_send(&line) {
                     Ok(()) => Ok(Tried::Sent),
                     Err(UmpError::Ring(RingError::Full)) => Ok(Tried::NoRoom),
@@ -177,41 +258,96 @@ impl Outbox {
         }
     }
 
-    /// Tries the message at the head of the queue; `None` when the queue is empty.
-    fn step(&self) -> Option<Result<Tried, PeerError>> {
-        let head = self.queue.borrow_mut().pop_front()?;
-        let addr = head.cap.as_ref().map(Capability::addr);
-        let tried = self.attempt(head.words, addr, true);
-        match &tried {
-            Ok(Tried::NoRoom) => self.queue.borrow_mut().push_front(head),
-            // Given to the peer: dropping it only frees its slot.
-            _ => drop(head),
+    /// Has the monitors take the capability of a message to the peer's OSnode: its number there. A
+    /// message whose capability they refuse is not sent; whoever waits for an answer is told.
+    async fn prepare(&self, head: &mut Outgoing) -> Option<u64> {
+        let (Some(cap), Some(bind)) = (&head.cap, self.binding.get()) else {
+            return Some(0);
+        };
+        match transfer::send(bind, cap.addr(), head.give).await {
+            Ok(number) => Some(number),
+            Err(why) => {
+                let tag = Header::unpack(head.words[0]).tag;
+                if let Some(told) = &*self.refused.borrow() {
+                    told(tag, why);
+                    return None;
+                }
+                // A service's answer: the asker hears of it instead.
+                head.words = refusal(why).to_words(tag);
+                head.cap = None;
+                (tag != 0).then_some(0)
+            }
         }
-        Some(tried)
+    }
+
+    /// Sends one message, however long that takes.
+    async fn send(&self, mut head: Outgoing) {
+        let lmp = self.endpoint().is_some();
+        let number = match lmp {
+            true => 0,
+            false => match self.prepare(&mut head).await {
+                Some(number) => number,
+                None => return,
+            },
+        };
+        let cap = head.cap.as_ref().map(Capability::addr).filter(|_| lmp);
+        let mut pause = RETRY_MIN_NS;
+        let start = time::system_ns();
+        while self.dead.get().is_none() {
+            match self.attempt(head.words, cap, true, number) {
+                Ok(Tried::Sent) => return,
+                Ok(Tried::NoRoom) => {
+                    if time::system_ns().saturating_sub(start) > STUCK_NS {
+                        return self.kill(PeerError::TimedOut);
+                    }
+                    time::sleep(pause).await;
+                    pause = (pause * 2).min(RETRY_MAX_NS);
+                }
+                Err(e) => {
+                    self.failed(e);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The capability for the queue: a copy, or the very one, out of its slot.
+fn kept(addr: CapAddr, give: bool) -> Result<Capability, SysError> {
+    match give {
+        true => cap::in_slot(|slot| invoke::cnode_move(slots::ROOT_CNODE, addr, slot)),
+        false => cap::copy(addr),
+    }
+}
+
+/// What the peer is told when its request ends here.
+pub fn refusal(why: PeerError) -> Transport {
+    let error = match why {
+        PeerError::Refused(error) => error,
+        PeerError::Sys(e) => ServiceError::Sys(e),
+        PeerError::BadAnswer(_) => ServiceError::BadMessage,
+        PeerError::Gone => ServiceError::ProcessGone,
+        PeerError::TimedOut => ServiceError::NoAnswer,
+        PeerError::Version(_) => ServiceError::OtherVersion,
+    };
+    Transport::Refused {
+        error,
+        interface: 0,
+        version: 0,
     }
 }
 
 /// Sends what is queued, in order.
 async fn flush(outbox: Rc<Outbox>) {
-    let mut pause = RETRY_MIN_NS;
-    let mut last_progress = time::system_ns();
-    while let Some(tried) = outbox.step() {
-        match tried {
-            Ok(Tried::Sent) => {
-                pause = RETRY_MIN_NS;
-                last_progress = time::system_ns();
-            }
-            Ok(Tried::NoRoom) => {
-                if time::system_ns().saturating_sub(last_progress) > STUCK_NS {
-                    outbox.kill(PeerError::TimedOut);
-                    return;
-                }
-                time::sleep(pause).await;
-                pause = (pause * 2).min(RETRY_MAX_NS);
-            }
-            Err(e) => {
-                outbox.failed(e);
-            }
-        }
+    loop {
+        let head = outbox.queue.borrow_mut().pop_front();
+        let Some(head) = head else { break };
+        outbox.send(head).await;
     }
+    outbox.busy.set(false);
+    if outbox.closing.get() {
+        outbox.close();
+    }
+    let waker = outbox.drained.borrow_mut().take();
+    waker.into_iter().for_each(Waker::wake);
 }

@@ -3,15 +3,18 @@
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::Cell;
 
-use proto::{Header, PeerError, Wire, WireError};
+use proto::iface::transport::Transport;
+use proto::{Call, Header, Pass, PeerError, ServiceError, Wire, WireError};
 
 use super::Attach;
+use super::outbox::refusal;
 use super::server::Session;
 use crate::cap::Capability;
 use crate::lmp::Words;
 
-/// A request as it arrived. Whoever drops it without an answer leaves the asker waiting.
+/// A request as it arrived. Whoever drops it without an answer refuses it (`GivenUp`).
 pub struct Request {
     /// The words.
     pub words: Words,
@@ -23,6 +26,7 @@ pub struct Request {
     /// `None`: a message on an introduction, without a connection.
     pub(super) session: Option<Rc<Session>>,
     pub(super) introducer: u32,
+    pub(super) answered: Cell<bool>,
 }
 
 impl core::fmt::Debug for Request {
@@ -70,7 +74,9 @@ impl Request {
             return Ok(());
         }
         let session = self.session.as_ref().ok_or(PeerError::Gone)?;
-        session.outbox.post(reply, self.header.tag, with)
+        session.outbox.post(reply, self.header.tag, with)?;
+        self.answered.set(true);
+        Ok(())
     }
     /// Text of the blob (what is not UTF-8 is replaced).
     #[must_use]
@@ -79,10 +85,38 @@ impl Request {
     }
 }
 
+impl Call for Request {
+    type Cap = Capability;
+    fn words(&self) -> Words {
+        self.words
+    }
+    fn take_blob(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.blob)
+    }
+    fn take_cap(&mut self) -> Option<Capability> {
+        self.cap.take()
+    }
+    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Capability>>) {
+        let with = Attach::of(blob, cap.as_ref());
+        if let (Err(why), Some(session)) = (Request::answer(self, reply, with), &self.session) {
+            // It cannot be sent as it is: the asker must not wait for it.
+            session.tell(&refusal(why), self.header.tag);
+            self.answered.set(true);
+        }
+    }
+}
+
 impl Drop for Request {
     fn drop(&mut self) {
-        if let Some(session) = &self.session {
-            session.open.set(session.open.get().saturating_sub(1));
+        let Some(session) = &self.session else { return };
+        session.open.set(session.open.get().saturating_sub(1));
+        if !self.answered.get() {
+            let given_up = Transport::Refused {
+                error: ServiceError::GivenUp,
+                interface: self.header.interface,
+                version: self.header.version,
+            };
+            session.tell(&given_up, self.header.tag);
         }
     }
 }

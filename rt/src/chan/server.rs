@@ -10,20 +10,19 @@ use core::task::{Poll, Waker};
 use abi::{SysError, slots, vaddr};
 use capfmt::Rights;
 use proto::blob::Joiner;
-use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply, NamesRequest};
+use proto::iface::names::{AcceptRequest, NamesReply, NamesRequest};
 use proto::iface::process::{FaultKind, ProcessNotice};
 use proto::iface::transport::Transport;
-use proto::ump::Side;
-use proto::{Header, Name, PeerError, ServiceError, Wire, WireError};
+use proto::stub::InterfaceId;
+use proto::{Header, Interface, Name, PeerError, ServiceError, Wire, WireError};
 
 use super::outbox::{Carrier, Outbox};
 use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, Request};
 use crate::cap::{self, Capability};
-use crate::event::Notification;
 use crate::exec::driver::{self, Incoming, Sink};
+use crate::link;
 use crate::lmp::Words;
-use crate::ump::{UmpChannel, UmpError};
-use crate::{invoke, link, task};
+use crate::ump::UmpChannel;
 
 /// Ring slots of a service's endpoint.
 const RING: u64 = 32;
@@ -44,10 +43,22 @@ pub struct Session {
     pub open: Cell<u32>,
 }
 
-struct Core {
+impl Session {
+    /// Says something of the channel's own; a client that is gone need not hear it.
+    pub fn tell(&self, message: &Transport, tag: u32) {
+        if tag != 0 {
+            let _ = self.outbox.post(message, tag, Attach::NONE);
+        }
+    }
+}
+
+/// A server's state.
+pub struct Core {
     /// Endpoint capability without a badge.
     own: Capability,
-    sessions: RefCell<BTreeMap<u32, Rc<Session>>>,
+    /// Interfaces that it speaks; empty: the service looks for itself.
+    offers: RefCell<Vec<InterfaceId>>,
+    pub sessions: RefCell<BTreeMap<u32, Rc<Session>>>,
     queue: RefCell<VecDeque<Request>>,
     waker: RefCell<Option<Waker>>,
     closed: RefCell<VecDeque<(u32, u32)>>,
@@ -56,8 +67,8 @@ struct Core {
     /// Blobs of notices, by introducer.
     notices: RefCell<BTreeMap<u32, Joiner>>,
     /// Connections by the monitor's number of their UMP binding.
-    bindings: RefCell<BTreeMap<u64, u32>>,
-    this: Weak<Core>,
+    pub bindings: RefCell<BTreeMap<u64, u32>>,
+    pub this: Weak<Core>,
 }
 
 /// A service's listening end: an endpoint of its own, every connection made to it, and UMP
@@ -77,9 +88,7 @@ impl Sink for Core {
             incoming.words = fault_notice(&incoming.words).to_words(0);
             incoming.badge &= !FAULT;
         }
-        let Ok(header) = Header::unpack(incoming.words[0]) else {
-            return;
-        };
+        let header = Header::unpack(incoming.words[0]);
         if incoming.badge & CONNECTION == 0 {
             return self.introduced(header, incoming);
         }
@@ -104,6 +113,7 @@ impl Core {
     fn new(own: Capability) -> Rc<Core> {
         Rc::new_cyclic(|this| Core {
             own,
+            offers: RefCell::default(),
             sessions: RefCell::default(),
             queue: RefCell::default(),
             waker: RefCell::default(),
@@ -116,7 +126,40 @@ impl Core {
         })
     }
 
-    fn add_session(&self, introducer: u32, carrier: Carrier) -> Rc<Session> {
+    /// Why a client of this version of an interface is not served; `None` = it is.
+    fn objection(&self, interface: u8, version: u8) -> Option<Transport> {
+        let offers = self.offers.borrow();
+        let welcome = interface == Transport::INTERFACE
+            || interface == AcceptRequest::INTERFACE
+            || offers.is_empty();
+        if welcome {
+            return None;
+        }
+        let (error, version) = match offers.iter().find(|o| o.number == interface) {
+            Some(same) if same.version == version => return None,
+            Some(other) => (ServiceError::OtherVersion, other.version),
+            None => (ServiceError::NoInterface, 0),
+        };
+        Some(Transport::Refused {
+            error,
+            interface,
+            version,
+        })
+    }
+
+    /// Why a `Bind` is refused; `None` = it is not. `spoken`: its sender's version of the channel.
+    fn bind_objection(&self, spoken: u8, interface: u8, version: u8) -> Option<Transport> {
+        if spoken == Transport::VERSION {
+            return self.objection(interface, version);
+        }
+        Some(Transport::Refused {
+            error: ServiceError::OtherVersion,
+            interface: Transport::INTERFACE,
+            version: Transport::VERSION,
+        })
+    }
+
+    pub fn add_session(&self, introducer: u32, carrier: Carrier) -> Rc<Session> {
         self.last.set(self.last.get() + 1);
         let session = Rc::new(Session {
             id: self.last.get(),
@@ -133,12 +176,16 @@ impl Core {
     /// A message on a capability that is no connection: a request for one, or a notice.
     fn introduced(&self, header: Header, incoming: Incoming) {
         let introducer = incoming.badge & !INTRODUCTION;
-        match Transport::from_words(incoming.words) {
-            Ok((tag, Transport::Bind { .. })) => {
-                if let Some(reply) = incoming.cap {
-                    self.bind(introducer, tag, reply);
-                }
+        if let Some((tag, Transport::Bind { interface, version })) =
+            Transport::negotiation(incoming.words)
+        {
+            let objection = self.bind_objection(header.version, interface, version);
+            if let Some(reply) = incoming.cap {
+                self.bind(introducer, tag, reply, objection);
             }
+            return;
+        }
+        match Transport::from_words(incoming.words) {
             Ok((tag, Transport::Fragment { place, low, high })) => {
                 let mut notices = self.notices.borrow_mut();
                 if notices.len() < MAX_NOTICES || notices.contains_key(&introducer) {
@@ -159,12 +206,18 @@ impl Core {
                     header,
                     session: None,
                     introducer,
+                    answered: Cell::new(false),
                 });
             }
         }
     }
 
-    fn bind(&self, introducer: u32, tag: u32, reply: Capability) {
+    fn bind(&self, introducer: u32, tag: u32, reply: Capability, objection: Option<Transport>) {
+        if let Some(refused) = objection {
+            // A client that is gone needs no refusal.
+            let _ = Outbox::new(Carrier::Lmp(reply)).post(&refused, tag, Attach::NONE);
+            return;
+        }
         if (self.last.get() + 1).is_multiple_of(SWEEP_EVERY) {
             self.sweep();
         }
@@ -172,11 +225,11 @@ impl Core {
         let badge = CONNECTION | session.id;
         let posted = match cap::mint(self.own.addr(), Rights::ALL, Some(badge)) {
             Ok(connection) => {
-                let with = Attach::cap(connection.addr());
+                let with = Attach::give(connection.addr());
                 session.outbox.post(&Transport::Bound {}, tag, with)
             }
             Err(e) => {
-                let refused = Transport::BindRefused {};
+                let refused = super::outbox::refusal(e.into());
                 // Refused or gone: either way there is no connection.
                 let _ = session.outbox.post(&refused, tag, Attach::NONE);
                 Err(e.into())
@@ -188,7 +241,22 @@ impl Core {
     }
 
     /// A message on a connection.
-    fn take(&self, session: &Rc<Session>, header: Header, words: Words, cap: Option<Capability>) {
+    pub fn take(
+        &self,
+        session: &Rc<Session>,
+        header: Header,
+        words: Words,
+        cap: Option<Capability>,
+    ) {
+        if session.outbox.dead().is_some() {
+            // It left too many answers untaken, or is gone.
+            return self.close(session);
+        }
+        if let Some((tag, Transport::Bind { interface, version })) = Transport::negotiation(words) {
+            let objection = self.bind_objection(header.version, interface, version);
+            let answer = objection.unwrap_or(Transport::Bound {});
+            return session.tell(&answer, tag);
+        }
         match Transport::from_words(words) {
             Ok((tag, Transport::Fragment { place, low, high })) => {
                 let bytes = [low.0, low.1, high.0, high.1];
@@ -210,6 +278,9 @@ impl Core {
         cap: Option<Capability>,
     ) {
         let joined = session.joiner.borrow_mut().take(header.tag);
+        if let Some(refused) = self.objection(header.interface, header.version) {
+            return session.tell(&refused, header.tag);
+        }
         let open = session.open.get() + 1;
         let (Ok(blob), false) = (joined, open > MAX_OPEN) else {
             return self.close(session);
@@ -222,6 +293,7 @@ impl Core {
             header,
             session: Some(session.clone()),
             introducer: session.introducer,
+            answered: Cell::new(false),
         };
         if header.interface == AcceptRequest::INTERFACE {
             return self.accept(request);
@@ -235,9 +307,8 @@ impl Core {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    fn close(&self, session: &Rc<Session>) {
-        let gone = self.sessions.borrow_mut().remove(&session.id);
-        if gone.is_none() {
+    pub fn close(&self, session: &Rc<Session>) {
+        if self.sessions.borrow_mut().remove(&session.id).is_none() {
             return;
         }
         session.outbox.kill(PeerError::Gone);
@@ -258,80 +329,6 @@ impl Core {
             if session.outbox.ping().is_err() {
                 self.close(&session);
             }
-        }
-    }
-
-    /// The monitor brings a client of another OSnode.
-    fn accept(&self, mut request: Request) {
-        let cap = request.cap.take();
-        let done = match request.decode::<AcceptRequest>() {
-            Ok(AcceptRequest::Ump { bind, .. }) => self.accept_channel(bind, cap),
-            Ok(AcceptRequest::Notify { bind }) => self.accept_notify(bind, cap),
-            Ok(AcceptRequest::Closed { bind }) => {
-                if let Some(session) = self.bound(bind) {
-                    self.close(&session);
-                }
-                Ok(u64::MAX)
-            }
-            Err(_) => Err(ServiceError::BadMessage),
-        };
-        let reply = match done {
-            Ok(channel) => AcceptReply::Accepted { channel },
-            Err(error) => AcceptReply::Refused { error },
-        };
-        // A monitor that is gone takes the binding with it.
-        let _ = request.answer(&reply, Attach::NONE);
-    }
-
-    fn bound(&self, bind: u64) -> Option<Rc<Session>> {
-        let id = self.bindings.borrow().get(&bind).copied()?;
-        self.sessions.borrow().get(&id).cloned()
-    }
-
-    fn accept_channel(&self, bind: u64, frame: Option<Capability>) -> Result<u64, ServiceError> {
-        let frame = frame.ok_or(ServiceError::NoCapability)?;
-        let bytes = invoke::identify(frame.addr())?.cap.size;
-        let own = Notification::new()?;
-        let opened = UmpChannel::open(frame, bytes, Side::B, Some(own));
-        let channel = opened.map_err(|e| match e {
-            UmpError::Sys(e) => ServiceError::Sys(e),
-            UmpError::Ring(_) => ServiceError::BadArgument,
-        })?;
-        let number = channel.own_channel();
-        let session = self.serve(channel, 0);
-        self.bindings.borrow_mut().insert(bind, session.id);
-        Ok(number)
-    }
-
-    fn accept_notify(&self, bind: u64, notify: Option<Capability>) -> Result<u64, ServiceError> {
-        let session = self.bound(bind).ok_or(ServiceError::NotFound)?;
-        let notify = notify.ok_or(ServiceError::NoCapability)?;
-        let channel = session.outbox.channel().ok_or(ServiceError::NotFound)?;
-        channel.set_notify(notify);
-        Ok(channel.own_channel())
-    }
-
-    fn serve(&self, channel: UmpChannel, introducer: u32) -> Rc<Session> {
-        let session = self.add_session(introducer, Carrier::Ump(channel.clone()));
-        task::spawn(pump(channel, self.this.clone(), Rc::downgrade(&session)));
-        session
-    }
-}
-
-/// Takes the requests of a UMP connection until either side closes it.
-async fn pump(channel: UmpChannel, core: Weak<Core>, session: Weak<Session>) {
-    loop {
-        let line = channel.receive().await;
-        let (Some(core), Some(session)) = (core.upgrade(), session.upgrade()) else {
-            return;
-        };
-        let Ok(line) = line else {
-            return core.close(&session);
-        };
-        let [w0, w1, w2, w3, w4, w5, _] = line.words;
-        match Header::unpack(w0) {
-            Ok(header) => core.take(&session, header, [w0, w1, w2, w3, w4, w5], None),
-            Err(_) => return core.close(&session),
         }
     }
 }
@@ -356,6 +353,15 @@ impl Server {
         let core = Core::new(Capability::from_slot(slots::SELF_ENDPOINT));
         driver::attach_sink(0, core.clone())?;
         Ok(Server(core))
+    }
+
+    /// Says that the server speaks this interface, in this version. Once it says so of one, clients of
+    /// others and of other versions are refused, when they bind and at each message.
+    pub fn offer<I: Interface>(&self) {
+        let mut offers = self.0.offers.borrow_mut();
+        if !offers.contains(&I::ID) {
+            offers.push(I::ID);
+        }
     }
 
     /// An Endpoint capability of the service with a badge that [`Request::introducer`] shows

@@ -24,7 +24,7 @@ use core::cell::RefCell;
 use devmgr::Registry;
 use proto::iface::cores::{CoresReply, CoresRequest};
 use proto::{PeerError, ServiceError};
-use rt::chan::{Attach, Client, Request, Server};
+use rt::chan::{Attach, BindError, Client, Request, Server};
 use rt::{env, task};
 
 rt::entry!(main);
@@ -71,13 +71,14 @@ async fn run() -> i32 {
 }
 
 async fn set_up() -> Result<(Manager, Server), String> {
+    let lost = |e: BindError| e.to_string();
     let text = |e: PeerError| e.to_string();
-    let spawn = Client::lookup("spawn").await.map_err(text)?;
+    let spawn = Client::lookup("spawn").await.map_err(lost)?;
     let system = Client::names().await.map_err(text)?;
     let mut machine = discovery::machine()?;
     start::console(&spawn, &machine).await?;
     // Its own lines go there, too: this process was started before there was a console.
-    rt::io::set_console(Client::lookup("console").await.map_err(text)?);
+    rt::io::set_console(Client::lookup("console").await.map_err(lost)?);
     let own = env::osnode();
     let manager = Manager {
         state: Rc::new(RefCell::new(State {

@@ -58,7 +58,7 @@ async fn serve(archive: Archive<'static>, bytes: &'static [u8]) -> i32 {
         let Answer { reply, blob, frame } = answer(archive, bytes, &request);
         let cap = frame.then_some(slots::ARCHIVE);
         // A client that is gone needs no answer.
-        let _ = request.answer(&reply, Attach { blob: &blob, cap });
+        let _ = request.answer(&reply, Attach::with(&blob, cap));
     }
 }
 

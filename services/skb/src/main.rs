@@ -16,7 +16,7 @@ use alloc::string::{String, ToString};
 
 use proto::ServiceError;
 use proto::iface::skb::{SkbReply, SkbRequest};
-use rt::chan::{Attach, Client, Server};
+use rt::chan::{Attach, BindError, Client, Server};
 use rt::task;
 use skb::service::Service;
 
@@ -37,16 +37,16 @@ async fn run() -> i32 {
 }
 
 async fn serve() -> Result<core::convert::Infallible, String> {
-    let text = |e: proto::PeerError| e.to_string();
-    let cores = Client::lookup("cores").await.map_err(text)?;
-    let files = Client::lookup("files").await.map_err(text)?;
+    let lost = |e: BindError| e.to_string();
+    let cores = Client::lookup("cores").await.map_err(lost)?;
+    let files = Client::lookup("files").await.map_err(lost)?;
     let mut service = Service::new().map_err(|e| format!("its rules: {e}"))?;
     let mut facts = gather::machine(&cores).await?;
     gather::kernels(&files, &mut facts).await?;
     let told = service.apply(&facts);
     told.map_err(|e| format!("what firmware says: {e}"))?;
     let server = Server::open().map_err(|e| e.message().to_string())?;
-    server.register("skb").await.map_err(text)?;
+    server.register("skb").await.map_err(|e| e.to_string())?;
     loop {
         let request = server.next().await;
         let refused = |error, why: String| (SkbReply::Refused { error }, why.into_bytes());

@@ -141,10 +141,11 @@ pub async fn publish(service: Service) {
 async fn connect(service: &Service) -> Result<Client, PeerError> {
     let first = peers::next_osnode(service, 0).await;
     let first = first.map_err(PeerError::Refused)?.osnode;
-    match first == env::osnode() {
+    let bound = match first == env::osnode() {
         true => Client::lookup(".registry").await,
         false => Client::lookup_on(first, ".registry").await,
-    }
+    };
+    Ok(bound?)
 }
 
 async fn ask(client: &Client, request: &RegistryRequest, text: &str) -> Result<(), PeerError> {

@@ -96,8 +96,8 @@ async fn connect(service: &Service, osnode: u64) -> Result<Client, Failure> {
     }
     let until = time::now_ns() + ANSWER_NS;
     let bound = time::timeout(until, Client::lookup_on(osnode, "spawn")).await;
-    let bound = bound.unwrap_or(Err(PeerError::TimedOut));
-    let client = bound.map_err(|e| {
+    let bound = bound.map(|b| b.map_err(PeerError::from));
+    let client = bound.unwrap_or(Err(PeerError::TimedOut)).map_err(|e| {
         let text = format!("no channel to o{osnode}: {e}");
         (ServiceError::NoOsnode, text)
     })?;

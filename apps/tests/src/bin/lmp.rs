@@ -59,7 +59,7 @@ async fn echo(name: &str) -> i32 {
             Ok(EchoRequest::Echo { a, b }) => {
                 let cap = request.cap.as_ref().map(rt::Capability::addr);
                 let blob = request.blob.clone();
-                let with = Attach { blob: &blob, cap };
+                let with = Attach::with(&blob, cap);
                 if request.answer(&EchoReply::Echo { a, b }, with).is_err() {
                     return 2;
                 }

@@ -26,6 +26,8 @@ pub struct Names {
     /// Notify capabilities for the asker of a binding, and the frames' RAM.
     bindings: RefCell<BTreeMap<u64, Capability>>,
     ram: RefCell<Vec<Capability>>,
+    /// Capabilities on their way, by number.
+    passing: RefCell<BTreeMap<u64, Capability>>,
     last: Cell<u64>,
 }
 
@@ -41,10 +43,15 @@ pub async fn answer(names: Rc<Names>, pool: Rc<RefCell<Pool>>, mut request: Requ
             Ok((NamesReply::UmpNotify { given: notify.is_some() }, notify))
         }
         Ok(NamesRequest::UmpClose { .. }) => Ok((NamesReply::Done {}, None)),
+        Ok(NamesRequest::SendCap { .. }) => names.pass(cap),
+        Ok(NamesRequest::TakeCap { number, .. }) => {
+            let cap = names.passing.borrow_mut().remove(&number);
+            cap.map(|c| (NamesReply::Found {}, Some(c))).ok_or(ServiceError::NotFound)
+        }
         _ => Err(ServiceError::BadOperation),
     };
     let (reply, cap) = done.unwrap_or_else(|error| (NamesReply::Refused { error }, None));
-    let with = Attach { blob: &[], cap: cap.as_ref().map(Capability::addr) };
+    let with = Attach::with(&[], cap.as_ref().map(Capability::addr));
     if let Err(e) = request.answer(&reply, with) {
         rt::println!("names: {e}");
     }
@@ -68,6 +75,19 @@ impl Names {
         self.clients.borrow_mut().remove(&name);
         self.services.borrow_mut().insert(name, cap);
         Ok((NamesReply::Done {}, None))
+    }
+
+    /// Keeps a capability for the other side of a channel; both are in this OSnode. A dispatcher goes
+    /// nowhere.
+    fn pass(&self, cap: Option<Capability>) -> Done {
+        let cap = cap.ok_or(ServiceError::NoCapability)?;
+        if invoke::identify(cap.addr())?.cap.kind == CapType::Dispatcher {
+            return Err(ServiceError::BadArgument);
+        }
+        self.last.set(self.last.get() + 1);
+        let number = self.last.get();
+        self.passing.borrow_mut().insert(number, cap);
+        Ok((NamesReply::CapSent { number }, None))
     }
 
     async fn lookup(&self, name: Name, wait: bool) -> Done {

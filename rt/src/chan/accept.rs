@@ -1,0 +1,94 @@
+//! UMP connections of a server: the monitor brings them, a task takes what arrives.
+
+use alloc::rc::{Rc, Weak};
+
+use proto::iface::names::{AcceptReply, AcceptRequest};
+use proto::ump::Side;
+use proto::{Header, ServiceError};
+
+use super::outbox::{Carrier, refusal};
+use super::server::{Core, Session};
+use super::{Attach, Request, transfer};
+use crate::cap::Capability;
+use crate::event::Notification;
+use crate::ump::{UmpChannel, UmpError};
+use crate::{invoke, task};
+
+impl Core {
+    /// The monitor brings a client of another OSnode.
+    pub fn accept(&self, mut request: Request) {
+        let cap = request.cap.take();
+        let done = match request.decode::<AcceptRequest>() {
+            Ok(AcceptRequest::Ump { bind, .. }) => self.accept_channel(bind, cap),
+            Ok(AcceptRequest::Notify { bind }) => self.accept_notify(bind, cap),
+            Ok(AcceptRequest::Closed { bind }) => {
+                if let Some(session) = self.bound(bind) {
+                    self.close(&session);
+                }
+                Ok(u64::MAX)
+            }
+            Err(_) => Err(ServiceError::BadMessage),
+        };
+        let reply = match done {
+            Ok(channel) => AcceptReply::Accepted { channel },
+            Err(error) => AcceptReply::Refused { error },
+        };
+        // A monitor that is gone takes the binding with it.
+        let _ = request.answer(&reply, Attach::NONE);
+    }
+
+    fn bound(&self, bind: u64) -> Option<Rc<Session>> {
+        let id = self.bindings.borrow().get(&bind).copied()?;
+        self.sessions.borrow().get(&id).cloned()
+    }
+
+    fn accept_channel(&self, bind: u64, frame: Option<Capability>) -> Result<u64, ServiceError> {
+        let frame = frame.ok_or(ServiceError::NoCapability)?;
+        let bytes = invoke::identify(frame.addr())?.cap.size;
+        let own = Notification::new()?;
+        let opened = UmpChannel::open(frame, bytes, Side::B, Some(own));
+        let channel = opened.map_err(|e| match e {
+            UmpError::Sys(e) => ServiceError::Sys(e),
+            UmpError::Ring(_) => ServiceError::BadArgument,
+        })?;
+        let number = channel.own_channel();
+        let session = self.serve(channel, 0);
+        session.outbox.set_binding(bind);
+        self.bindings.borrow_mut().insert(bind, session.id);
+        Ok(number)
+    }
+
+    fn accept_notify(&self, bind: u64, notify: Option<Capability>) -> Result<u64, ServiceError> {
+        let session = self.bound(bind).ok_or(ServiceError::NotFound)?;
+        let notify = notify.ok_or(ServiceError::NoCapability)?;
+        let channel = session.outbox.channel().ok_or(ServiceError::NotFound)?;
+        channel.set_notify(notify);
+        Ok(channel.own_channel())
+    }
+
+    pub fn serve(&self, channel: UmpChannel, introducer: u32) -> Rc<Session> {
+        let session = self.add_session(introducer, Carrier::Ump(channel.clone()));
+        task::spawn(pump(channel, self.this.clone(), Rc::downgrade(&session)));
+        session
+    }
+}
+
+/// Takes the requests of a UMP connection until either side closes it.
+async fn pump(channel: UmpChannel, core: Weak<Core>, session: Weak<Session>) {
+    loop {
+        let line = channel.receive().await;
+        let (Some(core), Some(session)) = (core.upgrade(), session.upgrade()) else {
+            return;
+        };
+        let Ok(line) = line else {
+            return core.close(&session);
+        };
+        let [w0, w1, w2, w3, w4, w5, number] = line.words;
+        let header = Header::unpack(w0);
+        match transfer::take(session.outbox.binding(), number).await {
+            Ok(cap) => core.take(&session, header, [w0, w1, w2, w3, w4, w5], cap),
+            // The request without its capability is none.
+            Err(why) => session.tell(&refusal(why), header.tag),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! Connections as what stubs stand on.
+
+use proto::{Ask, Pass, PeerError, Raw, Wire};
+
+use super::{Attach, Client};
+use crate::cap::Capability;
+use crate::time;
+
+impl Ask for Client {
+    type Cap = Capability;
+    async fn ask<Q: Wire>(
+        &self,
+        request: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<Raw<Capability>, PeerError> {
+        let with = Attach::of(blob, cap.as_ref());
+        self.inner().ask(request, with).await
+    }
+    fn tell<Q: Wire>(
+        &self,
+        message: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<(), PeerError> {
+        let with = Attach::of(blob, cap.as_ref());
+        self.outbox().post(message, 0, with)
+    }
+}
+
+/// A connection whose calls have a deadline ([`Client::until`]).
+#[derive(Clone, Debug)]
+pub struct Until {
+    client: Client,
+    deadline_ns: u64,
+}
+
+impl Until {
+    pub(super) fn new(client: Client, deadline_ns: u64) -> Until {
+        Until {
+            client,
+            deadline_ns,
+        }
+    }
+}
+
+impl Ask for Until {
+    type Cap = Capability;
+    async fn ask<Q: Wire>(
+        &self,
+        request: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<Raw<Capability>, PeerError> {
+        let asked = self.client.ask(request, blob, cap);
+        let answer = time::system_timeout(self.deadline_ns, asked).await;
+        answer.unwrap_or(Err(PeerError::TimedOut))
+    }
+    fn tell<Q: Wire>(
+        &self,
+        message: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<(), PeerError> {
+        self.client.tell(message, blob, cap)
+    }
+}

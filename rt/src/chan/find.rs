@@ -1,0 +1,201 @@
+//! Finding services: by name in this OSnode (LMP), by OSnode and name in any (UMP).
+
+use core::fmt;
+
+use alloc::rc::Rc;
+
+use abi::slots;
+use proto::iface::names::{NamesReply, NamesRequest};
+use proto::stub::InterfaceId;
+use proto::ump::Side;
+use proto::{Interface, Name, PeerError, ServiceError, WireError};
+
+use super::outbox::Outbox;
+use super::{Answer, Attach, Client};
+use crate::event::Notification;
+use crate::single::Single;
+use crate::ump::UmpChannel;
+use crate::{env, time};
+
+/// How long (system time) a service of another OSnode may take to register, and the pause between tries.
+const REGISTER_NS: u64 = 5_000_000_000;
+const REGISTER_RETRY_NS: u64 = 10_000_000;
+
+/// The connection to the monitor's name service.
+static NAMES: Single<Option<Client>> = Single::new(None);
+
+/// Why there is no connection to a service: says which service, and where.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BindError {
+    /// Name that was looked for (cut to [`Name::BYTES`]).
+    pub service: Name,
+    /// OSnode that was asked; `None` = one's own.
+    pub osnode: Option<u64>,
+    /// Why.
+    pub cause: PeerError,
+}
+
+impl From<BindError> for PeerError {
+    fn from(e: BindError) -> PeerError {
+        e.cause
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let osnode = self.osnode.unwrap_or_else(env::osnode);
+        let name = self.service;
+        match self.cause {
+            PeerError::Refused(ServiceError::NotFound) => {
+                write!(f, "OSnode o{osnode} has no service \"{name}\"")
+            }
+            PeerError::Refused(ServiceError::NoOsnode) => {
+                write!(
+                    f,
+                    "there is no OSnode o{osnode} to look for service \"{name}\" on"
+                )
+            }
+            PeerError::Refused(ServiceError::OsnodeGone) => {
+                write!(
+                    f,
+                    "OSnode o{osnode} is gone, and service \"{name}\" with it"
+                )
+            }
+            PeerError::Version(v) => write!(f, "service \"{name}\" of OSnode o{osnode} {v}"),
+            cause => write!(f, "service \"{name}\" of OSnode o{osnode}: {cause}"),
+        }
+    }
+}
+
+/// Connects to a service of this OSnode, once it is registered: the interface's stub.
+///
+/// # Errors
+/// [`BindError`]; its cause is `Version` when the service was built from another version.
+pub async fn connect<I: Interface>(name: &str) -> Result<I::Client<Client>, BindError> {
+    Client::lookup_for(name, Some(I::ID)).await.map(I::client)
+}
+
+/// Connects to a service of any OSnode, as [`Client::lookup_on`]: the interface's stub.
+///
+/// # Errors
+/// [`BindError`]; its cause is `Version` when the service was built from another version.
+pub async fn connect_on<I: Interface>(
+    osnode: u64,
+    name: &str,
+) -> Result<I::Client<Client>, BindError> {
+    let client = Client::lookup_on(osnode, name).await?;
+    let checked = client.check(I::ID).await;
+    checked.map_err(|cause| failed(name, Some(osnode), cause))?;
+    Ok(I::client(client))
+}
+
+fn failed(name: &str, osnode: Option<u64>, cause: PeerError) -> BindError {
+    BindError {
+        service: Name::truncated(name),
+        osnode,
+        cause,
+    }
+}
+
+const NOT_FOUND: PeerError = PeerError::Refused(ServiceError::NotFound);
+const OTHER_ANSWER: PeerError = PeerError::BadAnswer(WireError::UnknownOp);
+
+impl Client {
+    /// The connection to the monitor's name service.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub async fn names() -> Result<Client, PeerError> {
+        if let Some(names) = NAMES.with(|n| n.clone()) {
+            return Ok(names);
+        }
+        let names = Client::bind(env::given("names").unwrap_or(slots::PARENT)).await?;
+        NAMES.with(|n| *n = Some(names.clone()));
+        Ok(names)
+    }
+
+    /// Binds to a service of this OSnode by name, waiting until it is registered.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub async fn lookup(name: &str) -> Result<Client, BindError> {
+        Client::lookup_for(name, None).await
+    }
+
+    /// As [`Client::lookup`], for this interface only.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub async fn lookup_for(name: &str, wanted: Option<InterfaceId>) -> Result<Client, BindError> {
+        let found = find(name, wanted).await;
+        found.map_err(|cause| failed(name, None, cause))
+    }
+
+    /// Binds over UMP to a service of any OSnode (this one, too), through the monitors, waiting a
+    /// while for it to be registered.
+    ///
+    /// # Errors
+    /// [`BindError`]; its cause is `Refused(NotFound)` when it is still not registered after some
+    /// seconds.
+    pub async fn lookup_on(osnode: u64, name: &str) -> Result<Client, BindError> {
+        let until = time::system_ns().saturating_add(REGISTER_NS);
+        loop {
+            match bind_on(osnode, name).await {
+                Err(e) if e == NOT_FOUND && time::system_ns() < until => {
+                    time::sleep(REGISTER_RETRY_NS).await;
+                }
+                done => return done.map_err(|cause| failed(name, Some(osnode), cause)),
+            }
+        }
+    }
+}
+
+async fn find(name: &str, wanted: Option<InterfaceId>) -> Result<Client, PeerError> {
+    let name = Name::new(name).ok_or(NOT_FOUND)?;
+    let answer = ask(&NamesRequest::Lookup { name, wait: true }).await?;
+    match (answer.message, answer.cap) {
+        (NamesReply::Found {}, Some(endpoint)) => Client::bind_for(endpoint.addr(), wanted).await,
+        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
+        _ => Err(OTHER_ANSWER),
+    }
+}
+
+async fn bind_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
+    let name = Name::new(name).ok_or(NOT_FOUND)?;
+    let own = Notification::new()?;
+    let request = NamesRequest::BindUmp {
+        osnode,
+        name,
+        channel: own.channel(),
+    };
+    let answer = ask(&request).await?;
+    let (bind, channel) = match (answer.message, answer.cap) {
+        (NamesReply::UmpFrame { bind, bytes }, Some(frame)) => {
+            (bind, UmpChannel::open(frame, bytes, Side::A, Some(own))?)
+        }
+        (NamesReply::Refused { error }, _) => return Err(PeerError::Refused(error)),
+        _ => return Err(OTHER_ANSWER),
+    };
+    let client = Client::over_ump(channel.clone());
+    client.outbox().set_binding(bind);
+    let answer = ask(&NamesRequest::UmpNotify { bind }).await?;
+    match (answer.message, answer.cap) {
+        (NamesReply::UmpNotify { given: true }, Some(notify)) => channel.set_notify(notify),
+        (NamesReply::UmpNotify { given: false }, _) => {}
+        (NamesReply::Refused { error }, _) => return Err(PeerError::Refused(error)),
+        _ => return Err(OTHER_ANSWER),
+    }
+    Ok(client)
+}
+
+async fn ask(request: &NamesRequest) -> Result<Answer<NamesReply>, PeerError> {
+    let names = Client::names().await?;
+    names.request(request, Attach::NONE).await
+}
+
+/// Gives a binding up once nothing is queued for it any more.
+pub async fn close(outbox: Rc<Outbox>, bind: u64) {
+    outbox.drained().await;
+    // The monitor notices the closed channel anyway.
+    let _ = ask(&NamesRequest::UmpClose { bind }).await;
+}

@@ -1,0 +1,47 @@
+//! Capabilities over UMP: the sender has its monitor take one to the other OSnode before the
+//! message goes, the receiver asks its own for it before the message is delivered.
+
+use abi::CapAddr;
+use proto::iface::names::{NamesReply, NamesRequest};
+use proto::{PeerError, ServiceError, WireError};
+
+use super::{Answer, Attach, Client};
+use crate::cap::Capability;
+
+/// Word of a ring's line that says which capability goes with it (0 = none).
+pub const WORD: usize = 6;
+
+/// Sends a capability along binding `bind`: the number that the receiver takes it by.
+///
+/// # Errors
+/// [`PeerError`]; `Refused` with what the monitors say.
+pub async fn send(bind: u64, cap: CapAddr, give: bool) -> Result<u64, PeerError> {
+    let request = NamesRequest::SendCap { bind, give };
+    match ask(&request, Attach::cap(cap)).await?.message {
+        NamesReply::CapSent { number } if number != 0 => Ok(number),
+        NamesReply::Refused { error } => Err(PeerError::Refused(error)),
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    }
+}
+
+/// Takes the capability with this number of a line, if there is one.
+///
+/// # Errors
+/// [`PeerError`]; `Refused(Unsupported)` for a channel that no monitor knows.
+pub async fn take(bind: Option<u64>, number: u64) -> Result<Option<Capability>, PeerError> {
+    if number == 0 {
+        return Ok(None);
+    }
+    let bind = bind.ok_or(PeerError::Refused(ServiceError::Unsupported))?;
+    let request = NamesRequest::TakeCap { bind, number };
+    let answer = ask(&request, Attach::NONE).await?;
+    match (answer.message, answer.cap) {
+        (NamesReply::Found {}, Some(cap)) => Ok(Some(cap)),
+        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    }
+}
+
+async fn ask(request: &NamesRequest, with: Attach<'_>) -> Result<Answer<NamesReply>, PeerError> {
+    Client::names().await?.request(request, with).await
+}
