@@ -3,6 +3,7 @@
 use abi::{slots, vaddr};
 use proto::iface::process::ProcessNotice;
 
+use crate::exec::driver;
 use crate::{chan, invoke, isa, lmp, start};
 
 /// What `main` may return.
@@ -50,6 +51,7 @@ pub fn exit(status: i32) -> ! {
 /// Tells the starter how the process ends, then never runs again. An OSnode's first process has
 /// no starter: with it, the boot OSnode is of no use, and the machine halts.
 pub(crate) fn end(notice: &ProcessNotice, blob: &[u8], status: i32) -> ! {
+    driver::close_channels();
     if chan::tell_starter(notice, blob).is_err() {
         // Refused to all but the boot OSnode's first process.
         let _ = invoke::kernel_halt(slots::KERNEL, u64::from(status != 0));

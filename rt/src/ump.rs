@@ -236,10 +236,12 @@ impl Inner {
 
     #[cold]
     fn signal(&self) {
-        match &*self.notify.borrow() {
+        match self.notify.try_borrow().as_deref() {
             // A peer whose OSnode is gone is found out by its silence; a signal cannot tell.
-            Some(notify) => drop(invoke::signal(notify.addr())),
-            None => self.owed.set(true),
+            Ok(Some(notify)) => drop(invoke::signal(notify.addr())),
+            Ok(None) => self.owed.set(true),
+            // The process panicked while it set it.
+            Err(_) => {}
         }
     }
 }
@@ -290,6 +292,13 @@ impl Pollable for Inner {
 
     fn awake(&self) {
         self.ring.borrow_mut().awake();
+    }
+
+    fn close(&self) {
+        if let Ok(mut ring) = self.ring.try_borrow_mut() {
+            let wake = ring.close();
+            self.wake(wake);
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub trait Pollable {
     fn can_sleep(&self) -> bool;
     /// Withdraws the announcement.
     fn awake(&self);
+    /// Tells the peer that nothing comes any more; the process ends.
+    fn close(&self);
 }
 
 struct Driver {
@@ -158,6 +160,15 @@ pub fn add_channel(channel: Weak<dyn Pollable>) {
         dead
     });
     drop(dead);
+}
+
+/// Closes every channel: the process ends, and its peers are to know at once. Whoever panics may
+/// hold what this needs; then the peers are told by the monitors.
+pub fn close_channels() {
+    let all = DRIVER.try_with(|d| core::mem::take(&mut d.channels));
+    for channel in all.iter().flatten().filter_map(Weak::upgrade) {
+        channel.close();
+    }
 }
 
 /// Registers who is woken when this bit of the notification word is set.
