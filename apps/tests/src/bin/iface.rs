@@ -130,9 +130,11 @@ async fn serve(name: &str) -> i32 {
 async fn run() -> i32 {
     let mut suite = Suite::new("iface");
     let here = format!("keep{}", env::pid());
-    suite.report("lmp", lmp_all(&here).await);
+    let done = lmp_all(&mut suite, &here).await;
+    suite.report("lmp", done);
     let there = format!("ukeep{}", env::pid());
-    suite.report("ump", ump_all(&there).await);
+    let done = ump_all(&mut suite, &there).await;
+    suite.report("ump", done);
     suite.report("nobody", nobody().await);
     suite.failed()
 }
@@ -150,49 +152,68 @@ async fn connect(way: &Way, name: &str) -> Result<Keeping, BindError> {
     }
 }
 
-async fn lmp_all(name: &str) -> Result<(), String> {
+async fn lmp_all(suite: &mut Suite, name: &str) -> Result<(), String> {
     let child = Child::start(&[SELF, "serve", name], Place::Here).await?;
-    capabilities(&connect(&Way::Here, name).await.map_err(|e| e.to_string())?).await?;
+    let keeper = connect(&Way::Here, name).await.map_err(|e| e.to_string())?;
+    suite.report("lmp.capabilities", capabilities(&keeper).await);
     let flood = Child::start(&[SELF, "flood", name], Place::Here).await?;
-    all(&Way::Here, name, &flood, child).await?;
-    versions(&Way::Here).await
+    all(suite, "lmp", &keeper, &flood, child).await?;
+    suite.report("lmp.versions", versions(&Way::Here).await);
+    Ok(())
 }
 
-async fn ump_all(name: &str) -> Result<(), String> {
+async fn ump_all(suite: &mut Suite, name: &str) -> Result<(), String> {
     let child = Child::start(&[SELF, "serve", name], Place::Home).await?;
     let osnode = child.pid.osnode;
+    let way = Way::On(osnode);
+    let keeper = connect(&way, name).await.map_err(|e| e.to_string())?;
     let words = [SELF, "flood-ump", name, &osnode.to_string()];
     let flood = Child::start(&words, Place::Here).await?;
-    all(&Way::On(osnode), name, &flood, child).await?;
-    versions(&Way::On(osnode)).await
+    all(suite, "ump", &keeper, &flood, child).await?;
+    suite.report("ump.versions", versions(&way).await);
+    Ok(())
 }
 
 /// What is the same over both ways; ends the service, and who floods it.
-async fn all(way: &Way, name: &str, flood: &Child, child: Child) -> Result<(), String> {
-    let keeper = connect(way, name).await.map_err(|e| e.to_string())?;
-    let lost = |e: CallError| e.to_string();
-    let first = keeper.add(5).await.map_err(lost)?.sum;
-    // Somebody floods the service and reads nothing meanwhile.
+async fn all(
+    suite: &mut Suite,
+    way: &str,
+    keeper: &Keeping,
+    flood: &Child,
+    child: Child,
+) -> Result<(), String> {
+    suite.report(&format!("{way}.flood"), flooded(keeper).await);
+    flood.kill().await?;
+    suite.report(&format!("{way}.refusal"), refusal(keeper).await);
+    suite.report(&format!("{way}.silence"), silence(keeper).await);
+    suite.report(&format!("{way}.any-words"), any_words(keeper).await);
+    suite.report(&format!("{way}.gone"), gone(keeper, child).await);
+    Ok(())
+}
+
+/// Somebody floods the service and reads nothing; others are served.
+async fn flooded(keeper: &Keeping) -> Result<(), String> {
     let soon = KeeperClient(keeper.0.until(time::system_ns() + LONG_NS));
+    let mut last = 0;
     for n in 1..=100 {
-        let sum = soon
-            .add(1)
-            .await
+        let done = soon.add(1).await;
+        let sum = done
             .map_err(|e| format!("call {n}, under a flood: {e}"))?
             .sum;
-        if sum <= first {
-            return Err(format!("call {n}: {sum} after {first}"));
+        if sum <= last {
+            return Err(format!("call {n}: {sum} after {last}"));
         }
+        last = sum;
     }
-    flood.kill().await?;
-    let refused = keeper.add(u64::MAX).await;
+    Ok(())
+}
+
+async fn refusal(keeper: &Keeping) -> Result<(), String> {
     let text = Refusal::new(ServiceError::BadArgument, "too much");
-    if refused != Err(CallError::Refused(text)) {
-        return Err(format!("a refusal came back as {refused:?}"));
+    match keeper.add(u64::MAX).await {
+        Err(CallError::Refused(r)) if r == text => Ok(()),
+        other => Err(format!("a refusal came back as {other:?}")),
     }
-    silence(&keeper).await?;
-    any_words(&keeper).await?;
-    gone(&keeper, child).await
 }
 
 /// A server that never answers: the deadline does.
