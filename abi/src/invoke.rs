@@ -88,7 +88,7 @@ ops! {
     CapImport = 87,
     /// Kernel: r2..r5 = words of an object (rights and badge do not count). r1 = 1 if a copy of it, or a Mapping made from it, is held here; r2 = OSnode id of the owner; r3 = MDB flags of all copies. This and all operations with numbers from 88 to 95 and from 121 to 126 are refused unless the Kernel capability has every right.
     CapOwner = 88,
-    /// Kernel: the next object held here, in the order of the derivation tree, that has numbers in common with the range from r2 to r3 (exclusive; class Nowhere: both 0). r4 = class | kind << 8 | param << 32, r5 = base, r6 = size, r7 = extra: the object after which to look (kind Null: from the beginning). r1..r4 = words, r5 = OSnode id of the owner, r6 = flags of all copies. Copies are one object; a Mapping is the object that it maps. NoCapability: there is none.
+    /// Kernel: the next object held here, in the order of the derivation tree, that has numbers in common with the range from r2 to r3 (exclusive; class Nowhere: both 0). r4 = class | kind << 8 | param << 32, r5 = base, r6 = size, r7 = extra: the object after which to look (kind Null: from the beginning). r1..r4 = words, r5 = OSnode id of the owner, r6 = flags of all copies. Copies are one object. r7 = 1; 0 for a Mapping whose object is listed itself: go on after it. A Mapping with r7 = 1 is all that is held of what it maps. NoCapability: there is none.
     CapNext = 89,
     /// Kernel: delete the capability in own slot r2, whatever other OSnodes hold. r1 = 1 if its object is still held here.
     CapRemove = 90,
@@ -98,7 +98,7 @@ ops! {
     CapSetRemote = 92,
     /// Kernel: r2..r5 = words of an object, r6 = 1 lock, 0 unlock it and everything derived from it here: while locked, Revoke and Retype wait for the monitor.
     CapLock = 93,
-    /// Kernel: r2..r5 = words of an object, r6 = copy to keep: 0 none, 1 any one, else the id of the dispatcher whose waiting Revoke names it. Marks all other copies and everything derived as being deleted; all or nothing (StillInUse). Long operation.
+    /// Kernel: r2..r5 = words of an object, r6 = copy to keep: 0 none, 1 any one, n + 2 the one that the waiting Revoke of dispatcher n names. Marks all other copies and everything derived as being deleted; all or nothing (StillInUse). Long operation.
     CapMark = 94,
     /// Kernel: r2..r5 = words of an object: takes the marks of its family back. Long operation.
     CapUnmark = 95,

@@ -41,6 +41,9 @@ impl Rights {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RawCap(pub [u64; 4]);
 
+/// Place in a Mapping's `extra`, below the VNode's address and above the index, of the code for what it maps.
+const MAPPED_SHIFT: u32 = 9;
+
 /// The meaning of a capability.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Cap {
@@ -130,6 +133,37 @@ impl Cap {
         cap.param = count;
         cap.extra = vnode.0 | index;
         cap
+    }
+
+    /// What a Mapping of this object adds to its `extra`, so that it is known when the object's last capability is
+    /// gone; 0 for what cannot be mapped.
+    #[must_use]
+    pub const fn mapped_code(&self) -> u64 {
+        let code = match self.kind {
+            CapType::Frame => 1,
+            CapType::DevFrame => 2,
+            CapType::UmpEndpoint => 3,
+            CapType::VNode => 4 + self.param as u64,
+            _ => 0,
+        };
+        code << MAPPED_SHIFT
+    }
+
+    /// What a Mapping maps, as far as it knows: of memory, the mapped part. `None` for other types, and for a
+    /// Mapping that does not say.
+    #[must_use]
+    pub const fn mapped(&self, isa: Isa) -> Option<Cap> {
+        if self.kind as u8 != CapType::Mapping as u8 {
+            return None;
+        }
+        let kind = match self.extra >> MAPPED_SHIFT & 7 {
+            0 => return None,
+            1 => CapType::Frame,
+            2 => CapType::DevFrame,
+            3 => CapType::UmpEndpoint,
+            level => return Some(Cap::vnode(self.base, level as u32 - 4, isa)),
+        };
+        Some(Cap::region(kind, self.base, self.size))
     }
 
     /// The OSnode of the KCB at `kcb`, whose memory is `size` bytes from `base` on.

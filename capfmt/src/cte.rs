@@ -37,6 +37,10 @@ impl MdbFlags {
     pub const IN_DELETE: MdbFlags = MdbFlags(16);
     /// On the delete or clear list of the long-operation record.
     pub const LISTED: MdbFlags = MdbFlags(32);
+    /// A revoke by the monitors is under way: with `IN_DELETE` it will go, without it is the copy that stays.
+    pub const MARKED: MdbFlags = MdbFlags(64);
+    /// Any of the flags that say that other OSnodes know the object.
+    pub const REMOTE: MdbFlags = MdbFlags(7);
 
     /// Whether all of `other` are set.
     #[must_use]

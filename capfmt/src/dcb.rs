@@ -22,6 +22,8 @@ pub enum DcbState {
     WaitingLongOp = 3,
     /// Ended by a fault that it could not take; its fault endpoint was told.
     Faulted = 4,
+    /// Its system call waits for the monitor's decision.
+    WaitingMonitor = 5,
 }
 
 layout! {
@@ -88,6 +90,10 @@ layout! {
     ;
         /// Endpoint records, four words each (see [`EndpointRecord`]).
         endpoint_word / set_endpoint_word @ 0x200 [4 * DCB_ENDPOINTS],
+        /// Registers of the call that waits for the monitor.
+        call_word / set_call_word @ 0x600 [8],
+        /// Words of the capability that the waiting call is about.
+        call_object / set_call_object @ 0x640 [4],
     }
 }
 
@@ -129,6 +135,7 @@ impl Dcb {
             2 => DcbState::Waiting,
             3 => DcbState::WaitingLongOp,
             4 => DcbState::Faulted,
+            5 => DcbState::WaitingMonitor,
             _ => return None,
         })
     }

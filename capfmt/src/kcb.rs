@@ -20,6 +20,10 @@ pub enum LongOpKind {
     Delete = 2,
     /// Zero a region, then complete the retype of the requester.
     Zero = 3,
+    /// Walk over an object's copies and descendants and change the MDB part of each, or delete what was marked.
+    Family = 4,
+    /// Find the places of the peer table that no capability names.
+    Peers = 5,
 }
 
 /// Where an OSnode is: the KCB's state word, unpacked.
@@ -143,6 +147,10 @@ layout! {
         op_steps / set_op_steps @ 0x148,
         /// Attaches that found this operation in progress (since creation of the OSnode).
         op_adopted / set_op_adopted @ 0x150,
+        /// How the operation differs from its kind's plainest: its meaning depends on the kind.
+        op_how / set_op_how @ 0x158,
+        /// DCB that had the requester's call carried out and waits as well, or 0.
+        op_second / set_op_second @ 0x160,
         /// Progress of a format conversion, in objects.
         conversion_cursor / set_conversion_cursor @ 0x180,
         /// Format being converted from; 0 = none.
@@ -152,6 +160,12 @@ layout! {
         current_dcb / set_current_dcb @ 0x190,
         /// Attaches so far that rolled back an open transaction.
         rollbacks / set_rollbacks @ 0x198,
+        /// Channel that tells the monitor, plus one; 0 = none.
+        monitor_channel / set_monitor_channel @ 0x1a0,
+        /// How often the last copy of an object that other OSnodes know went away here.
+        shared_drops / set_shared_drops @ 0x1a8,
+        /// Capabilities with the flag `MARKED`.
+        marked / set_marked @ 0x1b0,
         /// Entries of the undo log in use; 0 = no open transaction.
         undo_len / set_undo_len @ 0x1000,
     ;
@@ -161,6 +175,10 @@ layout! {
         notify_binding / set_notify_binding @ 0x600 [64],
         /// Peer table: OSnode ids; index 0 is this OSnode.
         peer / set_peer @ 0x800 [256],
+        /// Words of the object that the operation is about.
+        op_word / set_op_word @ 0x1b8 [4],
+        /// How far the operation's walk over the tree has come (see [`crate::mdb::Position`]).
+        op_position / set_op_position @ 0x1d8 [5],
         /// The undo log: pairs (address, old word).
         undo_word / set_undo_word @ 0x1010 [2 * KCB_UNDO_ENTRIES],
     }

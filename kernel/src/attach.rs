@@ -85,6 +85,10 @@ pub fn attach<M: Machine, P: Policy>(
         wake_head: 0,
         wake_at: u64::MAX,
         op_active: kcb.op_kind(m) != LongOpKind::None as u64,
+        guarded: kcb.op_kind(m) != LongOpKind::None as u64 || kcb.marked(m) != 0,
+        monitor: kcb.monitor_channel(m),
+        // What the last kernel may not have told.
+        dropped: true,
         attention: true,
         undelivered: 0,
         unmask_next: 0,

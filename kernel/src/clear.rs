@@ -44,7 +44,7 @@ pub(crate) fn vnode<M: Machine, P: Policy>(
     let kcb = e.kcb();
     let from = kcb.op_cursor(e.m);
     let end = vnode::ENTRIES.min(from + LOOK);
-    let found = (from..end).find(|&i| e.m.load(vnode::shadow(cap.base, i)) != 0);
+    let found = (from..end).find(|&i| vnode::is_filled_here(e.m, kcb, cap.base, i));
     let next = found.unwrap_or(end);
     let mut t = e.begin();
     let effect = found.and_then(|i| {
@@ -111,6 +111,9 @@ fn retire<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     }
     if kcb.op_requester(&t) == dcb.0.0 {
         kcb.set_op_requester(&mut t, 0);
+    }
+    if kcb.op_second(&t) == dcb.0.0 {
+        kcb.set_op_second(&mut t, 0);
     }
     dcb.set_state(&mut t, DcbState::Stopped as u64);
     dcb.set_flags(&mut t, 0);

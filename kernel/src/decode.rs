@@ -10,7 +10,7 @@ use capfmt::{
 
 use crate::entry::{Caller, Entry, Res, Stop, refuse};
 use crate::osnode::Current;
-use crate::{Machine, Policy};
+use crate::{Machine, Policy, family};
 
 impl From<SlotError> for Stop {
     fn from(e: SlotError) -> Stop {
@@ -29,13 +29,10 @@ pub(crate) fn flags(m: &impl PhysMap, cte: Cte) -> MdbFlags {
     MdbFlags((m.load(cte.0.add(32)) >> 52) as u16)
 }
 
-/// Any of the flags that say that other OSnodes know the object.
-const REMOTE: u16 =
-    MdbFlags::REMOTE_COPIES.0 | MdbFlags::REMOTE_ANCESTORS.0 | MdbFlags::REMOTE_DESCENDANTS.0;
-
-/// Whether other OSnodes hold copies, ancestors or descendants.
-pub(crate) fn is_remote(m: &impl PhysMap, cte: Cte) -> bool {
-    flags(m, cte).0 & REMOTE != 0
+/// Number of the type of what stands in a slot.
+#[inline]
+pub(crate) fn kind_of(m: &impl PhysMap, cte: Cte) -> u8 {
+    m.load(cte.0) as u8
 }
 
 /// The CSpace root of a dispatcher.
@@ -49,12 +46,12 @@ pub(crate) fn cspace(m: &impl PhysMap, dcb: Dcb) -> Res<Cap> {
     Ok(Cap::cnode(base, (word >> 32 & 31) as u32))
 }
 
-/// The slot that `addr` names in the CSpace of `dcb`; it may be empty. Only while a long operation is in
-/// progress can anything be marked as being deleted.
+/// The slot that `addr` names in the CSpace of `dcb`; it may be empty. Only while the OSnode is `guarded` can
+/// anything be marked as being deleted.
 #[inline]
-fn slot_in(m: &impl PhysMap, op_active: bool, dcb: Dcb, addr: u64) -> Res<Cte> {
+fn slot_in(m: &impl PhysMap, guarded: bool, dcb: Dcb, addr: u64) -> Res<Cte> {
     let root = cspace(m, dcb)?;
-    if op_active && flags(m, dcb.cspace()).contains(MdbFlags::IN_DELETE) {
+    if guarded && flags(m, dcb.cspace()).contains(MdbFlags::IN_DELETE) {
         return refuse(SysError::InDelete);
     }
     let Ok(addr) = u32::try_from(addr) else {
@@ -63,8 +60,8 @@ fn slot_in(m: &impl PhysMap, op_active: bool, dcb: Dcb, addr: u64) -> Res<Cte> {
     Ok(cnode::slot(m, &root, addr)?)
 }
 
-/// The slot that `addr` names in the two-level CSpace of the dispatcher that runs, while no long operation is in
-/// progress; `None` for any address that needs a closer look.
+/// The slot that `addr` names in the two-level CSpace of the dispatcher that runs, while nothing can be marked;
+/// `None` for any address that needs a closer look.
 #[inline(always)]
 pub(crate) fn quick_slot(m: &impl PhysMap, current: &Current, addr: u64) -> Option<Cte> {
     let (high, low) = (addr >> 8, addr & 0xff);
@@ -82,7 +79,7 @@ pub(crate) fn quick_slot(m: &impl PhysMap, current: &Current, addr: u64) -> Opti
 /// The slot that `addr` names in the CSpace of `dcb`; it may be empty.
 #[inline]
 pub(crate) fn slot<M: Machine, P: Policy>(e: &Entry<'_, M, P>, dcb: Dcb, addr: u64) -> Res<Cte> {
-    slot_in(e.m, e.os.op_active, dcb, addr)
+    slot_in(e.m, e.os.guarded, dcb, addr)
 }
 
 /// The slot at `addr`, which holds a capability that is not being deleted, and the capability's first word.
@@ -92,23 +89,23 @@ pub(crate) fn used_slot<M: Machine, P: Policy>(
     dcb: Dcb,
     addr: u64,
 ) -> Res<(Cte, u64)> {
-    used_slot_in(e.m, e.os.op_active, dcb, addr)
+    used_slot_in(e.m, e.os.guarded, dcb, addr)
 }
 
 /// As [`used_slot`], without an entry.
 #[inline]
 pub(crate) fn used_slot_in(
     m: &impl PhysMap,
-    op_active: bool,
+    guarded: bool,
     dcb: Dcb,
     addr: u64,
 ) -> Res<(Cte, u64)> {
-    let cte = slot_in(m, op_active, dcb, addr)?;
+    let cte = slot_in(m, guarded, dcb, addr)?;
     let word = m.load(cte.0);
     if word as u8 == CapType::Null as u8 {
         return refuse(SysError::NoCapability);
     }
-    if op_active && flags(m, cte).contains(MdbFlags::IN_DELETE) {
+    if guarded && flags(m, cte).contains(MdbFlags::IN_DELETE) {
         return refuse(SysError::InDelete);
     }
     Ok((cte, word))
@@ -173,26 +170,54 @@ pub(crate) fn empty_slot<M: Machine, P: Policy>(
     Ok(cte)
 }
 
-/// Checks that nothing is in the way of making a copy or descendant of `cap`:
-/// while its object is being revoked, nothing new may appear behind the cursor.
-pub(crate) fn ensure_derivable<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cap: &Cap) -> Res {
-    if !e.os.op_active {
+/// Checks that nothing is in the way of making a copy or descendant of `cap`, which stands in `cte`:
+/// while its object is being revoked, nothing new may appear behind the cursor, or unmarked.
+#[inline]
+pub(crate) fn ensure_derivable<M: Machine, P: Policy>(
+    e: &Entry<'_, M, P>,
+    cte: Cte,
+    cap: &Cap,
+) -> Res {
+    if !e.os.guarded {
         return Ok(());
+    }
+    if flags(e.m, cte).contains(MdbFlags::MARKED) {
+        return Err(Stop::Busy);
+    }
+    ensure_not_in_progress(e, cap)
+}
+
+/// Whether `cap` is `object` or derived from it.
+fn is_within(cap: &Cap, object: &Cap) -> bool {
+    schema::is_copy(cap, object) || schema::is_descendant(cap, object)
+}
+
+/// Checks that the long operation in progress, if there is one, is none that meets all copies and descendants of
+/// an object that `cap` belongs to.
+pub(crate) fn ensure_not_in_progress<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cap: &Cap) -> Res {
+    if family::object(e.m, e.kcb()).is_some_and(|object| is_within(cap, &object)) {
+        return Err(Stop::Busy);
     }
     let target = Cte(PhysAddr(e.kcb().op_target(e.m)));
     if e.kcb().op_kind(e.m) != capfmt::LongOpKind::Revoke as u64 || target.0.is_null() {
         return Ok(());
     }
     let target = target.cap(e.m);
-    if schema::is_copy(cap, &target) || schema::is_descendant(cap, &target) {
+    if is_within(cap, &target) {
         return Err(Stop::Busy);
     }
     Ok(())
 }
 
-/// Checks that no long operation works on the slot itself.
+/// Checks that no long operation works on the slot itself, or walks over what belongs to one object with it.
 pub(crate) fn ensure_not_target<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cte: Cte) -> Res {
-    if e.os.op_active && e.kcb().op_target(e.m) == cte.0.0 {
+    if !e.os.op_active {
+        return Ok(());
+    }
+    let walked = family::object(e.m, e.kcb());
+    if e.kcb().op_target(e.m) == cte.0.0
+        || walked.is_some_and(|object| is_within(&cte.cap(e.m), &object))
+    {
         return Err(Stop::Busy);
     }
     Ok(())
@@ -227,22 +252,41 @@ impl<M: PhysMap> PhysMap for Filling<'_, '_, M> {
     }
 }
 
-/// Puts `cap` into the empty slot `to`. Made from the copy in `from`, it knows the same about other OSnodes.
+/// Puts `cap` into the empty slot `to`, with this MDB part.
 pub(crate) fn place<M: PhysMap>(
     t: &mut Transaction<'_, M>,
     kcb: Kcb,
-    from: Option<Cte>,
+    node: &MdbNode,
     to: Cte,
     cap: &Cap,
 ) {
-    let mut node = MdbNode::default();
-    if let Some(from) = from {
-        let old = from.node(t);
-        node.flags = MdbFlags(old.flags.0 & REMOTE);
-        node.owner = old.owner;
-    }
     log_empty(t, to, 1);
-    fill(t, kcb, (to, 1), to, cap, &node);
+    fill(t, kcb, (to, 1), to, cap, node);
+}
+
+/// What a copy of the capability in `from` knows about other OSnodes: the same.
+pub(crate) fn copied(m: &impl PhysMap, from: Cte) -> MdbNode {
+    let old = from.node(m);
+    MdbNode {
+        flags: MdbFlags(old.flags.0 & (MdbFlags::REMOTE.0 | MdbFlags::LOCKED.0)),
+        owner: old.owner,
+        ..MdbNode::default()
+    }
+}
+
+/// What a Mapping of the capability in `from`, or something derived from it, knows about other OSnodes: a family
+/// has one owner, and who holds what it was made from holds an ancestor.
+pub(crate) fn derived(m: &impl PhysMap, from: Cte, mapping: bool) -> MdbNode {
+    let mut node = copied(m, from);
+    let above = MdbFlags::REMOTE_COPIES.0 | MdbFlags::REMOTE_ANCESTORS.0;
+    if !mapping && node.flags.0 & MdbFlags::REMOTE.0 != 0 {
+        let inherited = node.flags.0 & above != 0;
+        node.flags.0 &= MdbFlags::LOCKED.0;
+        if inherited {
+            node.flags.0 |= MdbFlags::REMOTE_ANCESTORS.0;
+        }
+    }
+    node
 }
 
 /// Logs that `count` consecutive slots from `first` on are empty.

@@ -8,7 +8,7 @@ use capfmt::{
 };
 
 use crate::invoke::{irq, vnode};
-use crate::{Effect, Machine, decode};
+use crate::{Effect, Machine, decode, family, share};
 
 /// How a capability can go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,18 +21,21 @@ pub(crate) enum Removal {
     Refused(SysError),
 }
 
-/// Decides how the capability in `cte` can go.
+/// Decides how the capability in `cte` can go. The last one of what other OSnodes know stays while there is no
+/// monitor that would tell them.
 pub(crate) fn decide(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> Removal {
-    let remote = decode::is_remote(m, cte);
-    let last = cap.kind.info().last_delete;
-    if !remote && matches!(last, LastDelete::Nothing | LastDelete::Unmap) {
-        return Removal::Simple;
-    }
-    if mdb::copies_exist(m, kcb, cte) {
-        return Removal::Simple;
-    }
-    if remote {
+    let shared = decode::flags(m, cte).0 & MdbFlags::REMOTE.0 != 0;
+    if shared && kcb.monitor_channel(m) == 0 && !mdb::copies_exist(m, kcb, cte) {
         return Removal::Refused(SysError::SharedRemote);
+    }
+    decide_here(m, kcb, cte, cap)
+}
+
+/// As [`decide`], for a monitor.
+pub(crate) fn decide_here(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> Removal {
+    let last = cap.kind.info().last_delete;
+    if matches!(last, LastDelete::Nothing | LastDelete::Unmap) || mdb::copies_exist(m, kcb, cte) {
+        return Removal::Simple;
     }
     match last {
         LastDelete::Nothing | LastDelete::Unmap | LastDelete::Unbind => Removal::Simple,
@@ -43,7 +46,7 @@ pub(crate) fn decide(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> Removal
 }
 
 /// Whether a kernel runs the KCB, or the core is not off.
-fn is_busy(m: &impl PhysMap, cap: &Cap) -> bool {
+pub(crate) fn is_busy(m: &impl PhysMap, cap: &Cap) -> bool {
     match cap.kind {
         CapType::Kcb => !matches!(
             Kcb(PhysAddr(cap.extra)).attachment(m),
@@ -55,12 +58,42 @@ fn is_busy(m: &impl PhysMap, cap: &Cap) -> bool {
 }
 
 /// Removes a capability that [`decide`] calls simple. The effect, if any, is to be carried out after the commit.
+/// If nothing of a shared object is left here, that is counted, for the monitor.
 pub(crate) fn remove<M: Machine>(
     t: &mut Transaction<'_, M>,
     kcb: Kcb,
     cte: Cte,
     cap: &Cap,
 ) -> Option<Effect> {
+    if share::is_known_elsewhere(t, cte) && is_last(t, kcb, cte, cap) {
+        count_drop(t, kcb);
+    }
+    remove_quietly(t, kcb, cte, cap)
+}
+
+/// Notes that the last copy of a shared object goes.
+pub(crate) fn count_drop<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb) {
+    let drops = kcb.shared_drops(t);
+    kcb.set_shared_drops(t, drops.wrapping_add(1));
+}
+
+/// Whether nothing else here has the object; of a Mapping, what it maps.
+fn is_last(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> bool {
+    match cap.kind {
+        CapType::Mapping => !family::is_mapped_object_here(m, kcb, cte),
+        _ => !mdb::copies_exist(m, kcb, cte),
+    }
+}
+
+/// As [`remove`], for the monitor, which keeps its books itself.
+pub(crate) fn remove_quietly<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    cte: Cte,
+    cap: &Cap,
+) -> Option<Effect> {
+    let mut flags = decode::flags(t, cte);
+    family::unmark(t, kcb, &mut flags);
     let effect = match cap.kind {
         CapType::Mapping => vnode::clear_mapping(t, cap, cte),
         CapType::IrqDest if !mdb::copies_exist(t, kcb, cte) => irq::unbind(t, kcb, cap.base.0),
@@ -81,8 +114,8 @@ fn pass_flags_on<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte) {
     }
     if let Some(heir) = mdb::other_copy(t, kcb, cte) {
         let mut node = heir.node(t);
-        node.flags =
-            MdbFlags(node.flags.0 | flags.0 & !MdbFlags::IN_DELETE.0 & !MdbFlags::LISTED.0);
+        let passed = MdbFlags::REMOTE.0 | MdbFlags::LOCKED.0;
+        node.flags = MdbFlags(node.flags.0 | flags.0 & passed);
         heir.set_node(t, &node);
     }
 }

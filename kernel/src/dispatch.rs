@@ -8,7 +8,9 @@ use crate::entry::{Entry, live_area};
 use crate::invoke::irq;
 use crate::osnode::Current;
 use crate::sched::WAKE_SLICE_NS;
-use crate::{Arrival, Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, time, upcall};
+use crate::{
+    Arrival, Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, share, time, upcall,
+};
 
 /// The dispatcher frame of `dcb`, if it still has one.
 #[inline]
@@ -172,6 +174,10 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     e.os.attention = false;
     if e.os.op_active {
         longop::advance(e);
+    }
+    if e.os.dropped {
+        e.os.dropped = false;
+        share::tell(e, e.os.monitor);
     }
     if e.os.undelivered != 0 {
         lmp::retry_undelivered(e);

@@ -2,7 +2,7 @@
 
 use abi::{SysError, disp};
 use capfmt::undo::Transaction;
-use capfmt::{Dcb, Kcb, PhysAddr, PhysMap};
+use capfmt::{Cap, Dcb, Kcb, PhysAddr, PhysMap};
 
 use crate::osnode::Current;
 use crate::{Effect, Machine, Osnode, Policy};
@@ -50,6 +50,8 @@ pub(crate) enum Stop {
     Refused(SysError),
     /// A long operation is in the way: the caller waits for its end and repeats the call.
     Busy,
+    /// Other OSnodes know this object: the caller waits until the monitor has decided.
+    Monitor(Cap),
 }
 
 impl From<SysError> for Stop {

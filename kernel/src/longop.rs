@@ -8,27 +8,34 @@
 //! capabilities on that list removed: one of them may stand in a CNode that is
 //! on it too. Until then `Retype` waits, so their memory stays as it is.
 //! *Delete* is the same with one object on the clear list at first. *Zero* clears
-//! memory piece by piece and then completes the retype of its requester.
+//! memory piece by piece and then completes the retype of its requester. *Family*
+//! is a walk of the monitors' (see [`crate::family`]).
 //!
 //! Whoever else needs a long operation waits and repeats the call when it ends.
 
 use abi::SysError;
 use capfmt::undo::Transaction;
-use capfmt::{CapType, Cte, Dcb, DcbState, Kcb, LongOpKind, MdbFlags, PhysAddr, PhysMap, mdb};
+use capfmt::{
+    Cap, CapType, Cte, Dcb, DcbState, Kcb, LongOpKind, MdbFlags, PhysAddr, PhysMap, RawCap, mdb,
+};
 
 use crate::entry::{Caller, Entry, Res, Stop, live_area};
-use crate::{Effect, Machine, Policy, clear, delete, dispatch, invoke};
+use crate::{Effect, Machine, Policy, clear, decode, delete, dispatch, family, invoke, share};
 
 /// Nanoseconds between two steps while dispatchers run.
 pub(crate) const GAP_NS: u64 = 200_000;
 /// Pieces of work in one entry.
 const PIECES: u32 = 24;
+/// `op_how` of a Revoke, Delete or Zero that passes over what other OSnodes hold.
+const PASSES: u64 = 1;
 /// Bytes zeroed in one piece.
 const ZERO_PIECE: u64 = 0x8000;
 
 /// Marks `cte` as being deleted and links it before `next`.
-fn mark(m: &mut impl PhysMap, cte: Cte, next: u64) {
+fn mark<M: PhysMap>(m: &mut Transaction<'_, M>, cte: Cte, next: u64) {
     let mut node = cte.node(m);
+    let kcb = m.kcb();
+    family::unmark(m, kcb, &mut node.flags);
     node.flags = MdbFlags(node.flags.0 | MdbFlags::IN_DELETE.0 | MdbFlags::LISTED.0);
     node.sharers = PhysAddr(next);
     cte.set_node(m, &node);
@@ -53,6 +60,18 @@ fn start<M: Machine, P: Policy>(
     target: Cte,
     rest: impl FnOnce(&mut Transaction<'_, M>, Kcb),
 ) -> Res {
+    start_for(e, c, None, kind, target, rest)
+}
+
+/// As [`start`], for a call of `client` that waited for the monitor `c`: both wait for the end.
+fn start_for<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    client: Option<&Caller>,
+    kind: LongOpKind,
+    target: Cte,
+    rest: impl FnOnce(&mut Transaction<'_, M>, Kcb),
+) -> Res {
     if e.os.op_active {
         return Err(Stop::Busy);
     }
@@ -63,8 +82,13 @@ fn start<M: Machine, P: Policy>(
     kcb.set_op_phase(&mut t, 0);
     kcb.set_op_target(&mut t, target.0.0);
     kcb.set_op_cursor(&mut t, 0);
-    kcb.set_op_requester(&mut t, c.dcb.0.0);
+    kcb.set_op_requester(&mut t, client.unwrap_or(c).dcb.0.0);
     kcb.set_op_steps(&mut t, 0);
+    if let Some(client) = client {
+        kcb.set_op_how(&mut t, PASSES);
+        kcb.set_op_second(&mut t, c.dcb.0.0);
+        client.dcb.set_state(&mut t, DcbState::WaitingLongOp as u64);
+    }
     rest(&mut t, kcb);
     c.dcb.set_state(&mut t, DcbState::WaitingLongOp as u64);
     kcb.set_current_dcb(&mut t, 0);
@@ -72,6 +96,7 @@ fn start<M: Machine, P: Policy>(
     dispatch::leave(e);
     e.requester = current;
     e.os.op_active = true;
+    e.os.guarded = true;
     Ok(())
 }
 
@@ -87,24 +112,54 @@ pub(crate) fn start_delete<M: Machine, P: Policy>(
     })
 }
 
-/// Starts a revoke.
+/// As [`start_delete`], for a monitor that is told whether anything of the object is still held.
+pub(crate) fn start_remove<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    cte: Cte,
+    cap: &Cap,
+) -> Res {
+    start(e, c, LongOpKind::Delete, cte, |t, kcb| {
+        mark(t, cte, 0);
+        kcb.set_op_clear_head(t, cte.0.0);
+        kcb.set_op_how(t, PASSES);
+        for (k, word) in (0..).zip(cap.emit().0) {
+            kcb.set_op_word(t, k, word);
+        }
+    })
+}
+
+/// Starts a revoke, perhaps for a call of `client` that waited for the monitor.
 pub(crate) fn start_revoke<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
     c: &Caller,
+    client: Option<&Caller>,
     target: Cte,
 ) -> Res {
-    start(e, c, LongOpKind::Revoke, target, |_, _| {})
+    start_for(e, c, client, LongOpKind::Revoke, target, |_, _| {})
+}
+
+/// Starts a walk over a family.
+pub(crate) fn start_family<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    keep: Option<Cte>,
+    rest: impl FnOnce(&mut Transaction<'_, M>, Kcb),
+) -> Res {
+    let keep = keep.unwrap_or(Cte(PhysAddr::NULL));
+    start(e, c, LongOpKind::Family, keep, rest)
 }
 
 /// Starts the zeroing of `len` bytes from `from` on, which a retype of `source` needs.
 pub(crate) fn start_zero<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
     c: &Caller,
+    client: Option<&Caller>,
     source: Cte,
     from: PhysAddr,
     len: u64,
 ) -> Res {
-    start(e, c, LongOpKind::Zero, source, |t, kcb| {
+    start_for(e, c, client, LongOpKind::Zero, source, |t, kcb| {
         kcb.set_op_zero_from(t, from.0);
         kcb.set_op_zero_end(t, from.0 + len);
         kcb.set_op_cursor(t, from.0);
@@ -112,7 +167,7 @@ pub(crate) fn start_zero<M: Machine, P: Policy>(
 }
 
 /// What a piece of work found.
-enum Piece {
+pub(crate) enum Piece {
     More,
     Ended(Result<(), SysError>),
 }
@@ -122,6 +177,12 @@ pub(crate) fn advance<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let kcb = e.kcb();
     let steps = kcb.op_steps(e.m);
     kcb.set_op_steps(e.m, steps + 1);
+    let drops = kcb.shared_drops(e.m);
+    pieces(e);
+    e.os.dropped |= drops != kcb.shared_drops(e.m);
+}
+
+fn pieces<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     for _ in 0..PIECES {
         // One effect may follow from each piece.
         if e.os.effects.room() == 0 {
@@ -151,6 +212,7 @@ fn piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
     match kcb.op_kind(e.m) {
         k if k == LongOpKind::Revoke as u64 => revoke_piece(e),
         k if k == LongOpKind::Zero as u64 => zero_piece(e),
+        k if k == LongOpKind::Family as u64 => family::piece(e),
         _ => Piece::Ended(Ok(())),
     }
 }
@@ -241,6 +303,10 @@ fn done_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
         if kcb.op_target(&t) == cte.0.0 {
             kcb.set_op_target(&mut t, 0);
         }
+        let quiet = kcb.op_kind(&t) == LongOpKind::Delete as u64 && kcb.op_how(&t) == PASSES;
+        if share::is_known_elsewhere(&t, cte) && !quiet {
+            delete::count_drop(&mut t, kcb);
+        }
         mdb::clear(&mut t, kcb, cte);
     }
     t.commit();
@@ -259,6 +325,11 @@ fn revoke_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
     let Some(doomed) = doomed else {
         return Piece::Ended(Ok(()));
     };
+    // What others hold is revoked by the monitors, or by their leave.
+    let theirs = MdbFlags::REMOTE_COPIES.0 | MdbFlags::REMOTE_DESCENDANTS.0;
+    if decode::flags(e.m, doomed).0 & theirs != 0 && kcb.op_how(e.m) != PASSES {
+        return Piece::Ended(Err(SysError::SharedRemote));
+    }
     let mut t = e.begin();
     let effect = take_away(&mut t, kcb, doomed);
     t.commit();
@@ -294,29 +365,68 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
     let requester = kcb.op_requester(e.m);
     let kind = kcb.op_kind(e.m);
     let caller = caller_of(e, requester);
-    e.os.op_active = false;
     let zeroed = (PhysAddr(kcb.op_zero_from(e.m)), kcb.op_zero_end(e.m));
+    let (how, second) = (kcb.op_how(e.m), kcb.op_second(e.m));
+    let removed = RawCap(core::array::from_fn(|k| kcb.op_word(e.m, k as u64))).parse();
     let mut t = Transaction::begin(e.m, kcb);
-    kcb.set_op_kind(&mut t, LongOpKind::None as u64);
-    kcb.set_op_target(&mut t, 0);
-    kcb.set_op_requester(&mut t, 0);
-    if let Some(c) = &caller {
-        if kind == LongOpKind::Zero as u64 && result.is_ok() {
-            let total = zeroed.1 - zeroed.0.0;
-            result = invoke::retype::complete(&mut t, kcb, c, zeroed.0, total);
-        }
-        if let Err(error) = result {
-            t.inner_mut()
-                .store(c.area.add(M::SYSCALL_REGS[0]), error as u64);
-        } else if kind != LongOpKind::Zero as u64 {
-            crate::entry::write_results(t.inner_mut(), c.area, &[]);
+    // Only a Zero whose requester is gone does not end with its retype.
+    let mut results = (0, [0]);
+    if let Some(c) = &caller
+        && kind == LongOpKind::Zero as u64
+        && result.is_ok()
+    {
+        let total = zeroed.1 - zeroed.0.0;
+        match invoke::retype::complete(&mut t, kcb, c, how == PASSES, zeroed.0, total) {
+            Ok(count) => results = (1, [count]),
+            Err(error) => {
+                t.abort();
+                result = Err(error);
+            }
         }
     }
+    if kind == LongOpKind::Delete as u64
+        && how == PASSES
+        && let Some(removed) = removed
+    {
+        let held = invoke::shared::held(&t, kcb, &removed).is_some();
+        results = (1, [held.into()]);
+    }
+    forget(&mut t, kcb);
     if requester != 0 {
-        Dcb(PhysAddr(requester)).set_state(&mut t, DcbState::Runnable as u64);
+        let dcb = Dcb(PhysAddr(requester));
+        share::write_end(&mut t, dcb, result, &results.1[..results.0]);
     }
+    if second != 0 {
+        let code = result.map_or_else(|error| error as u64, |()| 0);
+        share::write_end(&mut t, Dcb(PhysAddr(second)), Ok(()), &[code]);
+    }
+    let marked = kcb.marked(&t);
     t.commit();
-    release(e, requester);
+    e.os.op_active = false;
+    e.os.guarded = marked != 0;
+    let waiting = if second == 0 { requester } else { second };
+    release(e, waiting);
+    if second != 0 && requester != 0 {
+        dispatch::wake(e, Dcb(PhysAddr(requester)));
+    }
+}
+
+/// Clears the record.
+fn forget<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb) {
+    kcb.set_op_kind(t, LongOpKind::None as u64);
+    kcb.set_op_target(t, 0);
+    kcb.set_op_requester(t, 0);
+    if kcb.op_how(t) == 0 {
+        return;
+    }
+    kcb.set_op_how(t, 0);
+    kcb.set_op_second(t, 0);
+    for k in 0..4 {
+        kcb.set_op_word(t, k, 0);
+    }
+    for k in 0..5 {
+        kcb.set_op_position(t, k, 0);
+    }
 }
 
 /// The requester as a caller, if it and its frame are still there.

@@ -55,8 +55,14 @@ pub struct Osnode<P: Policy> {
     pub(crate) wake_head: u64,
     /// Counter at which the first of them wakes; `u64::MAX` = none.
     pub(crate) wake_at: u64,
-    /// A long operation is in progress: capabilities may be marked as being deleted.
+    /// A long operation is in progress.
     pub(crate) op_active: bool,
+    /// Capabilities may be marked as being deleted: by the long operation in progress, or by the monitors.
+    pub(crate) guarded: bool,
+    /// The channel that tells the monitor, plus one; 0 = none.
+    pub(crate) monitor: u64,
+    /// The last copy of a shared object went away, and the monitor was not told yet.
+    pub(crate) dropped: bool,
     /// Something changed that decides who runs next, or what: look at everything before resuming.
     pub(crate) attention: bool,
     /// Interrupts and faults that found their ring full.

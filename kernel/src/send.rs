@@ -70,7 +70,7 @@ fn transmit<M: Machine, P: Policy>(
 fn receiver<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller) -> Res<To> {
     let addr = c.reg(e.m, 1);
     let quick = match &e.os.current {
-        Some(current) if !e.os.op_active => decode::quick_slot(e.m, current, addr),
+        Some(current) if !e.os.guarded => decode::quick_slot(e.m, current, addr),
         _ => None,
     };
     let (cte, word) = match quick {
@@ -300,7 +300,7 @@ fn decode_parcel<M: Machine, P: Policy>(
         if !cap.kind.info().copy {
             return refuse(SysError::WrongType);
         }
-        decode::ensure_derivable(e, &cap)?;
+        decode::ensure_derivable(e, from, &cap)?;
     }
     if is_closed(e.m, to) {
         return refuse(SysError::EndpointClosed);
@@ -308,7 +308,7 @@ fn decode_parcel<M: Machine, P: Policy>(
     let address = e.m.load(to.record(RECV));
     let slot = match decode::slot(e, to.dcb, address) {
         Ok(slot) if address != 0 => slot,
-        Err(Stop::Busy) => return Err(Stop::Busy),
+        Err(stop @ (Stop::Busy | Stop::Monitor(_))) => return Err(stop),
         _ => return refuse(SysError::NoReceiveSlot),
     };
     if e.m.load(slot.0) as u8 != CapType::Null as u8 {
@@ -326,6 +326,7 @@ fn hand_parcel<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, p: &Parcel) {
     if p.give {
         crate::invoke::move_cap(t, kcb, p.from, &p.cap, p.to);
     } else {
-        decode::place(t, kcb, Some(p.from), p.to, &p.cap);
+        let node = decode::copied(t, p.from);
+        decode::place(t, kcb, &node, p.to, &p.cap);
     }
 }

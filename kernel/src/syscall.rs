@@ -5,7 +5,7 @@ use capfmt::{CapType, Cte, DcbState, Kcb, PhysAddr, PhysMap};
 
 use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
 use crate::osnode::Current;
-use crate::{Machine, Osnode, Policy, Resume, decode, dispatch, invoke, send, upcall, wait};
+use crate::{Machine, Osnode, Policy, Resume, decode, dispatch, invoke, send, share, upcall, wait};
 
 /// Carries out the system call whose registers stand in the caller's save area.
 ///
@@ -30,6 +30,11 @@ pub(crate) fn syscall<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             kcb.set_current_dcb(e.m, c.dcb.0.0);
         }
         Err(Stop::Busy) => repeat_later(e, &c),
+        Err(Stop::Monitor(object)) => {
+            let mut t = e.begin();
+            share::wait(&mut t, &c, &object);
+            share::after_wait(e);
+        }
     }
 }
 
@@ -85,7 +90,7 @@ pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Qui
     };
     let area = live_area(m, current.page);
     let r0 = m.load(area.add(M::SYSCALL_REGS[0]));
-    if os.attention || os.op_active || os.in_effects {
+    if os.attention || os.guarded || os.in_effects {
         return Quick::No;
     }
     let r1 = m.load(area.add(M::SYSCALL_REGS[1]));

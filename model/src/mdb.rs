@@ -99,8 +99,9 @@ pub fn conflict(a: &Cap, b: &Cap) -> bool {
     use CapType::*;
     let right = |k| matches!(k, Endpoint | Mapping | IrqDest | Notify | CoreControl);
     // What an OSnode lets others have of the region that its Kcb covers.
-    let exported =
-        |k: &Cap, c: &Cap| k.kind == Kcb && matches!(c.kind, Frame | UmpEndpoint | Notify);
+    let exported = |k: &Cap, c: &Cap| {
+        k.kind == Kcb && matches!(c.kind, Ram | Frame | UmpEndpoint | VNode | Notify)
+    };
     overlap(a, b)
         && !exported(a, b)
         && !exported(b, a)

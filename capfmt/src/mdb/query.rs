@@ -23,7 +23,7 @@ fn reaches(mem: &impl PhysMap, n: Cte, last: u64) -> bool {
 }
 
 /// First node after `key`.
-fn successor(mem: &impl PhysMap, kcb: Kcb, key: &Key) -> Option<Cte> {
+pub(crate) fn successor(mem: &impl PhysMap, kcb: Kcb, key: &Key) -> Option<Cte> {
     let mut found = NIL;
     let mut n = root(mem, kcb);
     while !n.0.is_null() {

@@ -52,7 +52,7 @@ types! {
     /// Any physical range, memory or device.
     PhysAddr = 1 { size: SizeRule::Pages, from: &[PhysAddr] }
     /// Untyped memory.
-    Ram = 2 { size: SizeRule::Pages, from: &[PhysAddr, Ram] }
+    Ram = 2 { size: SizeRule::Pages, from: &[PhysAddr, Ram], crosses: true }
     /// Memory that can be mapped.
     Frame = 3 { size: SizeRule::Pages, from: &[Ram, Frame], crosses: true, zero: true }
     /// Device registers that can be mapped.
@@ -77,10 +77,10 @@ types! {
     /// A page table and its shadow. `param` = level (0 = leaf table), `extra` = ISA.
     VNode = 9 {
         size: SizeRule::Fixed(crate::VNODE_BYTES), from: &[Ram], identity: BOTH, zero: true,
-        last_delete: LastDelete::Mappings,
+        crosses: true, last_delete: LastDelete::Mappings,
     }
     /// What ties a mapped Frame, DevFrame, UmpEndpoint or VNode to VNode entries.
-    /// base/size = the mapped bytes; `extra` = VNode address | first index; `param` = entry count.
+    /// base/size = the mapped bytes; `extra` = VNode address | first index | type mapped << 9; `param` = entry count.
     Mapping = 10 {
         size: SizeRule::Any, copy: false, made_from: &[Frame, DevFrame, UmpEndpoint, VNode],
         made_by: "VNode.Map", identity: BOTH, reference: true, last_delete: LastDelete::Unmap,

@@ -1,11 +1,11 @@
 //! CNodes: copy, move, delete, revoke.
 
 use abi::SysError;
-use capfmt::{Cap, CapType, MdbFlags, Rights, mdb};
+use capfmt::{Cap, CapType, Cte, MdbFlags, Rights, mdb};
 
 use super::{Invoked, move_cap};
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Effect, Machine, Policy, decode, delete, longop};
+use crate::{Effect, Machine, Policy, decode, delete, longop, share};
 
 /// Bit of r4 of `Copy`: set the badge in r5.
 const SET_BADGE: u64 = 1 << 8;
@@ -30,10 +30,11 @@ pub(crate) fn copy<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
         cap.extra = decode_badge(&source, c.reg(e.m, 5))?;
     }
     let to = decode::empty_below(e.m, &i.cap, c.reg(e.m, 3))?;
-    decode::ensure_derivable(e, &source)?;
+    decode::ensure_derivable(e, from, &source)?;
     let kcb = e.kcb();
     let mut t = e.begin();
-    decode::place(&mut t, kcb, Some(from), to, &cap);
+    let node = decode::copied(&t, from);
+    decode::place(&mut t, kcb, &node, to, &cap);
     commit(t, c, &[]);
     Ok(())
 }
@@ -70,14 +71,14 @@ pub(crate) fn move_to<M: Machine, P: Policy>(
     Ok(())
 }
 
-/// The used slot at r2 below the invoked CNode, which nothing is deleting.
-fn decode_used<M: Machine, P: Policy>(
+/// The used slot at `address` below the invoked CNode, which nothing is deleting.
+pub(crate) fn decode_used<M: Machine, P: Policy>(
     e: &Entry<'_, M, P>,
-    c: &Caller,
     i: &Invoked,
+    address: u64,
 ) -> Res<Invoked> {
     i.ensure(CapType::CNode, Rights::WRITE)?;
-    let Ok(address) = u32::try_from(c.reg(e.m, 2)) else {
+    let Ok(address) = u32::try_from(address) else {
         return refuse(SysError::NoCapability);
     };
     let cte = capfmt::cnode::slot(e.m, &i.cap, address)?;
@@ -100,7 +101,7 @@ pub(crate) fn delete<M: Machine, P: Policy>(
     c: &Caller,
     i: &Invoked,
 ) -> Res {
-    let doomed = decode_used(e, c, i)?;
+    let doomed = decode_used(e, i, c.reg(e.m, 2))?;
     decode::ensure_not_target(e, doomed.cte)?;
     let removal = delete::decide(e.m, e.os.kcb, doomed.cte, &doomed.cap);
     match removal {
@@ -109,8 +110,10 @@ pub(crate) fn delete<M: Machine, P: Policy>(
         delete::Removal::Simple => {
             let kcb = e.kcb();
             let mut t = e.begin();
+            let shared = share::is_known_elsewhere(&t, doomed.cte);
             let effect = delete::remove(&mut t, kcb, doomed.cte, &doomed.cap);
             commit(t, c, &[]);
+            e.os.dropped |= shared;
             push(e, effect);
             Ok(())
         }
@@ -134,9 +137,9 @@ pub(crate) fn revoke<M: Machine, P: Policy>(
     c: &Caller,
     i: &Invoked,
 ) -> Res {
-    let target = decode_used(e, c, i)?;
-    if decode::is_remote(e.m, target.cte) {
-        return refuse(SysError::SharedRemote);
+    let target = decode_used(e, i, c.reg(e.m, 2))?;
+    if share::is_shared(e.m, target.cte) {
+        return share::ask_monitor(e, &target.cap);
     }
     if !mdb::descendants_exist(e.m, e.os.kcb, target.cte)
         && !mdb::copies_exist(e.m, e.os.kcb, target.cte)
@@ -144,5 +147,15 @@ pub(crate) fn revoke<M: Machine, P: Policy>(
         e.reply(c, &[]);
         return Ok(());
     }
-    longop::start_revoke(e, c, target.cte)
+    longop::start_revoke(e, c, None, target.cte)
+}
+
+/// The revoke of `client` that waited for the monitor `c`, here and now.
+pub(crate) fn revoke_for<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    client: &Caller,
+    target: Cte,
+) -> Res {
+    longop::start_revoke(e, c, Some(client), target)
 }

@@ -20,11 +20,11 @@ const IMAGE_WORDS: u64 = 16;
 pub(crate) fn mint<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i: &Invoked) -> Res {
     i.ensure(CapType::Core, Rights::WRITE)?;
     let slot = decode::empty_slot(e, c, c.reg(e.m, 2))?;
-    decode::ensure_derivable(e, &i.cap)?;
+    decode::ensure_derivable(e, i.cte, &i.cap)?;
     let cap = Cap::region(CapType::CoreControl, i.cap.base, i.cap.size);
     let kcb = e.kcb();
     let mut t = e.begin();
-    derive(&mut t, kcb, slot, &cap);
+    derive(&mut t, kcb, i.cte, slot, &cap);
     commit(t, c, &[]);
     Ok(())
 }

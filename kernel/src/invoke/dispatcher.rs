@@ -6,7 +6,7 @@ use capfmt::{Cap, CapType, Core, Cte, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rig
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, live_area, refuse};
-use crate::{Arrival, Machine, Policy, decode, delete, dispatch, time};
+use crate::{Arrival, Machine, Policy, decode, delete, dispatch, share, time};
 
 /// Parts of the core that reserved budgets may take together, in thousandths.
 const RESERVED_MOST: u64 = 950;
@@ -94,15 +94,21 @@ pub(crate) fn configure<M: Machine, P: Policy>(
         parts[k] = Some(decode_part(e, c, address, kind, slot)?);
     }
     let kcb = e.kcb();
+    let drops = kcb.shared_drops(e.m);
     let mut t = e.begin();
     for part in parts.iter().flatten() {
         let old = part.slot.cap(&t);
         if old.kind != CapType::Null {
             delete::remove(&mut t, kcb, part.slot, &old);
         }
-        decode::place(&mut t, kcb, Some(part.from), part.slot, &part.cap);
+        let node = decode::copied(&t, part.from);
+        decode::place(&mut t, kcb, &node, part.slot, &part.cap);
     }
     commit(t, c, &[]);
+    if drops != kcb.shared_drops(e.m) {
+        e.os.dropped = true;
+        e.os.attention = true;
+    }
     Ok(())
 }
 
@@ -127,7 +133,7 @@ fn decode_part<M: Machine, P: Policy>(
     if !fit {
         return refuse(SysError::BadArgument);
     }
-    decode::ensure_derivable(e, &cap)?;
+    decode::ensure_derivable(e, from, &cap)?;
     let old = slot.cap(e.m);
     let free = old.kind == CapType::Null
         || delete::decide(e.m, e.os.kcb, slot, &old) == delete::Removal::Simple;
@@ -194,14 +200,16 @@ fn start<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) -
     Ok(())
 }
 
-/// Stops a dispatcher; a `wait` of it is over, a long operation goes on without it.
+/// Stops a dispatcher; a `wait` of it, or for the monitor, is over, a long operation goes on without it.
 fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
     let kcb = e.kcb();
     let state = dcb.state_of(e.m);
     let requester = e.os.op_active && kcb.op_requester(e.m) == dcb.0.0;
+    let second = e.os.op_active && kcb.op_second(e.m) == dcb.0.0;
     let page = dispatch::frame(e.m, dcb);
     let mut t = e.begin();
-    if state == Some(DcbState::Waiting) || requester {
+    let waits = matches!(state, Some(DcbState::Waiting | DcbState::WaitingMonitor));
+    if waits || requester || second {
         if let Some(page) = page {
             let area = live_area(&t, page);
             let m = t.inner_mut();
@@ -210,6 +218,10 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
         }
         if requester {
             kcb.set_op_requester(&mut t, 0);
+        }
+        share::forget_call(&mut t, dcb);
+        if second {
+            kcb.set_op_second(&mut t, 0);
         }
     }
     dcb.set_state(&mut t, DcbState::Stopped as u64);

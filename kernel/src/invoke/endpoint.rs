@@ -26,7 +26,7 @@ pub(crate) fn open<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
         return refuse(SysError::SlotInUse);
     }
     let slot = decode::empty_slot(e, c, c.reg(e.m, 5))?;
-    decode::ensure_derivable(e, &i.cap)?;
+    decode::ensure_derivable(e, i.cte, &i.cap)?;
     let mut cap = Cap::region(CapType::Endpoint, dcb.0, DCB_BYTES);
     cap.param = index as u32;
     let record = EndpointRecord {
@@ -36,7 +36,7 @@ pub(crate) fn open<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     let kcb = e.kcb();
     let mut t = e.begin();
     dcb.set_endpoint(&mut t, index, &record);
-    derive(&mut t, kcb, slot, &cap);
+    derive(&mut t, kcb, i.cte, slot, &cap);
     commit(t, c, &[]);
     Ok(())
 }

@@ -26,11 +26,11 @@ pub(crate) fn mint<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
         return refuse(SysError::BadArgument);
     }
     let slot = decode::empty_slot(e, c, c.reg(e.m, 3))?;
-    decode::ensure_derivable(e, &i.cap)?;
+    decode::ensure_derivable(e, i.cte, &i.cap)?;
     let cap = Cap::region(CapType::IrqDest, PhysAddr(source), 1);
     let kcb = e.kcb();
     let mut t = e.begin();
-    derive(&mut t, kcb, slot, &cap);
+    derive(&mut t, kcb, i.cte, slot, &cap);
     commit(t, c, &[]);
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The Kernel capability, and facts about KCBs.
 
 use abi::SysError;
-use capfmt::{Cap, CapType, Core, Kcb, PhysAddr, PhysMap, Rights};
+use capfmt::{Cap, CapType, Core, Kcb, MdbNode, PhysAddr, PhysMap, Rights};
 
-use super::{Invoked, derive};
+use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, refuse};
 use crate::{Effect, Machine, Policy, decode};
 
@@ -122,7 +122,7 @@ pub(crate) fn id_create<M: Machine, P: Policy>(
     };
     let mut t = e.begin();
     kcb.set_next_id(&mut t, id + 1);
-    derive(&mut t, kcb, slot, &cap);
+    decode::place(&mut t, kcb, &MdbNode::default(), slot, &cap);
     commit(t, c, &[id]);
     Ok(())
 }

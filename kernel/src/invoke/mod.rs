@@ -19,6 +19,7 @@ pub(crate) mod notify;
 pub(crate) mod port;
 pub(crate) mod retype;
 pub(crate) mod seal;
+pub(crate) mod shared;
 pub(crate) mod vnode;
 
 /// The invoked capability and its slot.
@@ -78,20 +79,20 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::Seal => seal::seal(e, c, &i),
         Op::CapExport => seal::export(e, c, &i),
         Op::CapImport => seal::import(e, c, &i),
-        Op::CapOwner
-        | Op::CapNext
-        | Op::CapRemove
-        | Op::CapSetOwner
-        | Op::CapSetRemote
-        | Op::CapLock
-        | Op::CapMark
-        | Op::CapUnmark
-        | Op::CapSweep
-        | Op::CapPending
-        | Op::CapAnswer
-        | Op::MonitorBind
-        | Op::TlbFlush
-        | Op::ReclaimBind => refuse(SysError::BadCall),
+        Op::CapOwner => shared::owner(e, c, &i),
+        Op::CapNext => shared::next(e, c, &i),
+        Op::CapRemove => shared::remove(e, c, &i),
+        Op::CapSetOwner => shared::set_owner(e, c, &i),
+        Op::CapSetRemote => shared::set_remote(e, c, &i),
+        Op::CapLock => shared::lock(e, c, &i),
+        Op::CapMark => shared::mark(e, c, &i),
+        Op::CapUnmark => shared::unmark(e, c, &i),
+        Op::CapSweep => shared::sweep(e, c, &i),
+        Op::CapPending => shared::pending(e, c, &i),
+        Op::CapAnswer => shared::answer(e, c, &i),
+        Op::MonitorBind => shared::bind(e, c, &i),
+        Op::TlbFlush => shared::flush(e, c, &i),
+        Op::ReclaimBind => refuse(SysError::BadCall),
         Op::KcbInfo => kernel::kcb_info(e, c, &i),
         Op::CoreMint => core::mint(e, c, &i),
         Op::CoreHandOver => core::hand_over(e, c, &i),
@@ -128,6 +129,13 @@ pub(crate) fn move_cap<M: Machine>(
 }
 
 /// Makes a capability derived from the one in `from`, in a slot known to be empty.
-pub(crate) fn derive<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, slot: Cte, cap: &Cap) {
-    decode::place(t, kcb, None, slot, cap);
+pub(crate) fn derive<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    from: Cte,
+    slot: Cte,
+    cap: &Cap,
+) {
+    let node = decode::derived(t, from, cap.kind == CapType::Mapping);
+    decode::place(t, kcb, &node, slot, cap);
 }

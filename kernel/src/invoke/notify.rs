@@ -47,13 +47,13 @@ pub(crate) fn mint<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
         return refuse(SysError::BadArgument);
     }
     let slot = decode::empty_slot(e, c, c.reg(e.m, 3))?;
-    decode::ensure_derivable(e, &i.cap)?;
+    decode::ensure_derivable(e, i.cte, &i.cap)?;
     let mut cap = Cap::region(CapType::Notify, i.cap.base, i.cap.size);
     cap.param = channel as u32;
     cap.extra = Notification(i.cap.base).osnode(e.m);
     let kcb = e.kcb();
     let mut t = e.begin();
-    derive(&mut t, kcb, slot, &cap);
+    derive(&mut t, kcb, i.cte, slot, &cap);
     commit(t, c, &[]);
     Ok(())
 }

@@ -4,12 +4,12 @@ use abi::SysError;
 use capfmt::undo::Transaction;
 use capfmt::{
     Attachment, CORE_OBJECT_BYTES, Cap, CapType, Core, CoreStatus, Cte, FORMAT_VERSION, KCB_BYTES,
-    Kcb, MdbFlags, PhysMap, RawCap, Rights, kcb_check, mdb, schema,
+    Kcb, MdbFlags, MdbNode, PhysMap, RawCap, Rights, kcb_check, mdb, schema,
 };
 
-use super::{Invoked, derive};
+use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Machine, Policy, decode};
+use crate::{Machine, Policy, decode, share};
 
 /// Places in the peer table.
 const PEERS: u64 = 256;
@@ -23,8 +23,8 @@ pub(crate) fn seal<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     let address = c.reg(e.m, 2);
     let (cte, frame) = decode::lookup_as(e, c, address, CapType::Frame, Rights::WRITE)?;
     decode::ensure_not_target(e, cte)?;
-    decode::ensure_derivable(e, &frame)?;
-    if decode::is_remote(e.m, cte) {
+    decode::ensure_derivable(e, cte, &frame)?;
+    if share::is_shared(e.m, cte) {
         return refuse(SysError::SharedRemote);
     }
     if mdb::copies_exist(e.m, e.os.kcb, cte) || mdb::descendants_exist(e.m, e.os.kcb, cte) {
@@ -102,7 +102,7 @@ pub(crate) fn export<M: Machine, P: Policy>(
     if !cap.rights.contains(Rights::GRANT) {
         return refuse(SysError::NoRight);
     }
-    decode::ensure_derivable(e, &cap)?;
+    decode::ensure_derivable(e, cte, &cap)?;
     let kcb = e.kcb();
     let words = cap.emit().0;
     let mut t = e.begin();
@@ -181,34 +181,64 @@ pub(crate) fn import<M: Machine, P: Policy>(
     if clash.is_some() {
         return refuse(SysError::Overlaps);
     }
+    ensure_unmarked(e, &cap)?;
     let owner = c.reg(e.m, 6);
-    let Some(peer) = find_peer(e.m, kcb, owner) else {
-        return refuse(SysError::TableFull);
-    };
+    let peer = peer_for(e, owner)?;
     let slot = decode::empty_slot(e, c, c.reg(e.m, 7))?;
     let mut t = e.begin();
-    if peer != 0 && peer >= kcb.peer_count(&t) {
-        kcb.set_peer(&mut t, peer, owner);
-        kcb.set_peer_count(&mut t, peer + 1);
-    }
-    derive(&mut t, kcb, slot, &cap);
+    enter_peer(&mut t, kcb, peer, owner);
+    let mut node = MdbNode::default();
     if cap.kind != CapType::Notify {
-        let mut node = slot.node(&t);
         node.flags = MdbFlags::REMOTE_COPIES;
         node.owner = peer as u16;
-        slot.set_node(&mut t, &node);
     }
+    decode::place(&mut t, kcb, &node, slot, &cap);
     commit(t, c, &[]);
     Ok(())
 }
 
-/// Place of `osnode` in the peer table, or the first free one.
-fn find_peer(m: &impl PhysMap, kcb: Kcb, osnode: u64) -> Option<u64> {
-    let count = kcb.peer_count(m).clamp(1, PEERS);
-    if osnode == kcb.osnode(m) {
-        return Some(0);
+/// Checks that nothing that the new capability belongs to is being revoked.
+fn ensure_unmarked<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cap: &Cap) -> Res {
+    if !e.os.guarded {
+        return Ok(());
     }
-    (1..count)
-        .find(|&k| kcb.peer(m, k) == osnode)
-        .or((count < PEERS).then_some(count))
+    decode::ensure_not_in_progress(e, cap)?;
+    let above = |cte: Cte, other: &Cap| {
+        let within = schema::is_copy(cap, other) || schema::is_descendant(cap, other);
+        within && decode::flags(e.m, cte).contains(MdbFlags::MARKED)
+    };
+    let class = cap.kind.info().class;
+    match mdb::any_overlap(e.m, e.os.kcb, class, cap.base.0, cap.size, above) {
+        Some(_) => refuse(SysError::InDelete),
+        None => Ok(()),
+    }
+}
+
+/// Place of `osnode` in the peer table, or the first free one; [`enter_peer`] takes it.
+pub(crate) fn peer_for<M: Machine, P: Policy>(e: &Entry<'_, M, P>, osnode: u64) -> Res<u64> {
+    let kcb = e.kcb();
+    let count = kcb.peer_count(e.m).clamp(1, PEERS);
+    if osnode == kcb.osnode(e.m) {
+        return Ok(0);
+    }
+    if osnode == 0 {
+        return refuse(SysError::BadArgument);
+    }
+    let place = |id: u64| (1..count).find(|&k| kcb.peer(e.m, k) == id);
+    match place(osnode).or_else(|| place(0)) {
+        Some(peer) => Ok(peer),
+        None if count < PEERS => Ok(count),
+        None => refuse(SysError::TableFull),
+    }
+}
+
+/// Takes the place that [`peer_for`] found.
+pub(crate) fn enter_peer<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, peer: u64, osnode: u64) {
+    if peer == 0 || kcb.peer(t, peer) == osnode {
+        return;
+    }
+    kcb.set_peer(t, peer, osnode);
+    if peer >= kcb.peer_count(t) {
+        kcb.set_peer_count(t, peer + 1);
+    }
 }

@@ -6,11 +6,13 @@
 
 use abi::SysError;
 use capfmt::undo::{Step, Transaction};
-use capfmt::{Cap, CapType, Cte, PhysAddr, PhysMap, Rights, VNODE_BYTES};
+use capfmt::{
+    CTE_BYTES, Cap, CapType, Cte, Kcb, MdbFlags, PhysAddr, PhysMap, Rights, VNODE_BYTES, mdb,
+};
 
 use super::{Invoked, derive};
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Effect, Machine, PageRights, Policy, decode};
+use crate::{Effect, Machine, PageRights, Policy, decode, share};
 
 /// Entries of a VNode.
 pub(crate) const ENTRIES: u64 = 512;
@@ -30,6 +32,20 @@ fn entry(vnode: PhysAddr, index: u64) -> PhysAddr {
     vnode.add(8 * index)
 }
 
+/// Whether entry `index` of the table at `vnode` was filled here: its shadow names a Mapping of this OSnode, not
+/// one of the table's owner elsewhere.
+pub(crate) fn is_filled_here(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr, index: u64) -> bool {
+    let named = Cte(PhysAddr(m.load(shadow(vnode, index))));
+    if named.0.is_null() || !named.0.is_aligned(CTE_BYTES) || !m.covers(named.0, CTE_BYTES) {
+        return false;
+    }
+    let Some(cap) = named.raw(m).parse() else {
+        return false;
+    };
+    let ours = cap.kind == CapType::Mapping && cap.extra & !(VNODE_BYTES - 1) == vnode.0;
+    ours && mdb::copy_of(m, kcb, &cap) == Some(named)
+}
+
 /// A checked request to map.
 struct Plan {
     vnode: PhysAddr,
@@ -38,6 +54,7 @@ struct Plan {
     leaf: Option<u32>,
     rights: PageRights,
     mapping: Cap,
+    what: Cte,
     slot: Cte,
 }
 
@@ -65,7 +82,7 @@ pub(crate) fn map<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i:
         m.store(shadow(plan.vnode, plan.first + k), plan.slot.0.0);
         m.store(entry(plan.vnode, plan.first + k), word);
     }
-    derive(&mut t, kcb, plan.slot, &plan.mapping);
+    derive(&mut t, kcb, plan.what, plan.slot, &plan.mapping);
     commit(t, c, &[]);
     Ok(())
 }
@@ -83,7 +100,12 @@ fn decode_map<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller, i: &Invoke
     if i.cap.extra != M::ISA as u64 {
         return refuse(SysError::WrongType);
     }
-    let (_, what) = decode::lookup(e, c, c.reg(e.m, 2))?;
+    // Who does not own a table that others hold leaves it to its owner to write it.
+    if share::owner(e.m, i.cte) != 0 && decode::flags(e.m, i.cte).contains(MdbFlags::REMOTE_COPIES)
+    {
+        return refuse(SysError::SharedRemote);
+    }
+    let (from, what) = decode::lookup(e, c, c.reg(e.m, 2))?;
     let first = c.reg(e.m, 3);
     let how = c.reg(e.m, 5);
     let count = how & 0xffff_ffff;
@@ -108,18 +130,19 @@ fn decode_map<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller, i: &Invoke
         }
         _ => return refuse(SysError::WrongType),
     };
-    mapping.extra = i.cap.base.0 | first;
+    mapping.extra = i.cap.base.0 | first | what.mapped_code();
     if (first..first + count).any(|k| e.m.load(shadow(i.cap.base, k)) != 0) {
         return refuse(SysError::AlreadyMapped);
     }
     let slot = decode::empty_slot(e, c, c.reg(e.m, 6))?;
-    decode::ensure_derivable(e, &what)?;
+    decode::ensure_derivable(e, from, &what)?;
     Ok(Plan {
         vnode: i.cap.base,
         first,
         leaf,
         rights,
         mapping,
+        what: from,
         slot,
     })
 }
@@ -286,7 +309,8 @@ pub(crate) fn unmap<M: Machine, P: Policy>(
     c: &Caller,
     i: &Invoked,
 ) -> Res {
-    decode_mapped(e, i)?;
+    let entries = decode_mapped(e, i)?;
+    let waits = must_tell(e, &entries);
     let mut t = e.begin();
     let effect = clear_mapping(&mut t, &i.cap, i.cte);
     let empty = Cap {
@@ -294,9 +318,21 @@ pub(crate) fn unmap<M: Machine, P: Policy>(
         ..i.cap
     };
     t.store(i.cte.0, empty.emit().0[0]);
-    commit(t, c, &[]);
+    if waits {
+        share::wait(&mut t, c, &i.cap);
+    } else {
+        commit(t, c, &[]);
+    }
     super::cnode::push(e, effect);
+    if waits {
+        share::after_wait(e);
+    }
     Ok(())
+}
+
+/// Whether others may have loaded these entries, and a monitor is there to have them flushed.
+fn must_tell<M: Machine, P: Policy>(e: &Entry<'_, M, P>, entries: &Entries) -> bool {
+    e.os.monitor != 0 && share::is_shared_table(e.m, e.os.kcb, entries.vnode)
 }
 
 /// `Protect`: other rights, at most those of the capability that was mapped.
@@ -314,6 +350,8 @@ pub(crate) fn protect<M: Machine, P: Policy>(
     };
     let device = i.cap.param & DEVICE != 0;
     let rights = decode_rights(Rights(wanted), i.cap.rights, device)?;
+    let first = e.m.load(entry(entries.vnode, entries.first));
+    let waits = takes_rights(e.m, first, level, i.cap.base, rights) && must_tell(e, &entries);
     let mut t = e.begin();
     entries.log(&mut t);
     for k in 0..entries.count {
@@ -322,7 +360,34 @@ pub(crate) fn protect<M: Machine, P: Policy>(
         let word = m.leaf_entry(level, page, rights);
         m.store(entry(entries.vnode, entries.first + k), word);
     }
-    commit(t, c, &[]);
+    if waits {
+        share::wait(&mut t, c, &i.cap);
+    } else {
+        commit(t, c, &[]);
+    }
     e.os.effects.push(Effect::TlbAll);
+    if waits {
+        share::after_wait(e);
+    }
     Ok(())
+}
+
+/// Whether a mapping whose first entry is `word` can do something that it cannot with `rights`.
+fn takes_rights<M: Machine>(
+    m: &M,
+    word: u64,
+    level: u32,
+    page: PhysAddr,
+    rights: PageRights,
+) -> bool {
+    let same = |write, execute| {
+        let old = PageRights {
+            write,
+            execute,
+            device: rights.device,
+        };
+        m.leaf_entry(level, page, old) == word
+    };
+    let keeps = same(rights.write, rights.execute) || same(false, false);
+    !keeps
 }

@@ -40,7 +40,8 @@ fn dispatchers(m: &TestMachine, caps: &[(Cte, capfmt::Cap)]) {
             .any(|(_, c)| c.kind == CapType::Dispatcher && c.base.0 == at);
         assert!(held, "DCB-LIST: a DCB without capability");
         if dcb.state(m) == DcbState::WaitingLongOp as u64 {
-            assert_ne!(KCB.op_kind(m), LongOpKind::None as u64, "waits for nothing");
+            let something = KCB.op_kind(m) != LongOpKind::None as u64 || KCB.marked(m) != 0;
+            assert!(something, "waits for nothing");
         }
         for i in 0..DCB_ENDPOINTS {
             let e = dcb.endpoint(m, i);
@@ -107,16 +108,24 @@ fn long_operation(m: &TestMachine, caps: &[(Cte, capfmt::Cap)]) {
         }
     }
     let both = MdbFlags::IN_DELETE.0 | MdbFlags::LISTED.0;
+    let mut by_monitors = 0;
     for (cte, _) in caps {
-        let marked = cte.node(m).flags.0 & both;
+        let mut marked = cte.node(m).flags.0 & both;
+        // What the monitors marked is on no list.
+        if cte.node(m).flags.contains(MdbFlags::MARKED) {
+            by_monitors += 1;
+            marked &= !MdbFlags::IN_DELETE.0;
+        }
         let wanted = if listed.contains(&cte.0.0) { both } else { 0 };
         assert_eq!(
             marked, wanted,
             "OP-RECORD: marks and lists differ at {cte:?}"
         );
     }
+    assert_eq!(KCB.marked(m), by_monitors, "OP-RECORD: the count of marks");
     if KCB.op_kind(m) == LongOpKind::None as u64 {
         assert!(listed.is_empty(), "OP-RECORD: lists without an operation");
         assert_eq!((KCB.op_target(m), KCB.op_requester(m)), (0, 0));
+        assert_eq!((KCB.op_how(m), KCB.op_second(m)), (0, 0));
     }
 }

@@ -186,7 +186,8 @@ fn sensible(r: &mut Rng, k: &Known) -> [u64; 8] {
 /// What few processes may do.
 fn rare(r: &mut Rng, k: &Known, to: u64) -> [u64; 8] {
     use CapType::*;
-    match r.below(4) {
+    match r.below(8) {
+        4.. => shared(r, k, to),
         0 => op(Op::Signal, k.of(r, &[Notify]), &[]),
         1 => op(Op::IdCreate, k.of(r, &[Kernel]), &[22 + r.below(2), to]),
         2 => op(
@@ -205,6 +206,60 @@ fn rare(r: &mut Rng, k: &Known, to: u64) -> [u64; 8] {
             ];
             op(Op::CapImport, k.of(r, &[Kernel]), &words)
         }
+    }
+}
+
+/// What monitors ask, about what processes may have made.
+fn shared(r: &mut Rng, k: &Known, to: u64) -> [u64; 8] {
+    use CapType::*;
+    let kernel = k.of(r, &[Kernel]);
+    // Memory that each process has some of, and the Frame and tables that the worlds make.
+    let (first, pages) = match r.below(3) {
+        0 => (0x25_0000 + 0x1_8000 * r.below(4), 0x18),
+        1 => (0x2c_0000 + 0x1_0000 * r.below(4), 4),
+        _ => (0x18_0000, 4),
+    };
+    let what = *r.pick(&[Ram, Frame, Frame, VNode]);
+    let size = match what {
+        VNode => 0x2000,
+        Ram => 0x1_8000,
+        _ => 0x1000 * (1 + r.below(pages)),
+    };
+    let base = first
+        + if r.one_in(2) {
+            0
+        } else {
+            0x1000 * r.below(pages)
+        };
+    let (level, isa) = if what == VNode {
+        (r.below(2), 1)
+    } else {
+        (0, 0)
+    };
+    let words = [what as u64 | 15 << 8 | level << 32, base, size, isa];
+    let with = |more: u64| [words[0], words[1], words[2], words[3], more];
+    match r.below(16) {
+        0 => op(Op::CapOwner, kernel, &words),
+        1 => op(
+            Op::CapNext,
+            kernel,
+            &[base, base + size, words[0] << 8, base, size, isa],
+        ),
+        2 => op(Op::CapRemove, kernel, &[k.any(r)]),
+        3 => op(Op::CapSetOwner, kernel, &with(7 + r.below(3))),
+        4 => op(Op::CapSetRemote, kernel, &with(r.below(9))),
+        5 => op(Op::CapLock, kernel, &with(r.below(3) / 2)),
+        6 => op(Op::CapMark, kernel, &with(r.below(4))),
+        7 => op(Op::CapUnmark, kernel, &words),
+        8 => op(Op::CapSweep, kernel, &words),
+        9 | 10 => op(Op::CapPending, kernel, &[r.below(6), r.below(2)]),
+        11..14 => {
+            let error = 1 + r.below(28);
+            op(Op::CapAnswer, kernel, &[r.below(8), r.below(3), error])
+        }
+        14 if r.one_in(4) => op(Op::MonitorBind, kernel, &[u64::MAX]),
+        14 => op(Op::MonitorBind, kernel, &[r.below(300)]),
+        _ => op(Op::TlbFlush, kernel, &[to]),
     }
 }
 

@@ -74,7 +74,7 @@ impl Space {
             }
             _ => return Err(Refused),
         }
-        mapping.extra = table.base.0 + first;
+        mapping.extra = table.base.0 + first + what.mapped_code();
         let taken = |e: &Entries| {
             e.vnode == table.base.0 && e.first < first + count && first < e.first + e.count
         };

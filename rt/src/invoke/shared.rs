@@ -21,8 +21,11 @@ pub struct Holding {
 /// What [`cap_next`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Found {
-    /// Its words, with every right.
-    pub words: RawCap,
+    /// The object, with every right. Of one that is only mapped here, the part that a Mapping maps, as a Frame,
+    /// UmpEndpoint or VNode.
+    pub object: Cap,
+    /// Where to go on: what [`cap_next`] takes.
+    pub cursor: Cap,
     /// OSnode id of the owner.
     pub owner: u64,
     /// Flags of all copies.
@@ -78,7 +81,8 @@ pub fn cap_owner(kernel: CapAddr, words: RawCap) -> Result<Option<Holding>> {
     }))
 }
 /// The next object after `after` (`None`: the first) that is held here and has numbers in common with the range
-/// from `base` to `end` (exclusive) of `class`, in the order of the derivation tree.
+/// from `base` to `end` (exclusive) of `class`, in the order of the derivation tree. `after` is the `cursor` of the
+/// one found before.
 pub fn cap_next(
     kernel: CapAddr,
     class: Class,
@@ -86,17 +90,26 @@ pub fn cap_next(
     end: u64,
     after: Option<&Cap>,
 ) -> Result<Option<Found>> {
-    let cursor = after.copied().unwrap_or(Cap::NULL);
-    let how = class as u64 | (cursor.kind as u64) << 8 | u64::from(cursor.param) << 32;
-    let args = [base, end, how, cursor.base.0, cursor.size, cursor.extra];
-    match invoke(Op::CapNext, kernel, args) {
-        Ok(r) => Ok(Some(Found {
-            words: RawCap([r[0], r[1], r[2], r[3]]),
-            owner: r[4],
-            flags: MdbFlags(r[5] as u16),
-        })),
-        Err(SysError::NoCapability) => Ok(None),
-        Err(error) => Err(error),
+    let mut cursor = after.copied().unwrap_or(Cap::NULL);
+    loop {
+        let how = class as u64 | (cursor.kind as u64) << 8 | u64::from(cursor.param) << 32;
+        let args = [base, end, how, cursor.base.0, cursor.size, cursor.extra];
+        let r = match invoke(Op::CapNext, kernel, args) {
+            Ok(r) => r,
+            Err(SysError::NoCapability) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let words = RawCap([r[0], r[1], r[2], r[3]]);
+        cursor = words.parse().ok_or(SysError::BadObject)?;
+        // 0: a Mapping, whose object is listed itself.
+        if r[6] != 0 {
+            return Ok(Some(Found {
+                object: cursor.mapped(crate::isa::ISA).unwrap_or(cursor),
+                cursor,
+                owner: r[4],
+                flags: MdbFlags(r[5] as u16),
+            }));
+        }
     }
 }
 /// Deletes a capability of one's own, whatever other OSnodes hold; whether its object is still held here.
@@ -120,7 +133,7 @@ pub fn cap_mark(kernel: CapAddr, words: RawCap, keep: Keep) -> Result<()> {
     let keep = match keep {
         Keep::Nothing => 0,
         Keep::Any => 1,
-        Keep::Named(dispatcher) => dispatcher,
+        Keep::Named(dispatcher) => dispatcher + 2,
     };
     on_words(Op::CapMark, kernel, words, keep).map(|_| ())
 }

@@ -1,0 +1,121 @@
+//! Walks over the tree that go on from a remembered place, whatever happened to what stood there.
+
+use super::key::{Key, own_last, place};
+use super::query::{seek_after, successor};
+use crate::schema::{self, Class};
+use crate::{Cap, CapType, Cte, Kcb, PhysAddr, PhysMap};
+
+/// A place in the order.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Position(Key);
+
+impl Position {
+    /// Before everything of `class`.
+    #[must_use]
+    pub const fn start_of(class: Class) -> Position {
+        Position(Key::first_at(place(class, 0)))
+    }
+    /// Before all copies of `cap`.
+    #[must_use]
+    pub fn before(cap: &Cap) -> Position {
+        Position(Key::before(cap))
+    }
+    /// After all copies of `cap`.
+    #[must_use]
+    pub fn after(cap: &Cap) -> Position {
+        Position(Key::after(cap))
+    }
+    /// Where the capability in `cte` stands.
+    #[must_use]
+    pub fn of(mem: &impl PhysMap, cte: Cte) -> Position {
+        Position(Key::of(mem, cte))
+    }
+    /// As words, to be kept in a KCB.
+    #[must_use]
+    pub const fn words(&self) -> [u64; 5] {
+        let Key {
+            place,
+            size,
+            kind,
+            extra,
+            cte,
+        } = self.0;
+        [place, size, kind, extra, cte]
+    }
+    /// Reads back what [`Position::words`] gave.
+    #[must_use]
+    pub const fn from_words(w: [u64; 5]) -> Position {
+        Position(Key {
+            place: w[0],
+            size: w[1],
+            kind: w[2],
+            extra: w[3],
+            cte: w[4],
+        })
+    }
+}
+
+/// The first capability after `from`.
+#[must_use]
+pub fn following(mem: &impl PhysMap, kcb: Kcb, from: &Position) -> Option<Cte> {
+    successor(mem, kcb, &from.0)
+}
+
+/// The first copy of `cap`.
+#[must_use]
+pub fn copy_of(mem: &impl PhysMap, kcb: Kcb, cap: &Cap) -> Option<Cte> {
+    let first = successor(mem, kcb, &Key::before(cap))?;
+    schema::is_copy(&first.cap(mem), cap).then_some(first)
+}
+
+/// The first copy or descendant of `cap` after `from`, which is no place before the first copy.
+#[must_use]
+pub fn next_of_family(
+    mem: &impl PhysMap,
+    kcb: Kcb,
+    cap: &Cap,
+    from: &Position,
+) -> Option<(Cte, Cap)> {
+    let end = place(cap.kind.info().class, cap.last());
+    let mut key = from.0;
+    loop {
+        let n = successor(mem, kcb, &key)?;
+        key = Key::of(mem, n);
+        if key.place > end {
+            return None;
+        }
+        let found = n.cap(mem);
+        if schema::is_copy(&found, cap) || schema::is_descendant(&found, cap) {
+            return Some((n, found));
+        }
+    }
+}
+
+/// The first capability after `from` with numbers in `class` in common with the range from `base` to `last`.
+#[must_use]
+pub fn overlapping_after(
+    mem: &impl PhysMap,
+    kcb: Kcb,
+    class: Class,
+    base: u64,
+    last: u64,
+    from: &Position,
+) -> Option<Cte> {
+    let n = seek_after(mem, kcb, &from.0, base)?;
+    debug_assert!(own_last(mem, n) >= base);
+    (Key::of(mem, n).place <= place(class, last)).then_some(n)
+}
+
+/// A capability to the VNode at `at`.
+#[must_use]
+pub fn vnode_at(mem: &impl PhysMap, kcb: Kcb, at: PhysAddr) -> Option<Cte> {
+    let first = Key {
+        kind: (CapType::VNode as u64) << 32,
+        extra: 0,
+        cte: 0,
+        ..Key::before(&Cap::region(CapType::VNode, at, crate::VNODE_BYTES))
+    };
+    let n = successor(mem, kcb, &first)?;
+    let found = n.cap(mem);
+    (found.kind == CapType::VNode && found.base == at).then_some(n)
+}
