@@ -6,7 +6,7 @@ use capfmt::{Cap, CapType, MdbFlags, Rights, mdb};
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Machine, Policy, decode};
+use crate::{Machine, Policy, decode, share};
 
 /// `Merge`: the invoked RAM and the RAM in r2 that begins where it ends become one capability, in the slot of
 /// the invoked one; the other slot is empty then. Nothing else may cover any of their bytes: no copy, nothing
@@ -24,7 +24,7 @@ pub(crate) fn merge<M: Machine, P: Policy>(
     let (next, after) = decode::lookup_as(e, c, address, CapType::Ram, Rights::WRITE)?;
     for cte in [i.cte, next] {
         decode::ensure_not_target(e, cte)?;
-        if decode::is_remote(e.m, cte) {
+        if share::is_shared(e.m, cte) {
             return refuse(SysError::SharedRemote);
         }
         if decode::flags(e.m, cte) != MdbFlags::default() || cte.node(e.m).owner != 0 {
