@@ -8,6 +8,7 @@ use abi::{CapAddr, slots};
 use capfmt::{Cap, CapType, MdbFlags, NOTIFICATION_BYTES, PhysAddr, Rights};
 use genesis::{Given, OsnodeSpec, RamRange};
 use proto::iface::system::{SystemReply, SystemRequest};
+use proto::start::StartInfo;
 use rt::chan::{Answer, Attach};
 use rt::{env, invoke};
 
@@ -169,6 +170,15 @@ fn build<P: Platform>(
 ) -> Result<u64, String> {
     let monitor = driver.file("bin/monitor")?;
     let boot = driver.boot;
+    // The same program drives cores from there: the device manager chose it for this machine.
+    let start = StartInfo {
+        flags: env::flags(),
+        args: &["monitor", env::program()],
+        ..StartInfo::default()
+    };
+    let start_block = start
+        .emit()
+        .map_err(|e| format!("the monitor's start block: {e:?}"))?;
     let ram = [RamRange {
         base,
         bytes: OSNODE_BYTES,
@@ -184,7 +194,7 @@ fn build<P: Platform>(
         ram: &ram,
         monitor,
         name: b"monitor",
-        start_block: &[],
+        start_block: &start_block,
         archive: (PhysAddr(boot.archive), boot.archive_bytes),
         rsdp: boot.rsdp,
         fdt: boot.fdt,

@@ -95,6 +95,10 @@ pub async fn start_first(world: &World) -> Result<(), String> {
         ("trampoline", slots::TRAMPOLINE),
         ("boot-info", slots::BOOT_INFO),
     ];
+    // The device manager does without it, and tells one that is restarted everything.
+    if let Err(e) = start(&spawn, Restart::Always, &["skb"], &[]).await {
+        rt::println!("monitor: no knowledge base: {e}");
+    }
     // What it knows of running cores dies with it: docs/book/registry.md.
     start(&spawn, Restart::Never, &["devmgr", &rsdp, &fdt], &given).await?;
     // A script must not be begun anew in its middle; the session of somebody at the console may.
@@ -145,7 +149,8 @@ async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), S
         ("boot-info", slots::BOOT_INFO),
     ]);
     given.extend(texts.iter().map(|(n, s)| (n.as_str(), *s)));
-    let driver = driver_name(world);
+    // Who made this OSnode says what drives cores here.
+    let driver = env::args().nth(1).ok_or("no boot driver was named")?;
     start(spawn, Restart::Never, &[driver], &given).await
 }
 
@@ -153,13 +158,4 @@ async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), S
 fn has_script() -> bool {
     let archive = env::archive().and_then(|bytes| Archive::open(bytes).ok());
     archive.is_some_and(|a| a.entries().flatten().any(|e| e.name == "exec"))
-}
-
-/// The boot driver for this kind of machine: what firmware left tells.
-fn driver_name(world: &World) -> &'static str {
-    if world.boot.word(bootinfo::word::RSDP) != 0 {
-        "bootdrv-x86-sipi"
-    } else {
-        "bootdrv-arm-psci"
-    }
 }

@@ -78,14 +78,9 @@ crate::messages! {
             /// Core.
             core: u32,
         },
-        /// A piece of what firmware left in memory, from a byte on. Answer: `Firmware` or
-        /// `Refused(End)`.
-        Firmware = 7 {
-            /// Which piece.
-            piece: u32,
-            /// First byte.
-            offset: u64,
-        },
+        /// From the knowledge base, which knows nothing yet, or nothing any more: it is told
+        /// everything. Answer: `Told`.
+        Tell = 8 {},
     }
 }
 
@@ -132,17 +127,8 @@ crate::messages! {
         },
         /// The blob is the text.
         Log = 0x8005 {},
-        /// The blob has at most 4096 bytes from the offset on.
-        Firmware = 0x8006 {
-            /// Address of the root: of the RSDP, or of the device tree.
-            root: u64,
-            /// Whether it is a device tree.
-            tree: bool,
-            /// Address of this piece.
-            address: u64,
-            /// Bytes of this piece.
-            bytes: u64,
-        },
+        /// It was told.
+        Told = 0x8007 {},
         /// Refused; blob: for people.
         Refused = 0x80ff {
             /// Why.

@@ -1,6 +1,5 @@
 //! The machine, from the firmware's tables in physical memory.
 
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -11,6 +10,8 @@ use devmgr::MachineDescription;
 use firmware::{Problem, acpi, tree};
 use rt::vspace::{self, Access};
 use rt::{CapAddr, cap, env, invoke, mem};
+use skb::collect;
+use skb::datalog::{Changes, Value};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -26,25 +27,27 @@ pub enum Console {
     Pl011(u64, u64),
 }
 
+/// What facts call the console.
+pub const CONSOLE: &str = "console0";
+
+impl Console {
+    /// What facts call this kind of device.
+    fn kind(self) -> Value {
+        collect::symbol(match self {
+            Self::Ports(..) => "ns16550",
+            Self::Pl011(..) => "pl011",
+        })
+    }
+}
+
 /// What the device manager knows of the machine.
 pub struct Machine {
     pub description: MachineDescription,
     pub console: Console,
-    /// Program that drives the cores.
-    pub driver: &'static str,
-    /// What was read.
-    pub firmware: Firmware,
-}
-
-/// What firmware left in memory, as far as it was read.
-#[derive(Default, Debug)]
-pub struct Firmware {
-    /// Address of the RSDP or of the device tree.
-    pub root: u64,
-    /// Whether it is a device tree.
+    /// Whether firmware left a device tree.
     pub tree: bool,
-    /// By address.
-    pub pieces: BTreeMap<u64, Vec<u8>>,
+    /// All that it says, as facts.
+    pub facts: Changes,
 }
 
 /// Reads physical memory that is not the OSnode's RAM.
@@ -78,6 +81,11 @@ fn tell(problems: &[Problem]) {
     }
 }
 
+fn with_problems(mut facts: Changes, problems: &[Problem]) -> Changes {
+    collect::problems(problems, &mut facts);
+    facts
+}
+
 /// Reads the tables.
 ///
 /// # Errors
@@ -86,27 +94,19 @@ pub fn machine() -> Result<Machine, String> {
     let mut args = env::args().skip(1).map(|a| a.parse::<u64>().unwrap_or(0));
     let (rsdp, fdt) = (args.next().unwrap_or(0), args.next().unwrap_or(0));
     let devices = env::given("devices").ok_or("device memory was not given")?;
-    let mut pieces: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
-    let mut reader = |at, bytes| {
-        let found = read(devices, at, bytes)?;
-        let known = pieces.entry(at).or_default();
-        if known.len() < found.len() {
-            known.clone_from(&found);
-        }
-        Some(found)
-    };
+    let boot = boot_hw_id()?;
+    let unlisted = || format!("the firmware's tables do not list the boot core ({boot:#x})");
     let mut machine = if rsdp != 0 {
-        let tables = acpi::read(rsdp, &mut reader);
+        let tables = acpi::read(rsdp, &mut |at, bytes| read(devices, at, bytes));
         tell(&tables.problems);
         Machine {
             description: MachineDescription::from_acpi(&tables).map_err(|e| e.to_string())?,
             // The first serial port of every PC (ISA interrupt 4).
             console: Console::Ports(0x3f8, 4),
-            driver: "bootdrv-x86-sipi",
-            firmware: Firmware {
-                root: rsdp,
-                tree: false,
-                pieces,
+            tree: false,
+            facts: {
+                let facts = collect::from_acpi(&tables, boot, None);
+                with_problems(facts.ok_or_else(unlisted)?, &tables.problems)
             },
         }
     } else {
@@ -122,19 +122,19 @@ pub fn machine() -> Result<Machine, String> {
         Machine {
             description: MachineDescription::from_tree(&tree).map_err(|e| e.to_string())?,
             console: Console::Pl011(uart.base, uart.interrupt),
-            driver: "bootdrv-arm-psci",
-            firmware: Firmware {
-                root: fdt,
-                tree: true,
-                pieces: [(fdt, tree::used(&blob).to_vec())].into(),
+            tree: true,
+            facts: {
+                let facts = collect::from_tree(&tree, boot);
+                with_problems(facts.ok_or_else(unlisted)?, &tree.problems)
             },
         }
     };
-    let boot = boot_hw_id()?;
     if !machine.description.boot_core_first(boot) {
-        return Err(format!(
-            "the firmware's tables do not list the boot core ({boot:#x})"
-        ));
+        return Err(unlisted());
     }
+    machine.facts.assert(
+        "device",
+        &[collect::symbol(CONSOLE), machine.console.kind()],
+    );
     Ok(machine)
 }

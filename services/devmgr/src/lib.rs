@@ -1,7 +1,8 @@
 //! The device manager's knowledge: which cores exist, what they do, and who may drive them.
 //!
 //! - [`MachineDescription`]: cores, interrupts and memory, from either kind of firmware;
-//! - [`Registry`]: state of every core and the checks before an operation.
+//! - [`Registry`]: state of every core and the checks before an operation;
+//! - [`Ledger`]: what the knowledge base is told; [`choice`]: what its answers decide.
 //!
 //! Pure: operations are carried out by `main.rs` and the boot drivers. Not here: the sequences of
 //! an operation (`bootseq`), and how firmware's tables are read (`firmware`).
@@ -11,9 +12,12 @@
 
 extern crate alloc;
 
+pub mod choice;
+mod ledger;
 mod machine;
 mod registry;
 
+pub use ledger::{Ledger, PART_BYTES, Part};
 pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory, Unusable};
 pub use registry::{CoreRecord, Operation, Plan, Refusal, Registry, state_word};
 

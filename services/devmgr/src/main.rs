@@ -1,5 +1,6 @@
-//! The device manager: finds the cores, starts console and boot driver, and decides which
-//! OSnode's boot driver executes an operation.
+//! The device manager: finds the cores, tells the knowledge base what it found and what changes,
+//! starts what its rules say (console, boot driver), and decides which OSnode's boot driver
+//! executes an operation.
 //!
 //! Arguments: addresses of RSDP and device tree (0 = none). Given by the monitor: device memory,
 //! interrupt sources, I/O ports, the boot core's objects.
@@ -11,6 +12,7 @@
 extern crate alloc;
 
 mod discovery;
+mod knowledge;
 mod operations;
 mod queries;
 mod start;
@@ -21,11 +23,13 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::cell::RefCell;
 
-use devmgr::Registry;
+use devmgr::{Ledger, Registry};
 use proto::iface::cores::{CoresReply, CoresRequest};
 use proto::{PeerError, ServiceError};
 use rt::chan::{Attach, BindError, Client, Request, Server};
 use rt::{env, task};
+use skb::collect;
+use skb::datalog::Changes;
 
 rt::entry!(main);
 
@@ -39,8 +43,10 @@ pub struct State {
     pub next_osnode: u64,
     /// Number of the last group of operations that went together.
     pub last_group: u64,
-    /// What firmware left in memory.
-    pub firmware: discovery::Firmware,
+    /// Whether firmware left a device tree.
+    pub tree: bool,
+    /// The knowledge base.
+    pub link: knowledge::Link,
     /// Operations that wait for others to end.
     pub wakers: alloc::vec::Vec<core::task::Waker>,
 }
@@ -76,27 +82,48 @@ async fn set_up() -> Result<(Manager, Server), String> {
     let spawn = Client::lookup("spawn").await.map_err(lost)?;
     let system = Client::names().await.map_err(text)?;
     let mut machine = discovery::machine()?;
-    start::console(&spawn, &machine).await?;
-    // Its own lines go there, too: this process was started before there was a console.
-    rt::io::set_console(Client::lookup("console").await.map_err(lost)?);
     let own = env::osnode();
+    let ledger = facts(core::mem::take(&mut machine.facts));
     let manager = Manager {
         state: Rc::new(RefCell::new(State {
             registry: Registry::new(&machine.description.cores, own),
             drivers: BTreeMap::new(),
             next_osnode: own + 1,
             last_group: 0,
-            firmware: core::mem::take(&mut machine.firmware),
+            tree: machine.tree,
+            link: knowledge::Link::new(ledger),
             wakers: alloc::vec::Vec::new(),
         })),
         spawn,
         system,
     };
+    knowledge::tell_running(&manager).await;
+    knowledge::connect(&manager).await;
+    start::console(&manager, &machine).await?;
+    // Its own lines go there, too: this process was started before there was a console.
+    rt::io::set_console(Client::lookup("console").await.map_err(lost)?);
     start::nodes(&machine).await?;
     start::driver(&manager, &machine).await?;
     let server = Server::open().map_err(|e| e.message().to_string())?;
     server.register("cores").await.map_err(text)?;
     Ok((manager, server))
+}
+
+/// What the knowledge base is told at first.
+fn facts(mut machine: Changes) -> Ledger {
+    let mut ledger = Ledger::new();
+    let found = env::archive().map(archive::Archive::open);
+    if let Some(Ok(archive)) = found {
+        collect::archive(archive.entries().flatten().map(|e| e.name), &mut machine);
+    }
+    let clock = if env::is_emulated() {
+        "emulated"
+    } else {
+        "real"
+    };
+    machine.assert("clock", &[collect::symbol(clock)]);
+    ledger.add(machine);
+    ledger
 }
 
 async fn serve(manager: &Manager, server: &Server) -> i32 {
@@ -131,8 +158,6 @@ async fn take(manager: &Manager, request: Request) {
         Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
         Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index).await,
         Ok(CoresRequest::Log { core }) => queries::log(manager, &request, core).await,
-        Ok(CoresRequest::Firmware { piece, offset }) => {
-            queries::firmware(manager, &request, piece, offset);
-        }
+        Ok(CoresRequest::Tell {}) => knowledge::wanted(manager, &request).await,
     }
 }

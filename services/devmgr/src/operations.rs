@@ -13,7 +13,7 @@ use proto::{PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::{env, time};
 
-use crate::{Manager, answer, queries, refuse};
+use crate::{Manager, answer, knowledge, queries, refuse};
 
 /// How long a started OSnode's monitor may take to say hello (ns of system time).
 const HELLO_NS: u64 = 20_000_000_000;
@@ -57,7 +57,12 @@ pub async fn carry_out(
     kernel: &str,
     together: u64,
 ) -> Result<Done, (ServiceError, String)> {
-    let result = execute(manager, plan, kernel, together).await;
+    let chosen = if kernel.is_empty() && plan.operation.op != CoreOp::Stop {
+        knowledge::kernel(manager, plan.operation.core).await
+    } else {
+        String::from(kernel)
+    };
+    let result = execute(manager, plan, &chosen, together).await;
     let (state, osnode) = match &result {
         Ok(done) => (done.state, done.osnode),
         Err(f) => (f.state, f.osnode),
@@ -91,6 +96,7 @@ pub async fn locate(manager: &Manager, osnode: u64, core: u32) -> Result<(), Pee
         .system
         .request_until(&request, Attach::NONE, until)
         .await;
+    knowledge::tell_running(manager).await;
     let _: Answer<SystemReply> = told?;
     Ok(())
 }

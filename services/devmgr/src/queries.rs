@@ -141,29 +141,6 @@ pub async fn osnode(manager: &Manager, request: &Request, index: u32) {
     }
 }
 
-/// Most bytes of a piece of firmware's tables in one answer.
-const MAX_PIECE: usize = 4096;
-
-/// What firmware left in memory.
-pub fn firmware(manager: &Manager, request: &Request, piece: u32, offset: u64) {
-    let s = manager.state.borrow();
-    let Some((address, bytes)) = s.firmware.pieces.iter().nth(piece as usize) else {
-        return refuse(request, ServiceError::End, "");
-    };
-    let from = bytes
-        .len()
-        .min(usize::try_from(offset).unwrap_or(usize::MAX));
-    let to = bytes.len().min(from.saturating_add(MAX_PIECE));
-    let reply = CoresReply::Firmware {
-        root: s.firmware.root,
-        tree: s.firmware.tree,
-        address: *address,
-        bytes: bytes.len() as u64,
-    };
-    // An asker that is gone needs no answer.
-    let _ = request.answer(&reply, Attach::blob(&bytes[from..to]));
-}
-
 /// What the kernels of a core logged.
 pub async fn log(manager: &Manager, request: &Request, core: u32) {
     if !knows(&manager.state.borrow().registry, core) {

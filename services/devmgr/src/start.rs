@@ -14,8 +14,8 @@ use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT}
 use rt::chan::{Answer, Attach, Client};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
 
-use crate::Manager;
-use crate::discovery::{Console, Machine};
+use crate::discovery::{CONSOLE, Console, Machine};
+use crate::{Manager, knowledge};
 
 /// Ports of a 16550.
 const UART_PORTS: u64 = 8;
@@ -69,7 +69,12 @@ fn interrupt(source: u64) -> Result<Capability, String> {
 ///
 /// # Errors
 /// A sentence.
-pub async fn console(spawn: &Client, machine: &Machine) -> Result<(), String> {
+pub async fn console(manager: &Manager, machine: &Machine) -> Result<(), String> {
+    let (program, core) = knowledge::console_driver(manager).await;
+    if core != env::core() {
+        // Its registers cannot be given to another OSnode.
+        rt::println!("devmgr: rules want {program} on core {core}: it is started here");
+    }
     match machine.console {
         Console::Ports(first, source) => {
             let ports = env::given("ports").ok_or("I/O ports were not given")?;
@@ -77,16 +82,18 @@ pub async fn console(spawn: &Client, machine: &Machine) -> Result<(), String> {
             let own = own.map_err(|e| sentence("the console's ports", e))?;
             let irq = interrupt(source)?;
             let given = [("ports", own.addr()), ("irq", irq.addr())];
-            let words = ["console-16550", &first.to_string()];
-            start(spawn, Restart::Always, &words, &given).await
+            let words = [program.as_str(), &first.to_string()];
+            start(&manager.spawn, Restart::Always, &words, &given).await?;
         }
         Console::Pl011(base, source) => {
             let registers = device_frame(base, UART_BYTES)?;
             let irq = interrupt(source)?;
             let given = [("registers", registers.addr()), ("irq", irq.addr())];
-            start(spawn, Restart::Always, &["console-pl011"], &given).await
+            start(&manager.spawn, Restart::Always, &[&program], &given).await?;
         }
     }
+    knowledge::tell_placed(manager, CONSOLE, env::core()).await;
+    Ok(())
 }
 
 fn device_frame(base: u64, bytes: u64) -> Result<Capability, String> {
@@ -149,7 +156,8 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
         (base, bytes) => Some(device_frame(base, bytes)?),
     };
     given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
-    start(&manager.spawn, Restart::Never, &[machine.driver], &given).await?;
+    let program = knowledge::boot_driver(manager).await;
+    start(&manager.spawn, Restart::Never, &[&program], &given).await?;
     let driver = Client::lookup(".bootdrv")
         .await
         .map_err(|e| e.to_string())?;

@@ -37,7 +37,7 @@ ticker check, churn check               ask every process of that name whether a
 churn check --inside N                  and whether N kernel changes fell inside its revokes
 mem                                     memory of every OSnode, in bytes
 mem mark, mem check                     remember what is free; fail unless as much is free again
-skb query 'QUESTION'                    what follows from all that is known (spawn skb first)
+skb query 'QUESTION'                    what follows from all that is known
 skb assert|withdraw|load 'TEXT'         facts come, go; rules come
 registry get NAME, set 'RECORD'         a record; set takes --new, --merge, --ephemeral, --sequential
 registry query|del|wait 'QUERY'         records that fit, as in 'job.* { size > 3 }'

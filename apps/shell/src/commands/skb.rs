@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::skb::{SkbReply, SkbRequest};
-use proto::{Name, ServiceError};
+use proto::{Name, PeerError};
 use rt::chan::{Answer, Attach, Client};
 use rt::time;
 use shell::Args;
@@ -63,19 +63,17 @@ async fn connect() -> Result<Client, String> {
         let request = NamesRequest::Lookup { name, wait: false };
         let a = names.request(&request, Attach::NONE).await;
         let a: Answer<NamesReply> = a.map_err(|e| e.to_string())?;
-        match (a.message, a.cap) {
-            (NamesReply::Found {}, Some(endpoint)) => {
-                let bound = Client::bind(endpoint.addr()).await;
-                return bound.map_err(|e| e.to_string());
+        if let (NamesReply::Found {}, Some(endpoint)) = (a.message, a.cap) {
+            match Client::bind(endpoint.addr()).await {
+                Err(PeerError::Gone) => {}
+                bound => return bound.map_err(|e| e.to_string()),
             }
-            (
-                NamesReply::Refused {
-                    error: ServiceError::NotFound,
-                },
-                _,
-            ) if time::now_ns() < until => time::sleep(AGAIN_NS).await,
-            _ => return Err("the knowledge base does not run: spawn skb starts it".into()),
         }
+        // Nobody has the name, or one that ended: another one may be about to take it.
+        if time::now_ns() >= until {
+            return Err("the knowledge base does not run: spawn skb starts it".into());
+        }
+        time::sleep(AGAIN_NS).await;
     }
 }
 

@@ -9,12 +9,63 @@ mod tree;
 pub use acpi::from_acpi;
 pub use tree::from_tree;
 
-use crate::datalog::{Changes, Value};
+use crate::datalog::{Changes, Fact, Value};
 use alloc::vec::Vec;
+use firmware::Problem;
 use firmware::cpuid::FeatureWords;
 
+/// Inputs about cores that the system tells, and which of their arguments is the core.
+const OF_CORES: &[(&str, usize)] = &[
+    ("core", 0),
+    ("core_kind", 0),
+    ("core_domain", 0),
+    ("core_package", 0),
+    ("core_cluster", 0),
+    ("core_unit", 0),
+    ("feature", 0),
+    ("start_method", 0),
+    ("dmips_mhz", 0),
+    ("operating_point", 0),
+    ("power_coefficient", 0),
+    ("running", 0),
+    ("placed", 1),
+];
+
+/// Whether a fact is about this core: it goes with it. Of facts that the system tells; the base
+/// itself finds all others, too ([`crate::datalog::Base::about`]).
+#[must_use]
+pub fn is_about(fact: &Fact, core: u32) -> bool {
+    let mut places = OF_CORES.iter().filter(|(name, _)| *name == &*fact.name);
+    places.any(|(_, at)| fact.values.get(*at) == Some(&core.into()))
+}
+
+/// What was malformed, and so left out.
+pub fn problems(problems: &[Problem], changes: &mut Changes) {
+    for p in problems {
+        let values = [p.table, &*p.field, &*p.why].map(Value::text);
+        changes.assert("problem", &values);
+    }
+}
+
+/// What the boot archive has, from the names of its files: kernels, which are for this machine's
+/// instruction set, and programs.
+pub fn archive<'a>(files: impl Iterator<Item = &'a str>, changes: &mut Changes) {
+    let isa = changes.asserted.iter().find(|f| &*f.name == "isa");
+    let isa = isa.and_then(|f| f.values.first().cloned());
+    for file in files {
+        match (file.split_once('/'), &isa) {
+            (Some(("kernel", name)), Some(isa)) => {
+                changes.assert("kernel_image", &[Value::text(name), isa.clone()]);
+            }
+            (Some(("bin", name)), _) => changes.assert("program_image", &[Value::text(name)]),
+            _ => {}
+        }
+    }
+}
+
 /// A symbol of ours.
-fn symbol(name: &str) -> Value {
+#[must_use]
+pub fn symbol(name: &str) -> Value {
     Value::symbol(name).unwrap_or_else(|| Value::text(name))
 }
 

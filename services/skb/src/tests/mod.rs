@@ -2,6 +2,7 @@
 //! reference in the book.
 
 mod big_little;
+mod collected;
 mod damaged;
 mod numa8;
 mod reference;

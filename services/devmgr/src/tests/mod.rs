@@ -1,5 +1,7 @@
 //! Firmware's words translated; operations allowed and refused.
 
+mod knowledge;
+
 use crate::*;
 use firmware::acpi::{Acpi, Madt, MadtCore, MemoryRange, Srat};
 use proptest::prelude::*;
@@ -51,7 +53,7 @@ fn acpi_is_translated() {
 
 #[test]
 fn a_tree_is_translated() {
-    let tree = include_bytes!("../../../boards/qemu-arm-big-little/tree.dtb");
+    let tree = include_bytes!("../../../../boards/qemu-arm-big-little/tree.dtb");
     let mut machine = firmware::tree::read(tree);
     let d = MachineDescription::from_tree(&machine).expect("eight cores");
     let cores: Vec<_> = d.cores.iter().map(|c| (c.hw_id, c.capacity)).collect();

@@ -1,0 +1,253 @@
+//! The link to the knowledge base: it is told what holds, and asked what to do.
+//!
+//! Nothing here waits longer than `rt::skb` does. If the knowledge base does not answer, the
+//! device manager says so once and goes on without it; one that starts (again) asks to be told
+//! everything.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::Poll;
+
+use devmgr::Ledger;
+use devmgr::choice::{self, Rows};
+use proto::PeerError;
+use proto::iface::cores::{CoreState, CoresReply};
+use rt::chan::Request;
+use rt::skb::{Knowledge, Unanswered};
+use rt::{env, task, time};
+use skb::collect;
+use skb::datalog::Value;
+
+use crate::{Manager, answer};
+
+/// How long a knowledge base that did not answer is left alone (ns of system time).
+const PAUSE_NS: u64 = 5_000_000_000;
+
+/// What is known of the knowledge base.
+pub struct Link {
+    /// What it is told.
+    pub ledger: Ledger,
+    base: Option<Knowledge>,
+    connecting: bool,
+    /// System time before which it is not tried again.
+    again_ns: u64,
+}
+
+impl Link {
+    /// Not connected yet.
+    pub fn new(ledger: Ledger) -> Link {
+        Link {
+            ledger,
+            base: None,
+            connecting: false,
+            again_ns: 0,
+        }
+    }
+}
+
+/// Connects, and tells everything. Says so if that fails.
+pub async fn connect(manager: &Manager) {
+    {
+        let mut s = manager.state.borrow_mut();
+        if s.link.connecting {
+            return;
+        }
+        s.link.connecting = true;
+        s.link.base = None;
+    }
+    let mut filled = fill(manager).await;
+    if let Err(Unanswered::Peer(PeerError::Gone)) = filled {
+        // Its name was still another one's, which ended.
+        filled = fill(manager).await;
+    }
+    let mut s = manager.state.borrow_mut();
+    s.link.connecting = false;
+    match filled {
+        Ok(base) => s.link.base = Some(base),
+        Err(why) => {
+            drop(s);
+            lost(manager, &why);
+        }
+    }
+}
+
+async fn fill(manager: &Manager) -> Result<Knowledge, Unanswered> {
+    let base = Knowledge::connect(env::osnode()).await?;
+    let parts = {
+        let mut s = manager.state.borrow_mut();
+        s.link.ledger.forget();
+        s.link.ledger.tell()
+    };
+    let count = parts.len();
+    for (i, part) in parts.iter().enumerate() {
+        let more = i + 1 < count;
+        base.part(&part.withdrawn, &part.asserted, more).await?;
+    }
+    Ok(base)
+}
+
+/// It did not take what it was told, or did not answer.
+fn lost(manager: &Manager, why: &Unanswered) {
+    let mut s = manager.state.borrow_mut();
+    s.link.base = None;
+    s.link.ledger.forget();
+    s.link.again_ns = time::system_ns().saturating_add(PAUSE_NS);
+    drop(s);
+    rt::println!("devmgr: the knowledge base does not answer ({why}): going on without it");
+}
+
+/// The knowledge base, if it answered last time; else another try is made in the background, now
+/// and then.
+fn base(manager: &Manager) -> Option<Knowledge> {
+    let s = manager.state.borrow();
+    let known = s.link.base.clone().filter(|b| !b.is_gone());
+    let due = time::system_ns() >= s.link.again_ns;
+    if known.is_none() && due && !s.link.connecting {
+        let manager = manager.clone();
+        task::spawn(async move { connect(&manager).await });
+    }
+    known
+}
+
+type Sending = Pin<Box<dyn Future<Output = Result<(), Unanswered>>>>;
+
+/// Tells what changed. It is on its way when this returns: a question that is asked after it is
+/// answered after it.
+pub async fn tell(manager: &Manager) {
+    let Some(base) = base(manager) else { return };
+    let parts = manager.state.borrow_mut().link.ledger.tell();
+    let count = parts.len();
+    let mut sent: Vec<Sending> = Vec::new();
+    for (i, part) in parts.into_iter().enumerate() {
+        let base = base.clone();
+        let more = i + 1 < count;
+        sent.push(Box::pin(async move {
+            base.part(&part.withdrawn, &part.asserted, more).await
+        }));
+    }
+    if sent.is_empty() {
+        return;
+    }
+    let mut all = Box::pin(task::join(sent));
+    // The first poll sends; nobody but a task of its own waits for the answers.
+    match poll_fn(|cx| Poll::Ready(all.as_mut().poll(cx))).await {
+        Poll::Ready(results) => told(manager, &results),
+        Poll::Pending => {
+            let manager = manager.clone();
+            task::spawn(async move { told(&manager, &all.await) });
+        }
+    }
+}
+
+fn told(manager: &Manager, results: &[Result<(), Unanswered>]) {
+    match results.iter().find_map(|r| r.as_ref().err()) {
+        None => {}
+        Some(Unanswered::Refused(_, why)) => {
+            rt::println!("devmgr: the knowledge base refuses what it is told: {why}");
+        }
+        Some(why) => lost(manager, why),
+    }
+}
+
+/// Asks; `None` if there is no answer, which was said.
+async fn ask(manager: &Manager, question: &str) -> Option<Rows> {
+    let base = base(manager)?;
+    match base.ask(question).await {
+        Ok(rows) => Some(rows),
+        Err(Unanswered::Refused(_, why)) => {
+            rt::println!("devmgr: the knowledge base does not understand {question}: {why}");
+            None
+        }
+        Err(why) => {
+            lost(manager, &why);
+            None
+        }
+    }
+}
+
+/// What drives the console, and on which core: by rules, or else what is known for this kind of
+/// firmware, here.
+pub async fn console_driver(manager: &Manager) -> (String, u32) {
+    if let Some(rows) = ask(manager, choice::CONSOLE).await {
+        if let Some(found) = choice::placed_driver(&rows) {
+            return found;
+        }
+        rt::println!("devmgr: no rule gives the console a driver: taking the usual one");
+    }
+    let tree = manager.state.borrow().tree;
+    (choice::without_rules(tree).console.to_string(), env::core())
+}
+
+/// The boot driver to start: by rules, or else what is known for this kind of firmware.
+pub async fn boot_driver(manager: &Manager) -> String {
+    let tree = manager.state.borrow().tree;
+    let known = choice::without_rules(tree).boot_driver.to_string();
+    let Some(rows) = ask(manager, choice::BOOT_DRIVERS).await else {
+        return known;
+    };
+    let count = manager.state.borrow().registry.len();
+    match choice::boot_driver(&rows) {
+        Some(found) => {
+            let others = (0..count).filter(|c| !found.cores.contains(c));
+            let others: Vec<String> = others.map(|c| c.to_string()).collect();
+            if !others.is_empty() {
+                let list = others.join(", ");
+                rt::println!("devmgr: {} does not drive core {list}", found.program);
+            }
+            found.program
+        }
+        None => {
+            rt::println!("devmgr: no rule gives a core a boot driver: taking {known}");
+            known
+        }
+    }
+}
+
+/// The kernel for a core if nobody says which: by rules, or else the boot driver's own choice.
+pub async fn kernel(manager: &Manager, core: u32) -> String {
+    let rows = ask(manager, &choice::kernel_question(core)).await;
+    rows.and_then(|rows| choice::name(&rows))
+        .unwrap_or_default()
+}
+
+/// Tells which core runs what now.
+pub async fn tell_running(manager: &Manager) {
+    {
+        let mut guard = manager.state.borrow_mut();
+        let s = &mut *guard;
+        let mut rows: Vec<Vec<Value>> = Vec::new();
+        for index in 0..s.registry.len() {
+            let Some(c) = s.registry.core(index) else {
+                continue;
+            };
+            match c.state {
+                CoreState::Running => rows.push([index.into(), c.osnode.into()].to_vec()),
+                CoreState::Lost => s.link.ledger.take_core_away(index),
+                _ => {}
+            }
+        }
+        s.link.ledger.replace("running", &rows);
+    }
+    tell(manager).await;
+}
+
+/// Tells where a device's driver runs.
+pub async fn tell_placed(manager: &Manager, device: &str, core: u32) {
+    let values = [collect::symbol(device), core.into()];
+    manager
+        .state
+        .borrow_mut()
+        .link
+        .ledger
+        .assert("placed", &values);
+    tell(manager).await;
+}
+
+/// A knowledge base that has just started wants to know everything.
+pub async fn wanted(manager: &Manager, request: &Request) {
+    connect(manager).await;
+    answer(request, &CoresReply::Told {}, "");
+}
