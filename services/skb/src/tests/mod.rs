@@ -4,6 +4,7 @@
 mod big_little;
 mod collected;
 mod damaged;
+mod golden;
 mod numa8;
 mod reference;
 mod typed;
