@@ -13,7 +13,7 @@ pub enum Isa {
 }
 
 /// What the holder of a capability may do with it; a copy can only have fewer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Rights(pub u8);
 
 impl Rights {

@@ -4,7 +4,7 @@ use capfmt::OsnodeId;
 use monitor::agree::{Input, Message, Nodes, Object, OpId, Outcome, Refusal, Request};
 
 use super::kernel::Caps;
-use super::scenario::{name, pages, shown};
+use super::scenario::{Act, name, pages, shown};
 use super::world::{Phase, State, World};
 
 /// An operation, for people.
@@ -17,7 +17,7 @@ pub fn brief(message: &Message) -> String {
     let named = |verb: &str, o: &OpId, what: &Object| format!("{verb} {} [{}]", name(what), op(o));
     match message {
         Message::Ask { op: o, request } => format!("Ask {} [{}]", shown(request), op(o)),
-        Message::Take { op: o, object } => named("Take", o, object),
+        Message::Take { op: o, object, .. } => named("Take", o, object),
         Message::Taken {
             op: o,
             object,
@@ -47,6 +47,7 @@ pub fn brief(message: &Message) -> String {
             let holders: Vec<String> = (holders.iter())
                 .map(|(o, n)| format!("{} at o{}", name(o), n.0))
                 .collect();
+            let give = give.is_some();
             format!("{} give={give} {holders:?}", named("Adopt", o, object))
         }
         Message::Inventory { held, .. } => {
@@ -101,7 +102,9 @@ fn covered(s: &State) -> u8 {
             for message in s.channel(from, id) {
                 if let Message::Take { object, .. }
                 | Message::Adopt {
-                    object, give: true, ..
+                    object,
+                    give: Some(_),
+                    ..
                 } = message
                 {
                     bits |= pages(object.base(), object.end());
@@ -281,8 +284,11 @@ pub fn at_rest(world: &World, s: &State) -> Result<(), String> {
         }
         directory_is_exact(s, id)?;
     }
-    for (place, (id, request)) in world.scenario.asks.iter().enumerate() {
+    for (place, (id, act)) in world.scenario.asks.iter().enumerate() {
         let op = world.op(place);
+        let Some(request) = act.request() else {
+            continue;
+        };
         if s.past.answers.contains_key(&op) || s.node(*id).phase == Phase::Dead {
             continue;
         }
@@ -345,7 +351,8 @@ fn moves_are_single(world: &World, s: &State) -> Result<(), String> {
             let came: u8 = came.map(|(_, n)| n).sum();
             let asks = world.scenario.asks.iter().enumerate();
             let moved = asks.filter(|(place, (n, request))| {
-                let moves = matches!(request, Request::Move { .. }) && request.object() == *object;
+                let moves = matches!(request, Act::Ask(Request::Move { .. }))
+                    && request.object() == *object;
                 moves && *n == id && s.past.answers.get(&world.op(*place)) == Some(&Ok(()))
             });
             if moved.count() > usize::from(had + came) {

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use capfmt::OsnodeId;
-use monitor::agree::{Kernel, Nodes, Object, OpId, Refusal, Remote};
+use capfmt::{CapType, OsnodeId};
+use monitor::agree::{Gift, Kernel, Nodes, Object, OpId, Refusal, Remote};
+
+use super::scenario::{child_of_pages, pages};
 
 /// Copies of one object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -49,6 +51,8 @@ pub struct Caps {
     pub fault: Option<&'static str>,
     /// Copies given up.
     pub removals: u8,
+    /// Something was deleted of which the monitor has not heard.
+    pub deleted: bool,
 }
 
 impl Caps {
@@ -80,13 +84,36 @@ impl Caps {
     /// A retype without the monitor.
     pub fn retype_here(&mut self, op: OpId, source: &Object, child: &Object) -> bool {
         let free = (self.held.keys()).all(|o| !o.overlaps(child) || source.is_within(o));
-        free && self.create(op, source, child).is_ok()
+        free && self.create(op, source, child, 1).is_ok()
     }
     /// A revoke without the monitor.
     pub fn revoke_here(&mut self, object: &Object) {
         self.held.retain(|o, _| !o.descends_from(object));
         if let Some(held) = self.held.get_mut(object) {
             held.copies = 1;
+        }
+    }
+    /// A client, or the end of a process, deletes a copy. The memory of what only this OSnode has to do with is
+    /// plain RAM again.
+    pub fn delete_here(&mut self, object: &Object, me: OsnodeId) {
+        let private = self.is_private(object, me);
+        let Some(held) = self.held.get_mut(object) else {
+            return;
+        };
+        held.copies -= 1;
+        self.removals += 1;
+        if held.copies > 0 {
+            return;
+        }
+        self.held.remove(object);
+        if !private {
+            self.deleted = true;
+            return;
+        }
+        let of = |o: &Object| pages(o.base(), o.end());
+        let covered = self.held.keys().fold(0, |bits, o| bits | of(o));
+        for page in (0..3).filter(|p| (of(object) & !covered) >> p & 1 != 0) {
+            self.add(child_of_pages(CapType::Ram, page, 1), me);
         }
     }
     /// Deletes what `op` marked.
@@ -102,6 +129,7 @@ impl Caps {
         self.held.retain(|o, _| !marks.goes.contains(o));
         if before != self.held {
             self.swept.insert(op);
+            self.deleted = true;
         }
     }
     fn arrive(&mut self, op: OpId, object: &Object, owner: OsnodeId) {
@@ -131,22 +159,36 @@ impl Kernel for Caps {
         let orphans = self.held.iter().filter(|(_, h)| !living.contains(&h.owner));
         orphans.map(|(o, _)| *o).collect()
     }
-    fn insert(&mut self, op: OpId, object: &Object, owner: OsnodeId) -> Result<(), Refusal> {
+    fn insert(
+        &mut self,
+        op: OpId,
+        object: &Object,
+        owner: OsnodeId,
+        _: &Gift,
+    ) -> Result<(), Refusal> {
         self.arrive(op, object, owner);
         Ok(())
     }
-    fn create(&mut self, op: OpId, source: &Object, child: &Object) -> Result<(), Refusal> {
+    fn create(
+        &mut self,
+        op: OpId,
+        source: &Object,
+        child: &Object,
+        count: u32,
+    ) -> Result<(), Refusal> {
         let source_held = self.held.get(source).copied();
         let Some(held) = source_held.filter(|_| !self.marked(source)) else {
             return Err(Refusal::NoSuch);
         };
         // Deriving for a client that is stopped is what it asked for itself.
         let kept = std::mem::replace(&mut self.kept, false);
-        self.arrive(op, child, held.owner);
+        for child in child.row(count) {
+            self.arrive(op, &child, held.owner);
+        }
         self.kept = kept;
         Ok(())
     }
-    fn remove(&mut self, object: &Object) -> bool {
+    fn remove(&mut self, _: OpId, object: &Object) -> bool {
         self.removals += 1;
         if self.marked(object) {
             self.fault = Some("a marked capability was deleted by a client");

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use capfmt::{Cap, CapType, OsnodeId, PhysAddr};
-use monitor::agree::{Object, Request};
+use capfmt::{Cap, CapType, OsnodeId, PhysAddr, Rights};
+use monitor::agree::{Gift, Object, Request};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -49,6 +49,34 @@ pub fn pages(base: u64, end: u64) -> u8 {
     (page(base)..page(end)).fold(0, |bits, p| bits | 1 << p)
 }
 
+/// What a client does.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Act {
+    /// It asks its monitor, or has its kernel do so.
+    Ask(Request),
+    /// It deletes a copy, or ends.
+    Delete(Object),
+}
+
+impl Act {
+    /// The object concerned.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        match self {
+            Act::Ask(request) => request.object(),
+            Act::Delete(object) => *object,
+        }
+    }
+    /// What it asks.
+    #[must_use]
+    pub fn request(&self) -> Option<&Request> {
+        match self {
+            Act::Ask(request) => Some(request),
+            Act::Delete(_) => None,
+        }
+    }
+}
+
 /// What may go wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Faults {
@@ -76,7 +104,7 @@ pub struct Scenario {
     /// Who owns each object, and who holds it.
     pub objects: Vec<(Object, OsnodeId, Vec<OsnodeId>)>,
     /// What clients ask, each at any time.
-    pub asks: Vec<(OsnodeId, Request)>,
+    pub asks: Vec<(OsnodeId, Act)>,
     /// What may go wrong.
     pub faults: Faults,
     /// A capability that cannot be revoked.
@@ -87,6 +115,15 @@ pub struct Scenario {
     pub hurry: bool,
 }
 
+/// What a client does, for people.
+#[must_use]
+pub fn done(act: &Act) -> String {
+    match act {
+        Act::Ask(request) => shown(request),
+        Act::Delete(object) => format!("delete {}", name(object)),
+    }
+}
+
 /// A request, for people.
 #[must_use]
 pub fn shown(request: &Request) -> String {
@@ -95,7 +132,6 @@ pub fn shown(request: &Request) -> String {
         Request::Copy { to, .. } => format!("copy {o} to o{}", to.0),
         Request::Move { to, .. } => format!("move {o} to o{}", to.0),
         Request::Transfer { to, .. } => format!("transfer {o} to o{}", to.0),
-        Request::Delete { .. } => format!("delete {o}"),
         Request::Retype { child, .. } => format!("retype {o} to {}", name(child)),
         Request::Revoke { .. } => format!("revoke {o}"),
     }
@@ -114,8 +150,8 @@ impl fmt::Display for Scenario {
                 holders.join(" ")
             )?;
         }
-        for (node, request) in &self.asks {
-            write!(f, "o{}: {}; ", node.0, shown(request))?;
+        for (node, act) in &self.asks {
+            write!(f, "o{}: {}; ", node.0, done(act))?;
         }
         let faults = [
             (self.faults.stop, "stop"),
@@ -129,14 +165,16 @@ impl fmt::Display for Scenario {
     }
 }
 
-/// The protocol that a request runs.
+/// The protocol that it runs.
 #[must_use]
-pub fn kind(request: &Request) -> &'static str {
+pub fn kind(act: &Act) -> &'static str {
+    let Act::Ask(request) = act else {
+        return "delete";
+    };
     match request {
         Request::Copy { .. } => "copy",
         Request::Move { .. } => "move",
         Request::Transfer { .. } => "transfer",
-        Request::Delete { .. } => "delete",
         Request::Retype { .. } => "retype",
         Request::Revoke { .. } => "revoke",
     }
@@ -159,24 +197,34 @@ fn starts() -> Vec<Start> {
 }
 
 /// Everything that somebody may ask.
-fn menu(start: &Start, nodes: u64) -> Vec<(OsnodeId, Request)> {
+fn menu(start: &Start, nodes: u64) -> Vec<(OsnodeId, Act)> {
+    let gift = Gift {
+        rights: Rights::ALL,
+        channel: 0,
+    };
     let mut menu = Vec::new();
     for (object, owner, holders) in start {
         let object = *object;
         for holder in holders {
-            let mut ask = |request| menu.push((*holder, request));
+            menu.push((*holder, Act::Delete(object)));
+            let mut ask = |request| menu.push((*holder, Act::Ask(request)));
             for to in (1..=nodes).map(OsnodeId).filter(|t| t != holder) {
-                ask(Request::Copy { object, to });
-                ask(Request::Move { object, to });
+                ask(Request::Copy { object, to, gift });
+                ask(Request::Move { object, to, gift });
                 if owner == holder {
                     ask(Request::Transfer { object, to });
                 }
             }
-            ask(Request::Delete { object });
             ask(Request::Revoke { object });
             if object == P() {
-                ask(Request::Retype { object, child: F() });
-                ask(Request::Retype { object, child: G() });
+                for child in [F(), G()] {
+                    let count = 1;
+                    ask(Request::Retype {
+                        object,
+                        child,
+                        count,
+                    });
+                }
             }
         }
     }
@@ -188,7 +236,7 @@ fn menu(start: &Start, nodes: u64) -> Vec<(OsnodeId, Request)> {
 pub fn specials(faults: Faults) -> Vec<Scenario> {
     let mut all = Vec::new();
     for base in catalogue(faults) {
-        let revokes = |(_, r): &(OsnodeId, Request)| matches!(r, Request::Revoke { .. });
+        let revokes = |(_, a): &(OsnodeId, Act)| matches!(a, Act::Ask(Request::Revoke { .. }));
         let alone = base.asks[0] == base.asks[1];
         if alone {
             let asks = vec![base.asks[0]];

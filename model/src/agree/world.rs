@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use capfmt::OsnodeId;
-use monitor::agree::{Agent, Input, Message, OpId, Outcome, Output, Request, Rule, Rules};
+use monitor::agree::{Agent, Input, Message, OpId, Outcome, Output, Remote, Request, Rule, Rules};
 
 use super::check;
 use super::kernel::Caps;
 use super::part::Part;
-use super::scenario::{Scenario, shown};
+use super::scenario::{Act, Scenario, done};
 use crate::explore::System;
 
 /// The shipped rules, with one missing.
@@ -77,7 +77,10 @@ impl Event {
     /// The OSnode that takes a step.
     fn stepper(&self) -> Option<OsnodeId> {
         match self {
-            Event::Deliver(_, id, _) | Event::Ask(_, id, _) | Event::Gone(id, _) => Some(*id),
+            Event::Deliver(_, id, _)
+            | Event::Ask(_, id, _)
+            | Event::Gone(id, _)
+            | Event::Deleted(id) => Some(*id),
             _ => None,
         }
     }
@@ -89,7 +92,9 @@ pub enum Event {
     /// A message arrives.
     Deliver(OsnodeId, OsnodeId, Message),
     /// A client asks (place in the scenario).
-    Ask(usize, OsnodeId, Request),
+    Ask(usize, OsnodeId, Act),
+    /// The kernel tells the monitor that it deleted something.
+    Deleted(OsnodeId),
     /// A slow deletion ends.
     Swept(OsnodeId, OpId),
     /// An OSnode is stopped.
@@ -116,9 +121,8 @@ impl fmt::Display for Event {
             Event::Deliver(from, to, message) => {
                 write!(f, "o{} → o{}: {}", from.0, to.0, check::brief(message))
             }
-            Event::Ask(_, node, request) => {
-                write!(f, "o{}: a client asks: {}", node.0, shown(request))
-            }
+            Event::Ask(_, node, act) => write!(f, "o{}: a client asks: {}", node.0, done(act)),
+            Event::Deleted(node) => write!(f, "o{}: something was deleted", node.0),
             Event::Swept(node, op) => write!(f, "o{}: all deleted for {}", node.0, check::op(op)),
             Event::Stop(n) => write!(f, "o{} is stopped", n.0),
             Event::Start(n) => write!(f, "o{} is started again", n.0),
@@ -184,7 +188,7 @@ impl World {
     /// The request of an operation.
     pub fn request(&self, op: &OpId) -> Option<&Request> {
         let place = (0..self.scenario.asks.len()).find(|p| self.op(*p) == *op)?;
-        Some(&self.scenario.asks[place].1)
+        self.scenario.asks[place].1.request()
     }
 
     fn fresh(&self, id: OsnodeId) -> Node {
@@ -195,6 +199,9 @@ impl World {
         for (object, owner, holders) in &self.scenario.objects {
             if holders.contains(&id) {
                 caps.add(*object, *owner);
+                if *owner != id {
+                    agent.know(*object, *owner);
+                }
             }
             for holder in holders {
                 if *owner == id && *holder != id {
@@ -205,6 +212,9 @@ impl World {
         let tell = self.rules.hold(Rule::FlagsTold);
         for (object, held) in caps.held.iter_mut().filter(|(_, h)| h.owner == id && tell) {
             held.remote = agent.directory().beside(object);
+            if held.remote != Remote::default() {
+                agent.know(*object, id);
+            }
         }
         caps.busy = self.scenario.busy.filter(|b| b.0 == id).map(|b| b.1);
         caps.slow = self.scenario.slow == Some(id);
@@ -272,10 +282,14 @@ impl World {
     }
 
     fn ask(&self, s: &mut State, place: usize) -> Result<(), String> {
-        let (id, request) = self.scenario.asks[place];
+        let (id, act) = self.scenario.asks[place];
         let op = self.op(place);
         s.past.change_with(|p| p.asked.insert(place));
-        let object = request.object();
+        let object = act.object();
+        let Act::Ask(request) = act else {
+            s.node_mut(id).change(|n| n.caps.delete_here(&object, id));
+            return Ok(());
+        };
         if s.node(id).caps.is_private(&object, id) {
             // The kernel does these itself.
             let done = match request {
@@ -347,6 +361,9 @@ impl World {
                 }
                 Phase::Kept => events.push(Event::Start(id)),
                 Phase::Running | Phase::Dead => {}
+            }
+            if node.caps.deleted {
+                events.push(Event::Deleted(id));
             }
             for op in &node.caps.sweeping {
                 events.push(Event::Swept(id, *op));
@@ -421,6 +438,10 @@ impl System for World {
         match event {
             Event::Deliver(from, to, _) => self.deliver(&mut s, *from, *to)?,
             Event::Ask(place, ..) => self.ask(&mut s, *place)?,
+            Event::Deleted(id) => {
+                s.node_mut(*id).change(|n| n.caps.deleted = false);
+                self.step(&mut s, *id, Input::Deleted)?;
+            }
             Event::Swept(id, op) => {
                 s.node_mut(*id).change(|n| n.caps.delete_marked(*op));
                 self.step(&mut s, *id, Input::SweepDone { op: *op })?;

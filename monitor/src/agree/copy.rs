@@ -12,7 +12,9 @@
 
 use capfmt::OsnodeId;
 
-use super::{Active, Kernel, Message, OPEN, Object, OpId, Outcome, Refusal, Rule, Rules, Turn};
+use super::{
+    Active, Gift, Kernel, Message, OPEN, Object, OpId, Outcome, Refusal, Rule, Rules, Turn,
+};
 
 /// A copy on its way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -25,12 +27,13 @@ pub struct Copying {
 
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Owner: lets `to` have a copy.
-    pub(super) fn copy(&mut self, op: OpId, object: Object, to: OsnodeId, moves: bool) {
+    pub(super) fn copy(&mut self, op: OpId, object: Object, to: OsnodeId, how: (Gift, bool)) {
+        let (gift, moves) = how;
         if !self.needs(Rule::CopyNotToDead, self.a.living.contains(&to)) {
             return self.finish(op, Err(Refusal::Gone(to)));
         }
         if to == self.a.me {
-            let outcome = self.copy_insert(op, &object, to);
+            let outcome = self.copy_insert(op, &object, to, &gift);
             self.refresh(&object);
             return self.finish(op, outcome);
         }
@@ -38,7 +41,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             self.a.directory.add(object, to);
         }
         self.refresh(&object);
-        self.send(to, Message::Take { op, object });
+        self.send(to, Message::Take { op, object, gift });
         if self.rule(Rule::CopyAwaitsTaken) {
             let copying = Copying { object, to, moves };
             self.a.active.insert(op, Active::Copy(copying));
@@ -48,14 +51,21 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     /// Receiver: takes a copy, once for each operation.
-    pub(super) fn copy_insert(&mut self, op: OpId, object: &Object, owner: OsnodeId) -> Outcome {
+    pub(super) fn copy_insert(
+        &mut self,
+        op: OpId,
+        object: &Object,
+        owner: OsnodeId,
+        gift: &Gift,
+    ) -> Outcome {
         if self.rule(Rule::CopyOnce) && self.a.taken.contains(&op) {
             return Ok(());
         }
         if !self.needs(Rule::CopyNotWhileKept, !self.a.kept) {
             return Err(Refusal::TryLater(self.a.view()));
         }
-        self.k.insert(op, object, owner)?;
+        self.k.insert(op, object, owner, gift)?;
+        self.book(object, owner);
         // An owner's own operation ends with the owner: nobody asks for it again.
         if op.origin != owner {
             let recent = |t: &OpId| t.origin != op.origin || t.number + OPEN > op.number;
@@ -66,8 +76,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     /// Receiver: a copy arrives.
-    pub(super) fn copy_take(&mut self, from: OsnodeId, op: OpId, object: Object) {
-        let outcome = self.copy_insert(op, &object, from);
+    pub(super) fn copy_take(&mut self, from: OsnodeId, op: OpId, object: Object, gift: &Gift) {
+        let outcome = self.copy_insert(op, &object, from, gift);
         let holds = self.k.owner(&object).is_some();
         if self.rule(Rule::CopySaysTaken) {
             let message = Message::Taken {

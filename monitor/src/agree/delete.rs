@@ -1,4 +1,4 @@
-//! Delete: a holder deletes at once and tells the owner; the owner frees what nobody holds.
+//! Delete: a holder's kernel deletes at once, its monitor tells the owner; the owner frees what nobody holds.
 //!
 //! ```text
 //! holder            owner
@@ -6,33 +6,100 @@
 //!   │── Dropped ─────▶│ forgets it; if nobody is left: Freed
 //! ```
 //! The owner's own last copy goes the same way: what others hold stays in its directory.
+//! The kernel says only that something is gone. What it was, the *books* tell: all objects
+//! held here that others have to do with. So no deletion waits for anybody, and none is
+//! forgotten, whichever kernel made it.
 
 use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 
-use super::{Active, Kernel, Message, Object, OpId, Output, Rule, Rules, Turn};
+use super::{Active, Kernel, Message, Object, OpId, Output, Remote, Rule, Rules, Turn};
 
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
-    /// Owner: deletes its own copy.
-    pub(super) fn delete(&mut self, op: OpId, object: Object) {
-        self.drop_copy(&object);
-        self.finish(op, Ok(()));
+    /// This OSnode holds something that others have to do with.
+    pub(super) fn book(&mut self, object: &Object, owner: OsnodeId) {
+        self.a.books.insert(*object, owner);
     }
 
-    /// Any holder: deletes a copy and, with the last one, says so.
-    pub(super) fn drop_copy(&mut self, object: &Object) {
-        let Some(owner) = self.k.owner(object) else {
-            return;
-        };
-        if self.k.remove(object) {
-            return;
+    /// Whether the object's family is being given to another owner.
+    fn leaves(&self, object: &Object) -> bool {
+        let leaves = |a: &Active| matches!(a, Active::Transfer(t) if object.is_within(&t.object));
+        self.a.active.values().any(leaves)
+    }
+
+    /// What this OSnode owns is booked only while others hold something beside it, or it is on its way to another
+    /// owner.
+    pub(super) fn book_own(&mut self, object: &Object, remote: Remote) {
+        if remote == Remote::default() && !self.leaves(object) {
+            self.a.books.remove(object);
+        } else {
+            self.book(object, self.a.me);
+        }
+    }
+
+    /// The kernel deleted something: looks what.
+    pub(super) fn deleted(&mut self) {
+        let kernel = &self.k;
+        let gone = self
+            .a
+            .books
+            .extract_if(.., |o, _| kernel.owner(o).is_none());
+        let gone: Vec<(Object, OsnodeId)> = gone.collect();
+        self.a.lost.extend(gone);
+    }
+
+    /// The first lost object of which somebody may be told now.
+    pub(super) fn next_lost(&self) -> Option<(Object, OsnodeId)> {
+        let mut lost = self.a.lost.iter();
+        let ready = lost.find(|(object, owner)| {
+            let frozen = |p: &super::Promise| p.frozen.is_some() && object.is_within(&p.object);
+            let frozen = self.a.promises.values().any(frozen) && self.rule(Rule::TransferHolds);
+            let orphan = self.a.inheriting && !self.a.living.contains(owner);
+            let leaves = self.leaves(object) && self.rule(Rule::DropAwaitsAdopted);
+            !(frozen || orphan && self.rule(Rule::DropAwaitsHeir) || leaves)
+        });
+        ready.map(|(object, owner)| (*object, *owner))
+    }
+
+    /// What was lost is told, unless it is held again.
+    pub(super) fn tell_lost(&mut self, object: &Object, owner: OsnodeId) {
+        self.a.lost.remove(object);
+        if self.k.owner(object).is_some() {
+            return self.book(object, owner);
         }
         if owner == self.a.me {
+            for active in self.a.active.values_mut() {
+                if let Active::Revoke(revoking) = active {
+                    revoking.own.retain(|o| o != object);
+                }
+            }
             self.free_if_unheld(object);
         } else if self.rule(Rule::DropSays) {
             self.send(owner, Message::Dropped { object: *object });
         }
+    }
+
+    /// A revoke settled what it deleted here: nobody has to be told of it.
+    pub(super) fn settle(&mut self, swept: impl Fn(&Object) -> bool) {
+        let kernel = &self.k;
+        let gone = |o: &Object| swept(o) && kernel.owner(o).is_none();
+        self.a.books.retain(|o, _| !gone(o));
+        self.a.lost.retain(|o, _| !gone(o));
+    }
+
+    /// Everything of a family has another owner now, also what was lost and not told yet.
+    pub(super) fn book_owner(&mut self, family: &Object, owner: OsnodeId) {
+        let books = self.a.books.iter_mut().chain(&mut self.a.lost);
+        for (_, old) in books.filter(|(o, _)| o.is_within(family)) {
+            *old = owner;
+        }
+    }
+
+    /// Origin of a move: its own copy goes.
+    pub(super) fn drop_moved(&mut self, op: OpId, object: &Object) {
+        self.k.remove(op, object);
+        self.deleted();
     }
 
     /// Owner: a holder has none left.
@@ -73,7 +140,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if self.rule(Rule::FreeOnlyUncovered) {
             let own = self.k.overlapping(object);
             let own = own.iter().map(|(o, _)| o);
-            let all = own.chain(self.a.directory.objects().filter(|o| o.overlaps(object)));
+            // What is gone as well, but not told yet, frees its own bytes.
+            let untold = self.a.books.iter().chain(&self.a.lost);
+            let untold = untold.filter(|(_, owner)| **owner == self.a.me);
+            let untold = untold.map(|(o, _)| o);
+            let others = self.a.directory.objects().chain(untold);
+            let all = own.chain(others.filter(|o| o.overlaps(object)));
             covered.extend(all.map(|o| (o.base(), o.end())));
         }
         covered.sort_unstable();

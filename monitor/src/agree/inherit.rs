@@ -206,6 +206,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             let held = all.into_iter().collect();
             self.out.push(Output::Estate { dead, held });
         }
+        // What nobody listed is nobody's.
+        let living = &self.a.living;
+        self.a.books.retain(|_, owner| living.contains(owner));
+        self.a.lost.retain(|_, owner| living.contains(owner));
         if self.rule(Rule::GoneAsksAgain) {
             for mine in self.a.mine.values_mut() {
                 mine.asked = mine.asked.filter(|o| self.a.living.contains(o));
@@ -228,7 +232,16 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         // A list may be older than the word of somebody who adopted the family from the dead; that word came
         // before the list of who sent it.
-        let orphan = (self.k.owner(root)).is_some_and(|o| !self.a.living.contains(&o));
+        let dead = |o: &OsnodeId| !self.a.living.contains(o);
+        let booked = self.a.books.get(root).or(self.a.lost.get(root));
+        let held = self.k.owner(root).or(booked.copied());
+        let orphan = held.is_some_and(|o| dead(&o));
+        let books = self.a.books.iter_mut().chain(&mut self.a.lost);
+        for (_, owner) in
+            books.filter(|(o, owner)| o.is_within(root) && !self.a.living.contains(owner))
+        {
+            *owner = heir;
+        }
         for (held, owner) in self.k.overlapping(root) {
             if held.is_within(root) && !self.a.living.contains(&owner) {
                 self.k.set_owner(&held, heir);

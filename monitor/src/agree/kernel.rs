@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 
-use super::{Object, OpId, Refusal};
+use super::{Gift, Object, OpId, Refusal};
 
 /// What other OSnodes hold beside an object of this one (the remote flags of a CTE).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -34,15 +34,26 @@ pub trait Kernel {
     ///
     /// # Errors
     /// `NoSpace`, `Overlaps`.
-    fn insert(&mut self, op: OpId, object: &Object, owner: OsnodeId) -> Result<(), Refusal>;
-    /// Carries out a retype that its owner agreed to.
+    fn insert(
+        &mut self,
+        op: OpId,
+        object: &Object,
+        owner: OsnodeId,
+        gift: &Gift,
+    ) -> Result<(), Refusal>;
+    /// Carries out a retype to `count` objects that its owner agreed to: all of them, or none.
     ///
     /// # Errors
     /// `NoSuch` if the source is no longer held, `NoSpace`, `Overlaps`.
-    fn create(&mut self, op: OpId, source: &Object, child: &Object) -> Result<(), Refusal>;
-    /// Deletes the copy that a client gave up or moved away, which is not marked, whatever its other flags; whether
-    /// the object is still held.
-    fn remove(&mut self, object: &Object) -> bool;
+    fn create(
+        &mut self,
+        op: OpId,
+        source: &Object,
+        child: &Object,
+        count: u32,
+    ) -> Result<(), Refusal>;
+    /// Deletes the copy that a client moved away by this operation; whether the object is still held.
+    fn remove(&mut self, op: OpId, object: &Object) -> bool;
     /// Changes the owner of an object that is held.
     fn set_owner(&mut self, object: &Object, owner: OsnodeId);
     /// Says what other OSnodes hold beside an object that is held.

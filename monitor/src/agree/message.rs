@@ -3,7 +3,7 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use capfmt::OsnodeId;
+use capfmt::{OsnodeId, Rights};
 
 use super::Object;
 
@@ -20,6 +20,15 @@ pub struct OpId {
     pub number: u64,
 }
 
+/// How a copy is handed to its receiver.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Gift {
+    /// Rights of the copy.
+    pub rights: Rights,
+    /// For whom at the receiver: what its monitor knows a channel by.
+    pub channel: u64,
+}
+
 /// What a client asks for. Its OSnode holds `object`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Request {
@@ -29,6 +38,8 @@ pub enum Request {
         object: Object,
         /// For whom.
         to: OsnodeId,
+        /// How.
+        gift: Gift,
     },
     /// Let `to` have it instead of this OSnode.
     Move {
@@ -36,6 +47,8 @@ pub enum Request {
         object: Object,
         /// For whom.
         to: OsnodeId,
+        /// How.
+        gift: Gift,
     },
     /// Make `to` the owner of the object and of all that is derived from it.
     Transfer {
@@ -44,17 +57,14 @@ pub enum Request {
         /// The new owner.
         to: OsnodeId,
     },
-    /// Give up this OSnode's last copy.
-    Delete {
-        /// Of what.
-        object: Object,
-    },
-    /// Derive `child` from it, here.
+    /// Derive `count` objects from it, here: `child` and its neighbours of the same size.
     Retype {
         /// From what.
         object: Object,
-        /// What.
+        /// The first.
         child: Object,
+        /// How many.
+        count: u32,
     },
     /// Take away all other copies, and everything derived from it.
     Revoke {
@@ -71,7 +81,6 @@ impl Request {
             Request::Copy { object, .. }
             | Request::Move { object, .. }
             | Request::Transfer { object, .. }
-            | Request::Delete { object }
             | Request::Retype { object, .. }
             | Request::Revoke { object } => object,
         }
@@ -136,6 +145,8 @@ pub enum Message {
         op: OpId,
         /// Of what.
         object: Object,
+        /// How.
+        gift: Gift,
     },
     /// Receiver to owner.
     Taken {
@@ -215,7 +226,7 @@ pub enum Message {
         /// Who holds what of it, the receiver apart.
         holders: Vec<(Object, OsnodeId)>,
         /// The receiver also gets the sender's copy of the root.
-        give: bool,
+        give: Option<Gift>,
     },
     /// New owner to the old one.
     Adopted {
@@ -264,6 +275,8 @@ pub enum Input {
         /// What.
         message: Message,
     },
+    /// Capabilities of this OSnode that others have to do with may be gone: the kernel says so after it deleted any.
+    Deleted,
     /// The kernel has deleted what [`Kernel::sweep`](super::Kernel::sweep) left to be deleted later.
     SweepDone {
         /// The operation.

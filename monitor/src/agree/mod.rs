@@ -30,7 +30,7 @@ use capfmt::OsnodeId;
 
 pub use directory::Directory;
 pub use kernel::{Kernel, Remote};
-pub use message::{Input, Message, Nodes, OpId, Outcome, Output, Refusal, Request};
+pub use message::{Gift, Input, Message, Nodes, OpId, Outcome, Output, Refusal, Request};
 pub use object::Object;
 pub use rules::{Rule, Rules, Shipped};
 
@@ -85,6 +85,8 @@ struct Promise {
     frozen: Option<OsnodeId>,
     /// The coordinator has decided to delete.
     sweeping: bool,
+    /// The object itself stays here.
+    keep: bool,
 }
 
 /// The agreement machine of one OSnode.
@@ -97,6 +99,10 @@ pub struct Agent<R = Shipped> {
     living: Nodes,
     dead: Nodes,
     directory: Directory,
+    /// What is held here and others have to do with, with its owner.
+    books: BTreeMap<Object, OsnodeId>,
+    /// What was held, is gone, and of which nobody was told yet.
+    lost: BTreeMap<Object, OsnodeId>,
     mine: BTreeMap<OpId, Mine>,
     queue: Vec<Ask>,
     active: BTreeMap<OpId, Active>,
@@ -133,6 +139,8 @@ impl<R: Rules> Agent<R> {
             living,
             dead: Nodes::new(),
             directory: Directory::default(),
+            books: BTreeMap::new(),
+            lost: BTreeMap::new(),
             mine: BTreeMap::new(),
             queue: Vec::new(),
             active: BTreeMap::new(),
@@ -165,6 +173,10 @@ impl<R: Rules> Agent<R> {
     pub fn enter(&mut self, object: Object, holder: OsnodeId) {
         self.directory.add(object, holder);
     }
+    /// Enters what this OSnode held of other owners before the machine was made.
+    pub fn know(&mut self, object: Object, owner: OsnodeId) {
+        self.books.insert(object, owner);
+    }
     /// The number of the membership view: it grows with every OSnode that joins or is gone.
     #[must_use]
     pub fn view(&self) -> u64 {
@@ -177,6 +189,7 @@ impl<R: Rules> Agent<R> {
             && self.queue.is_empty()
             && self.active.is_empty()
             && self.promises.is_empty()
+            && self.lost.is_empty()
             && !self.inheriting
     }
     /// Whether the object's family is on its way to another owner, who may have it already.
@@ -212,6 +225,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 deadline,
             } => self.client(op, request, deadline),
             Input::Message { from, message } => self.message(from, message),
+            Input::Deleted => self.deleted(),
             Input::SweepDone { op } => self.sweep_done(op),
             Input::Gone(osnode) => self.gone(osnode),
             Input::Joined(osnode) => {
@@ -227,7 +241,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             Message::Ask { op, request } => self.asked(from, op, request),
             Message::Reply { op, outcome } => self.complete(op, outcome),
             Message::NotOwner { op } => self.look_again(op),
-            Message::Take { op, object } => self.copy_take(from, op, object),
+            Message::Take { op, object, gift } => self.copy_take(from, op, object, &gift),
             Message::Taken {
                 op,
                 object,
@@ -328,13 +342,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             return self.complete(op, Err(Refusal::BadArgument));
         }
         if owner != self.a.me {
-            match request {
-                Request::Delete { .. } => {
-                    self.drop_copy(&object);
-                    return self.complete(op, Ok(()));
-                }
-                Request::Transfer { .. } => return self.complete(op, Err(Refusal::NotOwner)),
-                _ => {}
+            if let Request::Transfer { .. } = request {
+                return self.complete(op, Err(Refusal::NotOwner));
             }
         }
         if let Some(mine) = self.a.mine.get_mut(&op) {
@@ -355,6 +364,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Starts what can start.
     fn proceed(&mut self) {
         loop {
+            if let Some((object, owner)) = self.next_lost() {
+                self.tell_lost(&object, owner);
+                continue;
+            }
             let turn = (0..self.a.queue.len()).find(|i| self.may_start(*i));
             if let Some(i) = turn {
                 let ask = self.a.queue.remove(i);
@@ -392,7 +405,6 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             // A copy on its way is there before anything that the owner sends later.
             (_, Active::Copy(_)) => return false,
             (Request::Copy { .. }, _) => Rule::CopyWaits,
-            (Request::Delete { .. }, _) => Rule::DeleteWaits,
             (Request::Retype { .. }, _) => Rule::RetypeWaits,
             (Request::Revoke { .. }, _) => Rule::RevokeWaits,
         };
@@ -423,14 +435,17 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             return self.send_unless_own(from, Message::NotOwner { op });
         }
         match request {
-            Request::Copy { object, to } => self.copy(op, object, to, false),
-            Request::Move { object, to } if from == self.a.me && self.is_root(&object) => {
-                self.transfer(op, object, to, true);
+            Request::Copy { object, to, gift } => self.copy(op, object, to, (gift, false)),
+            Request::Move { object, to, gift } if from == self.a.me && self.is_root(&object) => {
+                self.transfer(op, object, to, Some(gift));
             }
-            Request::Move { object, to } => self.copy(op, object, to, true),
-            Request::Transfer { object, to } => self.transfer(op, object, to, false),
-            Request::Delete { object } => self.delete(op, object),
-            Request::Retype { object, child } => self.retype(from, op, object, child),
+            Request::Move { object, to, gift } => self.copy(op, object, to, (gift, true)),
+            Request::Transfer { object, to } => self.transfer(op, object, to, None),
+            Request::Retype {
+                object,
+                child,
+                count,
+            } => self.retype(from, op, object, (child, count)),
             Request::Revoke { object } => self.revoke(from, op, object),
         }
     }
@@ -457,11 +472,16 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             return;
         };
         let outcome = match (mine.request, outcome) {
-            (Request::Retype { object, child }, Ok(())) => {
-                self.retype_create(op, &object, &child, mine.asked)
-            }
+            (
+                Request::Retype {
+                    object,
+                    child,
+                    count,
+                },
+                Ok(()),
+            ) => self.retype_create(op, &object, (child, count), mine.asked),
             (Request::Move { object, .. }, Ok(())) if self.rule(Rule::MoveDeletes) => {
-                self.drop_copy(&object);
+                self.drop_moved(op, &object);
                 Ok(())
             }
             (_, outcome) => outcome,
@@ -474,7 +494,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Whether nothing exists that the object is derived from.
     fn is_root(&self, object: &Object) -> bool {
         let above = |o: &Object| object.descends_from(o);
-        !self.a.directory.objects().any(above)
+        // What is gone, but was not told, still has its bytes.
+        let untold = self.a.books.keys().chain(self.a.lost.keys());
+        !self.a.directory.objects().chain(untold).any(above)
             && !self.k.overlapping(object).iter().any(|(o, _)| above(o))
     }
 
@@ -485,7 +507,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         for (held, owner) in self.k.overlapping(object) {
             if owner == self.a.me {
-                self.k.set_remote(&held, self.a.directory.beside(&held));
+                let remote = self.a.directory.beside(&held);
+                self.k.set_remote(&held, remote);
+                self.book_own(&held, remote);
             }
         }
     }

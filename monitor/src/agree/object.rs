@@ -45,7 +45,22 @@ impl Object {
     /// First byte (or number) no longer covered.
     #[must_use]
     pub fn end(&self) -> u64 {
-        self.base + self.size
+        self.base.saturating_add(self.size)
+    }
+    /// This and its neighbours of the same size, `count` in all.
+    pub fn row(self, count: u32) -> impl Iterator<Item = Object> {
+        (0..u64::from(count)).map(move |i| Object {
+            base: self.base.saturating_add(self.size.saturating_mul(i)),
+            ..self
+        })
+    }
+    /// All bytes of a [`Object::row`].
+    #[must_use]
+    pub fn span(self, count: u32) -> Object {
+        Object {
+            size: self.size.saturating_mul(count.into()),
+            ..self
+        }
     }
     /// Whether this is derived from `other`.
     #[must_use]

@@ -15,23 +15,37 @@ use capfmt::OsnodeId;
 
 use super::{Kernel, Message, Object, OpId, Outcome, Refusal, Rule, Rules, Turn};
 
+/// Most objects of one retype.
+const MOST: u32 = 256;
+
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Owner: checks and reserves.
-    pub(super) fn retype(&mut self, from: OsnodeId, op: OpId, source: Object, child: Object) {
-        if !child.descends_from(&source) {
+    pub(super) fn retype(
+        &mut self,
+        from: OsnodeId,
+        op: OpId,
+        source: Object,
+        children: (Object, u32),
+    ) {
+        let (child, count) = children;
+        let all = child.span(count);
+        let within = all.base() >= source.base() && all.end() <= source.end();
+        if !child.descends_from(&source) || !within || count == 0 || count > MOST {
             return self.finish(op, Err(Refusal::BadArgument));
         }
-        // Nothing but the source and what it is derived from may have bytes of the child.
-        let in_the_way = |o: &Object| o.overlaps(&child) && !source.is_within(o);
-        let own = self.k.overlapping(&child);
+        // Nothing but the source and what it is derived from may have bytes of the children.
+        let in_the_way = |o: &Object| o.overlaps(&all) && !source.is_within(o);
+        let own = self.k.overlapping(&all);
         let here = own.iter().any(|(o, _)| in_the_way(o)) && self.rule(Rule::RetypeChecks);
         let elsewhere = self.a.directory.objects().any(in_the_way);
         if here || elsewhere && self.rule(Rule::RetypeChecksRemote) {
             return self.finish(op, Err(Refusal::Overlaps));
         }
         if from != self.a.me && self.rule(Rule::RetypeReserves) {
-            self.a.directory.add(child, from);
-            self.refresh(&child);
+            for child in child.row(count) {
+                self.a.directory.add(child, from);
+            }
+            self.refresh(&all);
         }
         self.finish(op, Ok(()));
     }
@@ -41,15 +55,22 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         &mut self,
         op: OpId,
         source: &Object,
-        child: &Object,
+        children: (Object, u32),
         asked: Option<OsnodeId>,
     ) -> Outcome {
-        let created = self.k.create(op, source, child);
+        let (child, count) = children;
+        let created = self.k.create(op, source, &child, count);
         let asked = asked.unwrap_or(self.a.me);
         if asked == self.a.me {
-            self.refresh(child);
-        } else if created.is_err() && self.rule(Rule::RetypeGivesBack) {
-            self.send(asked, Message::Dropped { object: *child });
+            self.refresh(&child.span(count));
+            return created;
+        }
+        for child in child.row(count) {
+            if created.is_ok() {
+                self.book(&child, asked);
+            } else if self.rule(Rule::RetypeGivesBack) {
+                self.send(asked, Message::Dropped { object: child });
+            }
         }
         created
     }

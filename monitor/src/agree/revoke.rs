@@ -25,7 +25,7 @@ pub struct Revoking {
     pub(super) object: Object,
     keeper: OsnodeId,
     /// What of it the owner holds itself.
-    own: Vec<Object>,
+    pub(super) own: Vec<Object>,
     /// Nothing is deleted yet.
     marking: bool,
     /// Who was told.
@@ -121,6 +121,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Owner: its kernel has deleted what it held.
     fn revoke_frees_own(&mut self, op: OpId) {
         if let Some(own) = self.revoking(op).map(|r| core::mem::take(&mut r.own)) {
+            self.settle(|o| own.contains(o));
             self.free_unheld(&own);
         }
     }
@@ -143,6 +144,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 object,
                 frozen: None,
                 sweeping: false,
+                keep,
             };
             self.a.promises.insert(op, promise);
         }
@@ -186,10 +188,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     fn revoke_says_swept(&mut self, op: OpId) {
-        if let Some(promise) = self.a.promises.remove(&op)
-            && self.rule(Rule::RevokeSaysSwept)
-        {
-            self.send(promise.coordinator, Message::Swept { op });
+        if let Some(promise) = self.a.promises.remove(&op) {
+            let (root, keep) = (promise.object, promise.keep);
+            self.settle(|o| o.is_within(&root) && !(keep && *o == root));
+            if self.rule(Rule::RevokeSaysSwept) {
+                self.send(promise.coordinator, Message::Swept { op });
+            }
         }
         self.tell_inventory();
     }

@@ -51,8 +51,10 @@ rules! {
     FreeOnlyUncovered,
     /// What goes at once is freed once.
     FreeOnce,
-    /// The owner does not delete its copy while the object is revoked or transferred.
-    DeleteWaits,
+    /// The heir is told of what was lost before it inherited.
+    DropAwaitsHeir,
+    /// While a family is on its way to another owner, it is not known whom to tell of what was lost.
+    DropAwaitsAdopted,
 
     /// Nothing is derived where something else stands.
     RetypeChecks,

@@ -26,16 +26,16 @@ impl Kernel for Caps {
         let all = self.0.iter().filter(|(_, n)| !living.contains(n));
         all.map(|(o, _)| *o).collect()
     }
-    fn insert(&mut self, _: OpId, object: &Object, owner: OsnodeId) -> Outcome {
+    fn insert(&mut self, _: OpId, object: &Object, owner: OsnodeId, _: &Gift) -> Outcome {
         self.0.insert(*object, owner);
         Ok(())
     }
-    fn create(&mut self, _: OpId, source: &Object, child: &Object) -> Outcome {
+    fn create(&mut self, _: OpId, source: &Object, child: &Object, count: u32) -> Outcome {
         let owner = self.owner(source).ok_or(Refusal::NoSuch)?;
-        self.0.insert(*child, owner);
+        self.0.extend(child.row(count).map(|o| (o, owner)));
         Ok(())
     }
-    fn remove(&mut self, object: &Object) -> bool {
+    fn remove(&mut self, _: OpId, object: &Object) -> bool {
         self.0.remove(object);
         false
     }
@@ -110,6 +110,7 @@ fn operations_of_one_origin_are_bounded() {
     let request = Request::Retype {
         object: whole(),
         child: frames(0, 1),
+        count: 1,
     };
     for number in 0..64 {
         let out = ask(&mut agent, &mut caps, number, request);

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 
-use super::{Active, Kernel, Message, Nodes, Object, OpId, Outcome, Promise, Refusal, Rule};
+use super::{Active, Gift, Kernel, Message, Nodes, Object, OpId, Outcome, Promise, Refusal, Rule};
 use super::{Rules, Turn};
 
 /// Entries of a family that one message tells.
@@ -29,7 +29,7 @@ const FAMILY: usize = 128;
 pub struct Transferring {
     pub(super) object: Object,
     pub(super) to: OsnodeId,
-    give: bool,
+    give: Option<Gift>,
     /// The new owner was asked.
     adopting: bool,
     told: Nodes,
@@ -45,12 +45,12 @@ impl Transferring {
 
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Old owner: begins.
-    pub(super) fn transfer(&mut self, op: OpId, object: Object, to: OsnodeId, give: bool) {
+    pub(super) fn transfer(&mut self, op: OpId, object: Object, to: OsnodeId, give: Option<Gift>) {
         let refusal = if !self.a.living.contains(&to) {
             Some(Refusal::Gone(to))
         } else if !self.needs(Rule::TransferRoot, self.is_root(&object)) {
             Some(Refusal::NotRoot)
-        } else if self.family(&object, to).len() > FAMILY {
+        } else if self.size_of(&object, to) > FAMILY {
             Some(Refusal::TooLarge)
         } else {
             None
@@ -60,6 +60,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         if self.rule(Rule::TransferLocks) {
             self.k.lock(op, &object);
+        }
+        // What is deleted from here on is noticed, and told to whoever owns it then.
+        for (held, owner) in self.k.overlapping(&object) {
+            if held.is_within(&object) && owner == self.a.me {
+                self.book(&held, owner);
+            }
         }
         let mut told = self.a.directory.holders(&object);
         told.remove(&to);
@@ -86,14 +92,22 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         self.transfer_goes_on(op);
     }
 
+    /// Old owner: how much would have to be told.
+    fn size_of(&self, object: &Object, to: OsnodeId) -> usize {
+        let mut held = self.a.directory.family(object);
+        held.retain(|(_, holder)| *holder != to);
+        let own = self.k.overlapping(object).into_iter();
+        held.len() + own.filter(|(o, _)| o.is_within(object)).count()
+    }
+
     /// Old owner: who holds what of the family, the new owner apart.
     fn family(&self, object: &Object, to: OsnodeId) -> Vec<(Object, OsnodeId)> {
         let mut family = self.a.directory.family(object);
         family.retain(|(_, holder)| *holder != to);
         if self.rule(Rule::TransferListsOwn) {
-            let own = self.k.overlapping(object).into_iter();
-            let own = own.filter(|(o, owner)| o.is_within(object) && *owner == self.a.me);
-            family.extend(own.map(|(o, _)| (o, self.a.me)));
+            let own = self.a.books.iter().chain(&self.a.lost);
+            let own = own.filter(|(o, owner)| o.is_within(object) && **owner == self.a.me);
+            family.extend(own.map(|(o, _)| (*o, self.a.me)));
         }
         family
     }
@@ -152,6 +166,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             object,
             frozen: Some(to),
             sweeping: false,
+            keep: false,
         };
         self.a.promises.insert(op, promise);
         if self.rule(Rule::TransferSaysFrozen) {
@@ -192,12 +207,11 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         op: OpId,
         object: Object,
         holders: Vec<(Object, OsnodeId)>,
-        give: bool,
+        give: Option<Gift>,
     ) {
-        let outcome = if give {
-            self.copy_insert(op, &object, self.a.me)
-        } else {
-            Ok(())
+        let outcome = match give {
+            Some(gift) => self.copy_insert(op, &object, self.a.me, &gift),
+            None => Ok(()),
         };
         let adopted = Message::Adopted { op, outcome };
         // If this OSnode dies in between, holders that it told have an old owner that knows.
@@ -246,6 +260,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Everything of the family that is held here belongs to `owner`.
     fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
+        self.book_owner(object, owner);
         for (held, _) in self.k.overlapping(object) {
             if held.is_within(object) {
                 self.a.inherited.remove(&held);
