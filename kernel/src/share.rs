@@ -38,9 +38,16 @@ pub(crate) fn is_shared_table(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr) -> bo
         .is_some_and(|cte| crate::decode::flags(m, cte).contains(MdbFlags::REMOTE_COPIES))
 }
 
+/// Whether the monitor itself runs: nobody would answer its call.
+fn is_monitor<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
+    let word = e.os.monitor.wrapping_sub(1) / 64;
+    let bound = e.kcb().notify_binding(e.m, word);
+    e.os.current.as_ref().is_some_and(|c| c.dcb.0.0 == bound)
+}
+
 /// What a shared object's call comes to: it waits for the monitor, or is refused if there is none.
 pub(crate) fn ask_monitor<M: Machine, P: Policy, T>(e: &Entry<'_, M, P>, object: &Cap) -> Res<T> {
-    if e.os.monitor == 0 {
+    if e.os.monitor == 0 || is_monitor(e) {
         return refuse(SysError::SharedRemote);
     }
     Err(Stop::Monitor(*object))

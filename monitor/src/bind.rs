@@ -1,22 +1,23 @@
 //! UMP channels between services of different OSnodes.
 //!
-//! The client's monitor owns the Frame. It asks the service's monitor, directly or
-//! through the home monitor; that one gets a copy of the Frame, hands it to the
-//! service, and answers with the service's bell.
+//! The client's monitor owns the Frame. It sends a copy of it to the service's OSnode and
+//! asks the monitor there, which hands it to the service and answers with the service's
+//! bell. Capabilities that clients and services send each other go the same way.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use monitor::agree::membership::Status;
 use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
 use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::{Capability, cap, time};
+use rt::{Capability, SysError, cap, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::names_service::{answer, refuse};
-use crate::peers;
 use crate::world::World;
+use crate::{agreement, peers};
 
 /// How long a name may take to appear (ns of OSnode time).
 const APPEARS_NS: u64 = 3_000_000_000;
@@ -25,6 +26,8 @@ const APPEARS_NS: u64 = 3_000_000_000;
 struct Outgoing {
     frame: ChannelFrame,
     osnode: u64,
+    /// Connection of the client.
+    asker: u32,
     /// The client's own notification channel.
     channel: u64,
     /// For the client, until it asks for it.
@@ -35,9 +38,6 @@ struct Outgoing {
 struct Incoming {
     name: Name,
     bind: u64,
-    /// Kept for ever: the last copy here can never be deleted.
-    frame: Option<Capability>,
-    open: bool,
 }
 
 /// All channels of this OSnode.
@@ -63,11 +63,15 @@ impl Bindings {
 
 /// A process here wants a channel to service `name` of `osnode`.
 pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name, channel: u64) {
-    let frame = match channels::take_frame(world) {
+    let frame = match channels::take_frame(world).await {
         Ok(f) => f,
         Err(PeerError::Refused(e)) => return refuse(request, e),
         Err(_) => return refuse(request, ServiceError::OutOfMemory),
     };
+    if let Err(e) = lend(world, osnode, &frame).await {
+        world.state.borrow_mut().pool.put(frame);
+        return refuse(request, e);
+    }
     let bell = pack_bell(world.notification_page(), channel);
     let wanted = MonitorRequest::BindUmp {
         osnode,
@@ -98,6 +102,7 @@ pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name
         let outgoing = Outgoing {
             frame,
             osnode,
+            asker: request.connection(),
             channel,
             notify,
         };
@@ -114,6 +119,22 @@ pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name
     }
 }
 
+/// Lets the service's OSnode have a copy of the Frame.
+async fn lend(world: &World, osnode: u64, frame: &ChannelFrame) -> Result<(), ServiceError> {
+    if osnode == world.osnode {
+        return Ok(());
+    }
+    match world.state.borrow().members.status(osnode) {
+        None => return Err(ServiceError::NoOsnode),
+        Some(Status::Gone) => return Err(ServiceError::OsnodeGone),
+        Some(Status::Stopped(_)) => return Err(ServiceError::Sys(SysError::TryLater)),
+        Some(Status::Joining | Status::Running) => {}
+    }
+    let copy = cap::copy(frame.cap.addr())?;
+    let sent = agreement::send(world, osnode, copy, frame.region, false);
+    sent.await.map(|_| ())
+}
+
 /// Asks another OSnode's monitor for a binding; the service's bell.
 async fn ask(
     world: &World,
@@ -125,7 +146,7 @@ async fn ask(
     match peers::ask(world, osnode, wanted, blob).await?.message {
         MonitorReply::Bound { bell } => Ok(bell),
         MonitorReply::Refused { error } => Err(error),
-        MonitorReply::Done {} => Err(ServiceError::BadMessage),
+        _ => Err(ServiceError::BadMessage),
     }
 }
 
@@ -201,31 +222,19 @@ pub async fn accept(
 ) -> Result<u64, ServiceError> {
     let to = service(world, name).await?;
     let (base, bytes) = unpack_region(region);
-    let (bind, kept) = {
+    let copy = if client == world.osnode {
+        // The Frame is this OSnode's: a copy made from its words is a copy like any other.
+        channels::import_frame(world.osnode, base, bytes)?
+    } else {
+        agreement::take(world, client, region, None).ok_or(ServiceError::NoCapability)?
+    };
+    let bind = {
         let mut s = world.state.borrow_mut();
         let bind = s.bindings.number();
-        let old = s.bindings.incoming.remove(&(client, region));
-        (bind, old.and_then(|o| o.frame))
-    };
-    let frame = match kept {
-        Some(frame) => Some(frame),
-        None if client == world.osnode => None,
-        None => Some(channels::import_frame(client, base, bytes)?),
-    };
-    let copy = match &frame {
-        Some(f) => cap::copy(f.addr())?,
-        None => local_frame(world, region).await?,
-    };
-    let incoming = Incoming {
-        name,
-        bind,
-        frame,
-        open: true,
-    };
-    {
-        let mut s = world.state.borrow_mut();
+        let incoming = Incoming { name, bind };
         s.bindings.incoming.insert((client, region), incoming);
-    }
+        bind
+    };
     let osnode = client;
     let offer = AcceptRequest::Ump { bind, osnode };
     let channel = offered(&to, &offer, Some(&copy)).await?;
@@ -236,13 +245,6 @@ pub async fn accept(
         u64::MAX => Ok(NO_BELL),
         c => Ok(pack_bell(world.notification_page(), c)),
     }
-}
-
-/// A Frame of this OSnode's own, for a channel inside it.
-async fn local_frame(world: &World, region: u64) -> Result<Capability, ServiceError> {
-    let (base, bytes) = unpack_region(region);
-    // The Frame is this OSnode's: a copy made from its words is a copy like any other.
-    Ok(channels::import_frame(world.osnode, base, bytes)?)
 }
 
 async fn offered(
@@ -263,13 +265,11 @@ async fn offered(
 pub async fn closed(world: &World, client: u64, region: u64) {
     let found = {
         let mut s = world.state.borrow_mut();
-        let found = s.bindings.incoming.get_mut(&(client, region));
-        found.filter(|i| i.open).map(|i| {
-            i.open = false;
-            (i.name, i.bind)
-        })
+        s.bindings.incoming.remove(&(client, region))
     };
-    let Some((name, bind)) = found else { return };
+    let Some(Incoming { name, bind }) = found else {
+        return;
+    };
     if let Ok(to) = service(world, name).await {
         // A service that is gone has closed its side.
         let _ = offered(&to, &AcceptRequest::Closed { bind }, None).await;
@@ -284,13 +284,9 @@ pub async fn services_ended(world: &World) {
             .services
             .extract_if(.., |_, client| client.ping().is_err());
         let ended: Vec<Name> = ended.map(|(name, _)| name).collect();
-        let incoming = s.bindings.incoming.iter_mut();
-        let lost = incoming.filter(|(_, i)| i.open && ended.contains(&i.name));
-        let lost = lost.map(|(channel, i)| {
-            i.open = false;
-            *channel
-        });
-        lost.collect()
+        let incoming = &mut s.bindings.incoming;
+        let lost = incoming.extract_if(.., |_, i| ended.contains(&i.name));
+        lost.map(|(channel, _)| channel).collect()
     };
     for (client, region) in lost {
         if client == world.osnode {
@@ -313,4 +309,70 @@ pub fn service_gone(world: &World, region: u64) {
     {
         rt::println!("monitor: a channel cannot be closed: {e}");
     }
+}
+
+/// The other end of a binding, if it is the asker's: OSnode and region.
+fn other_end(world: &World, asker: u32, bind: u64) -> Option<(u64, u64)> {
+    let s = world.state.borrow();
+    let own = s.bindings.outgoing.get(&bind);
+    if let Some(o) = own.filter(|o| o.asker == asker) {
+        return Some((o.osnode, o.frame.region));
+    }
+    let mut incoming = s.bindings.incoming.iter();
+    let (key, i) = incoming.find(|(_, i)| i.bind == bind)?;
+    let registered = s.registrars.get(&i.name) == Some(&asker);
+    registered.then_some(*key)
+}
+
+/// A client or service sends a capability to the other end of its channel.
+pub async fn send_cap(world: &World, mut request: Request, bind: u64, give: bool) {
+    let Some((osnode, region)) = other_end(world, request.connection(), bind) else {
+        return refuse(&request, ServiceError::NotFound);
+    };
+    let Some(cap) = request.cap.take() else {
+        return refuse(&request, ServiceError::NoCapability);
+    };
+    let sent = if osnode == world.osnode {
+        Ok(agreement::keep(world, cap, region))
+    } else {
+        agreement::send(world, osnode, cap, region, give).await
+    };
+    match sent {
+        Ok(number) => answer(&request, &NamesReply::CapSent { number }, None),
+        Err(e) => refuse(&request, e),
+    }
+}
+
+/// The other end takes it.
+pub fn take_cap(world: &World, request: &Request, bind: u64, number: u64) {
+    let end = other_end(world, request.connection(), bind);
+    let taken = end.and_then(|(osnode, region)| {
+        let number = Some(number);
+        agreement::take(world, osnode, region, number)
+    });
+    match taken {
+        Some(cap) => answer(request, &NamesReply::Found {}, Some(cap.addr())),
+        None => refuse(request, ServiceError::NotFound),
+    }
+}
+
+/// An OSnode is gone: services hear that their clients there are, and channels to its services are closed.
+pub fn osnode_gone(world: &World, osnode: u64) {
+    let regions: Vec<u64> = {
+        let s = world.state.borrow();
+        let all = s.bindings.incoming.keys();
+        all.filter(|(o, _)| *o == osnode).map(|(_, r)| *r).collect()
+    };
+    let world = world.clone();
+    rt::task::spawn(async move {
+        for region in regions {
+            closed(&world, osnode, region).await;
+        }
+        let s = world.state.borrow();
+        for outgoing in s.bindings.outgoing.values().filter(|o| o.osnode == osnode) {
+            if let Err(e) = channels::close_for_service(&outgoing.frame, outgoing.channel) {
+                rt::println!("monitor: a channel cannot be closed: {e}");
+            }
+        }
+    });
 }

@@ -1,13 +1,13 @@
 //! Frames for UMP channels, and capabilities that cross OSnodes.
 //!
-//! A Frame that another OSnode has a copy of can never be freed or made into
-//! something else (`SharedRemote`). So the monitor owns the Frames of all channels,
-//! and uses one again, zeroed, when both sides gave it up.
+//! The monitor of the client owns the Frame of a channel; the service's OSnode gets a copy
+//! by the agreement machine. When both sides gave it up, it is zeroed and used again.
 
 use alloc::vec::Vec;
 
 use abi::slots;
 use capfmt::{Cap, CapType, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
+use monitor::agree::Object;
 use proto::iface::monitor::{pack_region, unpack_bell};
 use proto::ump::Side;
 use proto::{PeerError, ServiceError};
@@ -15,16 +15,18 @@ use rt::ump::UmpChannel;
 use rt::vspace::{self, Access, Mapped};
 use rt::{CapAddr, Capability, SysError, cap, invoke, mem};
 
+use crate::memory;
 use crate::world::World;
 
 /// Bytes of a channel: 127 messages each way.
 pub const CHANNEL_BYTES: u64 = 16 * 1024;
 
-/// A channel's Frame, marked as shared.
+/// A channel's Frame.
 pub struct ChannelFrame {
     pub cap: Capability,
     /// Packed region.
     pub region: u64,
+    object: Object,
     mapped: Mapped,
 }
 
@@ -44,11 +46,19 @@ impl Pool {
 }
 
 /// A zeroed Frame for a channel.
-pub fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
-    let kept = world.state.borrow_mut().pool.free.pop();
+pub async fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
+    let kept = {
+        let mut s = world.state.borrow_mut();
+        let s = &mut *s;
+        // One that another OSnode still holds waits until it does no more.
+        let directory = s.agreement.machine.directory();
+        let is_free = |f: &ChannelFrame| !directory.has(&f.object);
+        let place = s.pool.free.iter().position(is_free);
+        place.map(|i| s.pool.free.swap_remove(i))
+    };
     let frame = match kept {
         Some(f) => f,
-        None => make_frame()?,
+        None => make_frame(world).await?,
     };
     frame.mapped.zero(0, CHANNEL_BYTES);
     Ok(frame)
@@ -67,24 +77,27 @@ pub fn close_for_service(frame: &ChannelFrame, client: u64) -> Result<(), PeerEr
 }
 
 /// Makes Frames beforehand, so that later channels change no memory figure.
-pub fn stock(world: &World, count: usize) -> Result<(), PeerError> {
+pub async fn stock(world: &World, count: usize) -> Result<(), PeerError> {
     for _ in 0..count {
-        let frame = make_frame()?;
+        let frame = make_frame(world).await?;
         world.state.borrow_mut().pool.put(frame);
     }
     Ok(())
 }
 
-fn make_frame() -> Result<ChannelFrame, PeerError> {
-    let cap = mem::alloc_frame(CHANNEL_BYTES)?;
-    let base = invoke::identify(cap.addr())?.cap.base.0;
+async fn make_frame(world: &World) -> Result<ChannelFrame, PeerError> {
+    let ram = memory::allocate(world, CHANNEL_BYTES).await?;
+    let cap = mem::retype_one(ram.addr(), CapType::Frame, 0, 0, CHANNEL_BYTES)?;
+    drop(ram);
+    let id = invoke::identify(cap.addr())?;
+    let base = id.cap.base.0;
     let out = PeerError::Refused(ServiceError::BadArgument);
     let region = pack_region(base, CHANNEL_BYTES).ok_or(out)?;
     let mapped = vspace::map(cap.addr(), 0, CHANNEL_BYTES, Access::ReadWrite)?;
-    invoke::cap_export(slots::KERNEL, cap.addr())?;
     Ok(ChannelFrame {
         cap,
         region,
+        object: Object::of(&id.cap),
         mapped,
     })
 }

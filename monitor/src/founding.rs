@@ -15,8 +15,8 @@ use rt::chan::{Answer, Attach, Client, Request};
 use rt::spawn::{Process, Program, SpawnError, memory_needed};
 use rt::{Capability, SysError, cap, env, invoke, mem};
 
-use crate::services;
 use crate::world::{World, introducer};
+use crate::{memory, services};
 
 /// Bytes that the memory service gets for itself, at least.
 const MEMORY_SERVICE_BYTES: u64 = 4 << 20;
@@ -44,6 +44,8 @@ pub async fn found(world: &World) -> Result<(), String> {
         .map_err(|e| sentence("the memory service's endpoint", e))?;
     donate(world, &memory).await?;
     make_spawn_service(world, archive, &endpoint)?;
+    let service = Client::bind(slots::MEMORY).await;
+    memory::open(world, service.map_err(|e| e.to_string())?);
     if world.home == 0 {
         services::start_first(world).await
     } else {

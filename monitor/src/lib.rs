@@ -12,10 +12,12 @@ pub mod agree;
 mod names;
 mod osnodes;
 mod pieces;
+mod tree;
 
 pub use names::{NameTable, is_private};
 pub use osnodes::OsnodeTable;
 pub use pieces::{Piece, around, fit};
+pub use tree::{Fan, tree_of};
 
 #[cfg(test)]
 extern crate std;

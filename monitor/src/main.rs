@@ -11,13 +11,19 @@
 
 extern crate alloc;
 
+mod agreement;
 mod bind;
 mod channels;
 mod founding;
+mod links;
+mod members;
+mod memory;
 mod names_service;
+mod oskernel;
 mod peers;
 mod services;
 mod system;
+mod unmaps;
 mod world;
 
 use proto::Wire;
@@ -49,6 +55,12 @@ async fn run() -> i32 {
         }
     };
     let world = World::new(server.clone(), boot);
+    if let Err(e) = agreement::open(&world) {
+        rt::println!(
+            "monitor: the kernel cannot ask it about shared capabilities: {}",
+            e.message()
+        );
+    }
     let started = world.clone();
     task::spawn(async move {
         if let Err(e) = founding::found(&started).await {
@@ -59,6 +71,7 @@ async fn run() -> i32 {
     loop {
         let request = server.next().await;
         dispatch(&world, request);
+        memory::replenish(&world);
     }
 }
 

@@ -50,11 +50,12 @@ pub fn take(world: &World, request: Request) {
                 bind::from_here(&world, &request, osnode, name, channel).await;
             });
         }
-        NamesRequest::UmpNotify { bind } => bind::notify(world, &request, bind),
-        // Until the monitors can pass capabilities on.
-        NamesRequest::SendCap { .. } | NamesRequest::TakeCap { .. } => {
-            refuse(&request, ServiceError::Unsupported);
+        NamesRequest::SendCap { bind, give } => {
+            let world = world.clone();
+            task::spawn(async move { bind::send_cap(&world, request, bind, give).await });
         }
+        NamesRequest::TakeCap { bind, number } => bind::take_cap(world, &request, bind, number),
+        NamesRequest::UmpNotify { bind } => bind::notify(world, &request, bind),
         NamesRequest::UmpClose { bind } => {
             let world = world.clone();
             task::spawn(async move { bind::close(&world, &request, bind).await });
@@ -88,6 +89,7 @@ fn register(world: &World, mut request: Request, name: Name) {
     let (waiting, before, wakers) = {
         let mut s = world.state.borrow_mut();
         s.services.remove(&name);
+        s.registrars.insert(name, request.connection());
         let (waiting, before) = s.names.register(name, endpoint);
         (waiting, before, core::mem::take(&mut s.name_wakers))
     };

@@ -1,19 +1,21 @@
-//! The other monitors: two channels to each, one for the requests of each side.
+//! The other monitors: what they ask of this one, and it of them.
 
 use alloc::string::String;
 
+use capfmt::OsnodeId;
+use monitor::agree::codec::Bytes;
+use monitor::agree::membership::MemberInput;
 use proto::iface::monitor::{MonitorReply, MonitorRequest};
-use proto::iface::system::SystemReply;
 use proto::{Name, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::ump::UmpChannel;
 use rt::{task, time};
 
 use crate::world::World;
-use crate::{bind, channels};
+use crate::{agreement, bind, channels, links, members, unmaps};
 
 /// How long another monitor may take to answer (ns of system time).
-const ANSWER_NS: u64 = 10_000_000_000;
+pub const ANSWER_NS: u64 = 10_000_000_000;
 /// Frames made beforehand for channels with a new OSnode.
 const STOCK: usize = 4;
 
@@ -31,7 +33,7 @@ pub struct Peer {
     pub joined: bool,
 }
 
-/// Asks the monitor of `osnode`, directly or through the home monitor.
+/// Asks the monitor of `osnode`.
 ///
 /// # Errors
 /// It is not known or does not answer.
@@ -41,12 +43,7 @@ pub async fn ask(
     request: &MonitorRequest,
     blob: &[u8],
 ) -> Result<Answer<MonitorReply>, ServiceError> {
-    let client = {
-        let s = world.state.borrow();
-        let direct = s.peers.get(&osnode).or_else(|| s.peers.get(&world.home));
-        direct.map(|p| p.ask.clone())
-    };
-    let client = client.ok_or(ServiceError::NoOsnode)?;
+    let client = links::client(world, osnode).await?;
     let until = time::system_ns() + ANSWER_NS;
     let answer = client.request_until(request, Attach::blob(blob), until);
     answer.await.map_err(|_| ServiceError::NoAnswer)
@@ -63,6 +60,16 @@ pub fn take(world: &World, request: Request) {
         let error = ServiceError::BadMessage;
         return answer(&request, &MonitorReply::Refused { error }, &[]);
     };
+    let Some(from) = world.introduced(request.introducer()) else {
+        return;
+    };
+    // Messages of the machines are taken in the order in which they came.
+    match message {
+        MonitorRequest::Agree {} => return agreement::message(world, from, &request.blob),
+        MonitorRequest::Member {} => return members::message(world, from, &request.blob),
+        MonitorRequest::Flush {} => return unmaps::message(world, from, &request.blob),
+        _ => {}
+    }
     let world = world.clone();
     task::spawn(async move {
         let (reply, blob) = serve(&world, message, &request).await;
@@ -78,8 +85,9 @@ async fn serve(
     let meant = match message {
         MonitorRequest::BindUmp { osnode, .. }
         | MonitorRequest::CloseUmp { osnode, .. }
-        | MonitorRequest::ServiceGone { osnode, .. } => osnode,
-        MonitorRequest::Hello { .. } | MonitorRequest::Ping {} => world.osnode,
+        | MonitorRequest::ServiceGone { osnode, .. }
+        | MonitorRequest::Connect { osnode, .. } => osnode,
+        _ => world.osnode,
     };
     if meant != world.osnode {
         return pass_on(world, meant, message, request).await;
@@ -87,11 +95,23 @@ async fn serve(
     let refused = |error| (MonitorReply::Refused { error }, String::new());
     match message {
         MonitorRequest::Ping {} => (MonitorReply::Done {}, String::new()),
+        MonitorRequest::Connect {
+            client,
+            asking,
+            asked,
+            ..
+        } => match links::accept(world, client, [asking, asked], &request.blob) {
+            Ok(reply) => (reply, String::new()),
+            Err(e) => refused(e),
+        },
+        MonitorRequest::Agree {} | MonitorRequest::Member {} | MonitorRequest::Flush {} => {
+            refused(ServiceError::BadOperation)
+        }
         MonitorRequest::Hello {
             osnode,
             asking_bell,
             asked_bell,
-        } => match hello(world, osnode, asking_bell, asked_bell) {
+        } => match hello(world, osnode, [asking_bell, asked_bell], &request.blob).await {
             Ok(()) => (MonitorReply::Done {}, String::new()),
             Err(e) => refused(e),
         },
@@ -120,7 +140,7 @@ async fn serve(
     }
 }
 
-/// What is meant for a third OSnode goes to its monitor.
+/// What is meant for a third OSnode goes to its monitor: to be introduced to it.
 async fn pass_on(
     world: &World,
     osnode: u64,
@@ -142,30 +162,26 @@ async fn pass_on(
 }
 
 /// A new OSnode's monitor is there: it can be woken from now on, and who waits for it is told.
-fn hello(
+async fn hello(
     world: &World,
     osnode: u64,
-    asking_bell: u64,
-    asked_bell: u64,
+    [asking_bell, asked_bell]: [u64; 2],
+    endowment: &[u8],
 ) -> Result<(), ServiceError> {
     let asking = channels::notify_for(world, osnode, asking_bell)?;
     let asked = channels::notify_for(world, osnode, asked_bell)?;
-    let told = {
+    {
         let mut s = world.state.borrow_mut();
         let peer = s.peers.get_mut(&osnode).ok_or(ServiceError::NoOsnode)?;
         // What it asks on is what this side answers on, and the other way round.
         asking.into_iter().for_each(|n| peer.asked.set_notify(n));
         asked.into_iter().for_each(|n| peer.asking.set_notify(n));
         peer.joined = true;
-        let waiting = s.awaited.extract_if(.., |(o, _)| *o == osnode);
-        waiting.map(|(_, r)| r).collect::<alloc::vec::Vec<_>>()
-    };
-    if let Err(e) = channels::stock(world, STOCK) {
-        rt::println!("monitor: no memory for channels to o{osnode}: {e}");
     }
-    for request in told {
-        // A device manager that is gone needs no answer.
-        let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+    agreement::message(world, osnode, endowment);
+    members::step(world, MemberInput::Sponsor(OsnodeId(osnode)));
+    if let Err(e) = channels::stock(world, STOCK).await {
+        rt::println!("monitor: no memory for channels to o{osnode}: {e}");
     }
     Ok(())
 }
@@ -175,12 +191,13 @@ fn hello(
 /// # Errors
 /// It does not take it.
 pub async fn say_hello(world: &World, hello: MonitorRequest) -> Result<(), ServiceError> {
-    match ask(world, world.home, &hello, &[]).await?.message {
+    let endowment = agreement::endowment(world, world.home).to_bytes();
+    match ask(world, world.home, &hello, &endowment).await?.message {
         MonitorReply::Done {} => {}
         MonitorReply::Refused { error } => return Err(error),
-        MonitorReply::Bound { .. } => return Err(ServiceError::BadMessage),
+        _ => return Err(ServiceError::BadMessage),
     }
-    if channels::stock(world, STOCK).is_err() {
+    if channels::stock(world, STOCK).await.is_err() {
         rt::println!("monitor: no memory for channels to o{}", world.home);
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! What the monitor does for the services of its OSnode: other OSnodes, and the machine.
 
 use abi::slots;
+use monitor::agree::membership::Status;
 use proto::iface::monitor::MonitorRequest;
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
 use proto::ump::Side;
@@ -12,6 +13,7 @@ use rt::{CapAddr, Capability, cap, invoke, task};
 
 use crate::bind;
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
+use crate::members;
 use crate::peers::Peer;
 use crate::world::{World, introducer};
 
@@ -33,7 +35,10 @@ pub fn take(world: &World, request: Request) {
         return refuse(&request, ServiceError::BadMessage);
     };
     match message {
-        SystemRequest::Prepare { osnode, core } => prepare(world, &request, osnode, core),
+        SystemRequest::Prepare { osnode, core } => {
+            let world = world.clone();
+            task::spawn(async move { prepare(&world, &request, osnode, core).await });
+        }
         SystemRequest::Second { osnode } => second(world, &request, osnode),
         SystemRequest::Abandon { osnode } => {
             let mut s = world.state.borrow_mut();
@@ -55,6 +60,13 @@ pub fn take(world: &World, request: Request) {
                     };
                     answer(&request, &SystemReply::Osnode { osnode, core }, None);
                 }
+                None => refuse(&request, ServiceError::End),
+            }
+        }
+        SystemRequest::Member { osnode } => {
+            let next = world.state.borrow().members.next(osnode);
+            match next {
+                Some(reply) => answer(&request, &reply, None),
                 None => refuse(&request, ServiceError::End),
             }
         }
@@ -81,8 +93,8 @@ pub fn take(world: &World, request: Request) {
 }
 
 /// An OSnode is about to be made: the channels to its monitor.
-fn prepare(world: &World, request: &Request, osnode: u64, core: u32) {
-    let made = make_peer(world, osnode);
+async fn prepare(world: &World, request: &Request, osnode: u64, core: u32) {
+    let made = make_peer(world, osnode).await;
     match made {
         Ok((peer, frame)) => {
             let asked = peer.asked.clone();
@@ -109,15 +121,13 @@ fn opened(frame: &ChannelFrame, side: Side) -> Result<UmpChannel, PeerError> {
 
 /// The peer, and a copy of the Frame of the channel on which it asks. The Frames themselves
 /// belong to the new OSnode's life and are never used for another.
-fn make_peer(world: &World, osnode: u64) -> Result<(Peer, Capability), PeerError> {
-    let theirs = channels::take_frame(world)?;
-    let ours = channels::take_frame(world)?;
+async fn make_peer(world: &World, osnode: u64) -> Result<(Peer, Capability), PeerError> {
+    let theirs = channels::take_frame(world).await?;
+    let ours = channels::take_frame(world).await?;
     let asked = opened(&theirs, Side::B)?;
     let asking = opened(&ours, Side::A)?;
-    let number = u32::try_from(osnode).unwrap_or(u32::MAX) & 0xffff;
-    world
-        .server
-        .accept_ump(asked.clone(), introducer::MONITORS + number);
+    let number = world.introduce(osnode);
+    world.server.accept_ump(asked.clone(), number);
     let copy = cap::copy(theirs.cap.addr())?;
     let ours_copy = cap::copy(ours.cap.addr())?;
     theirs.cap.leak();
@@ -155,18 +165,19 @@ fn second(world: &World, request: &Request, osnode: u64) {
     }
 }
 
-/// Where an OSnode runs now. Of one that starts, the answer waits for its monitor's hello.
+/// Where an OSnode runs now. Of one that starts, the answer waits until all know that it runs.
 fn located(world: &World, request: Request, osnode: u64, core: u32) {
     let mut s = world.state.borrow_mut();
     if osnode != world.osnode {
         s.osnodes.locate(osnode, core);
     }
-    let waits = core != NOWHERE && s.peers.get(&osnode).is_some_and(|p| !p.joined);
-    if waits {
-        s.awaited.push((osnode, request));
-        return;
-    }
+    let joins = s.peers.get(&osnode).is_some_and(|p| !p.joined);
     drop(s);
+    members::located(world, osnode, core);
+    let runs = world.state.borrow().members.status(osnode);
+    if core != NOWHERE && (joins || runs == Some(Status::Joining)) {
+        return members::when_running(world, osnode, request);
+    }
     answer(&request, &SystemReply::Done {}, None);
 }
 
@@ -187,7 +198,8 @@ pub fn join_home(world: &World) -> Result<MonitorRequest, PeerError> {
     let asked = open(slots::HOME_REQUESTS, Side::B)?;
     asking.set_notify(cap::copy(slots::HOME_NOTIFY)?);
     asked.set_notify(cap::copy(slots::HOME_REQUESTS_NOTIFY)?);
-    world.server.accept_ump(asked.clone(), introducer::MONITORS);
+    let number = world.introduce(world.home);
+    world.server.accept_ump(asked.clone(), number);
     let page = world.notification_page();
     let hello = MonitorRequest::Hello {
         osnode: world.osnode,

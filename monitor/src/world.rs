@@ -15,10 +15,14 @@ use rt::env::BootInfo;
 use rt::spawn::Process;
 use rt::{Capability, SysError, cap, env, invoke};
 
+use crate::agreement::Agreement;
 use crate::bind::Bindings;
 use crate::channels::Pool;
+use crate::links::Connecting;
+use crate::members::Membership;
 use crate::names_service::is_alive;
 use crate::peers::Peer;
+use crate::unmaps::Unmaps;
 
 /// Introductions by which the monitor's own server knows its clients.
 pub mod introducer {
@@ -39,14 +43,25 @@ pub struct State {
     pub names: NameTable<Capability, Request>,
     pub osnodes: OsnodeTable,
     pub peers: BTreeMap<u64, Peer>,
+    /// Monitors to which there are no channels yet.
+    pub connecting: BTreeMap<u64, Connecting>,
+    /// OSnodes by the number of their introduction, less [`introducer::MONITORS`].
+    pub introduced: Vec<u64>,
+    pub members: Membership,
+    pub agreement: Agreement,
+    pub unmaps: Unmaps,
+    /// The memory service.
+    pub memory: Option<Client>,
+    /// The reserve is being filled.
+    pub replenishing: bool,
     pub pool: Pool,
     pub bindings: Bindings,
     /// Connections to registered services, for channels from elsewhere.
     pub services: BTreeMap<proto::Name, Client>,
+    /// Connections that registered services.
+    pub registrars: BTreeMap<proto::Name, u32>,
     /// Processes that the monitor itself made.
     pub own: Vec<Process>,
-    /// Device managers that wait for an OSnode's hello.
-    pub awaited: Vec<(u64, Request)>,
     /// Tasks of the monitor that wait for a name.
     pub name_wakers: Vec<Waker>,
 }
@@ -78,11 +93,18 @@ impl World {
                 names: NameTable::new(),
                 osnodes,
                 peers: BTreeMap::new(),
+                connecting: BTreeMap::new(),
+                introduced: Vec::new(),
+                members: Membership::new(osnode, home == 0),
+                agreement: Agreement::new(osnode),
+                unmaps: Unmaps::new(),
+                memory: None,
+                replenishing: false,
                 pool: Pool::new(),
                 bindings: Bindings::new(),
                 services: BTreeMap::new(),
+                registrars: BTreeMap::new(),
                 own: Vec::new(),
-                awaited: Vec::new(),
                 name_wakers: Vec::new(),
             })),
             server,
@@ -105,6 +127,19 @@ impl World {
             }
         })
         .await
+    }
+
+    /// Gives another monitor a number by which the server knows it.
+    pub fn introduce(&self, osnode: u64) -> u32 {
+        let introduced = &mut self.state.borrow_mut().introduced;
+        introduced.push(osnode);
+        introducer::MONITORS + introduced.len() as u32 - 1
+    }
+
+    /// The OSnode whose monitor a request comes from.
+    pub fn introduced(&self, number: u32) -> Option<u64> {
+        let place = number.checked_sub(introducer::MONITORS)?;
+        self.state.borrow().introduced.get(place as usize).copied()
     }
 
     /// Physical address of this OSnode's notification page.

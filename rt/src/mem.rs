@@ -69,6 +69,21 @@ pub(crate) fn replenish() {
     }
 }
 
+/// Whether what is left for heap, slots and page tables runs low: for programs that serve themselves
+/// ([`set_source`]) and get memory in another way.
+#[must_use]
+pub fn is_low() -> bool {
+    ram::left() < LOW_WATER
+}
+
+/// Adds RAM to what heap, slots and page tables are made of.
+///
+/// # Errors
+/// `WrongType` for anything but RAM.
+pub fn donate(memory: Capability) -> Result<(), SysError> {
+    ram::donate(memory.leak())
+}
+
 /// RAM of `bytes` (rounded up to a power of two, at least 4 KiB), aligned to its size.
 ///
 /// # Errors

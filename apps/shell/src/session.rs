@@ -80,7 +80,8 @@ pub struct Session {
     pub spawn: Service,
     /// The registry.
     pub registry: Service,
-    system: Client,
+    /// The monitor.
+    pub system: Client,
     output: String,
     /// Free memory of every OSnode when it was marked.
     pub free_marked: BTreeMap<u64, u64>,

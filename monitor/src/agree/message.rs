@@ -245,6 +245,12 @@ pub enum Message {
         owner: OsnodeId,
     },
 
+    /// A new OSnode to the one that made it: what it was made with of the receiver's.
+    Holds {
+        /// What.
+        objects: Vec<Object>,
+    },
+
     /// To every survivor: what the sender holds of OSnodes that are gone.
     Inventory {
         /// Who is gone.

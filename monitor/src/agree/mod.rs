@@ -9,6 +9,7 @@
 //! they have in common, which is how an operation finds its owner and when it waits.
 //! `docs/book/distributed-capabilities.md` has the diagrams and the arguments.
 
+pub mod codec;
 mod copy;
 mod delete;
 mod directory;
@@ -268,6 +269,18 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 self.transfer_new_owner(op, object, owner);
             }
             Message::Inventory { dead, held, more } => self.inventory(from, dead, held, more),
+            Message::Holds { objects } => self.holds(from, &objects),
+        }
+    }
+
+    /// A new OSnode says what it was made with. What this one does not own it cannot have from here.
+    fn holds(&mut self, from: OsnodeId, objects: &[Object]) {
+        for object in objects {
+            let mine = |(_, owner): &(Object, OsnodeId)| *owner == self.a.me;
+            if self.k.overlapping(object).iter().any(mine) || self.a.directory.has(object) {
+                self.a.directory.add(*object, from);
+                self.refresh(object);
+            }
         }
     }
 
@@ -312,8 +325,6 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Whether a client's operation must wait before anybody is asked.
     fn waits(&self, op: OpId, mine: &Mine) -> bool {
         let object = mine.request.object();
-        let orphaned = self.k.owner(&object);
-        let orphaned = orphaned.is_some_and(|o| !self.a.living.contains(&o));
         let promised = self.a.promises.values().any(|p| {
             let rule = if p.frozen.is_some() {
                 Rule::TransferHolds
@@ -326,7 +337,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             let moves = matches!(m.request, Request::Move { .. }) && m.asked.is_some();
             *other != op && moves && m.request.object() == object
         });
-        orphaned && self.rule(Rule::GoneWaits) || promised || moving && self.rule(Rule::MoveLocks)
+        promised || moving && self.rule(Rule::MoveLocks)
     }
 
     /// Asks the owner, whoever that is.

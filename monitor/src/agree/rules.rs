@@ -159,8 +159,6 @@ rules! {
     GoneLeavesAdopted,
     /// The heir learns who else holds it.
     GoneRecordsHolders,
-    /// Clients' operations wait for the heir.
-    GoneWaits,
     /// Requests that the dead owner did not answer go to the heir.
     GoneAsksAgain,
     /// Requests that come before the inheritance is settled wait for it.

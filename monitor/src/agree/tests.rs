@@ -4,8 +4,9 @@ use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use capfmt::{Cap, CapType, OsnodeId, PhysAddr};
+use capfmt::{Cap, CapType, OsnodeId, PhysAddr, Rights};
 
+use super::codec::Bytes;
 use super::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
 use super::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
 use super::*;
@@ -224,4 +225,170 @@ fn views_count_changes_and_gone_is_for_ever() {
     assert_eq!(members.step(input), []);
     assert_eq!(members.known()[&YOU].status, Status::Gone);
     assert!(members.view() > before + 1);
+}
+
+fn messages() -> Vec<Message> {
+    let (object, gift) = (
+        whole(),
+        Gift {
+            rights: Rights(3),
+            channel: u64::MAX,
+        },
+    );
+    let op = op(u64::MAX);
+    let outcomes = [Ok(()), Err(Refusal::Gone(YOU)), Err(Refusal::TryLater(300))];
+    let mut all = vec![
+        Message::NotOwner { op },
+        Message::Take { op, object, gift },
+        Message::Dropped { object },
+        Message::Sweep { op },
+        Message::Holds {
+            objects: vec![object, frames(5, 1)],
+        },
+    ];
+    for outcome in outcomes {
+        all.push(Message::Reply { op, outcome });
+        let holds = outcome.is_ok();
+        all.push(Message::Taken {
+            op,
+            object,
+            outcome,
+            holds,
+        });
+    }
+    for give in [None, Some(gift)] {
+        let holders = vec![(frames(1, 2), YOU), (whole(), THIRD)];
+        all.push(Message::Adopt {
+            op,
+            object,
+            holders,
+            give,
+        });
+    }
+    let request = Request::Retype {
+        object,
+        child: frames(0, 3),
+        count: 200,
+    };
+    all.push(Message::Ask { op, request });
+    all.push(Message::Inventory {
+        dead: [YOU, THIRD].into(),
+        held: vec![(object, ME)],
+        more: true,
+    });
+    all
+}
+
+#[test]
+fn messages_are_read_as_they_were_written() {
+    for message in messages() {
+        let bytes = message.to_bytes();
+        assert_eq!(Message::from_bytes(&bytes), Some(message.clone()));
+        // Cut short or continued it is no message.
+        for end in 0..bytes.len() {
+            assert_eq!(Message::from_bytes(&bytes[..end]), None, "{message:?}");
+        }
+        let mut long = bytes.clone();
+        long.push(0);
+        assert_eq!(Message::from_bytes(&long), None);
+    }
+}
+
+#[test]
+fn any_bytes_are_read_or_refused() {
+    let samples: Vec<Vec<u8>> = messages().iter().map(Bytes::to_bytes).collect();
+    let mut seed = 1u64;
+    let mut next = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        seed >> 33
+    };
+    let mut read = 0;
+    for _ in 0..100_000 {
+        let mut bytes = samples[next() as usize % samples.len()].clone();
+        for _ in 0..next() % 4 {
+            let at = next() as usize % bytes.len();
+            bytes[at] = next() as u8;
+        }
+        if let Some(message) = Message::from_bytes(&bytes) {
+            // What is read is what would be written, but for longer ways to write a number.
+            assert_eq!(Message::from_bytes(&message.to_bytes()), Some(message));
+            read += 1;
+        }
+    }
+    assert!(read > 1000, "{read} of the damaged messages were read");
+}
+
+#[test]
+fn a_row_of_objects_is_derived_or_given_back_as_a_whole() {
+    let mut agent = Agent::new(ME, &[YOU], Shipped);
+    let mut caps = Caps::default();
+    caps.0.insert(whole(), YOU);
+    let request = Request::Retype {
+        object: whole(),
+        child: frames(8, 2),
+        count: 3,
+    };
+    ask(&mut agent, &mut caps, 0, request);
+    let reply = |number| Input::Message {
+        from: YOU,
+        message: Message::Reply {
+            op: op(number),
+            outcome: Ok(()),
+        },
+    };
+    let out = agent.step(0, reply(0), &mut caps);
+    assert_eq!(out, [answer(0, Ok(()))]);
+    assert_eq!(caps.owner(&frames(12, 2)), Some(YOU));
+    ask(&mut agent, &mut caps, 1, request);
+    caps.0.clear();
+    let out = agent.step(0, reply(1), &mut caps);
+    let dropped = |first| Output::Send {
+        to: YOU,
+        message: Message::Dropped {
+            object: frames(first, 2),
+        },
+    };
+    let refused = answer(1, Err(Refusal::NoSuch));
+    assert_eq!(out, [dropped(8), dropped(10), dropped(12), refused]);
+    // What it derived before is gone as well; that is told when the kernel says so.
+    let out = agent.step(0, Input::Deleted, &mut caps);
+    assert_eq!(out, [dropped(8), dropped(10), dropped(12)]);
+    assert!(agent.is_idle());
+}
+
+#[test]
+fn an_owner_reserves_a_row_only_where_nothing_stands() {
+    let mut agent = Agent::new(ME, &[YOU, THIRD], Shipped);
+    let mut caps = Caps::default();
+    caps.0.insert(whole(), ME);
+    agent.enter(whole(), YOU);
+    agent.enter(frames(5, 1), THIRD);
+    let mut asked = |first, size, count| {
+        let op = OpId {
+            origin: YOU,
+            number: first,
+        };
+        let request = Request::Retype {
+            object: whole(),
+            child: frames(first, size),
+            count,
+        };
+        let message = Message::Ask { op, request };
+        let out = agent.step(0, Input::Message { from: YOU, message }, &mut caps);
+        match &out[..] {
+            [
+                Output::Send {
+                    message: Message::Reply { outcome, .. },
+                    ..
+                },
+            ] => *outcome,
+            other => panic!("one reply: {other:?}"),
+        }
+    };
+    assert_eq!(asked(0, 2, 3), Err(Refusal::Overlaps));
+    assert_eq!(asked(0, 1, 5), Ok(()));
+    assert_eq!(asked(4, 1, 1), Err(Refusal::Overlaps));
+    assert_eq!(asked(6, 1, 257), Err(Refusal::BadArgument));
+    assert_eq!(asked((1 << 20) - 1, 1, 2), Err(Refusal::BadArgument));
+    assert_eq!(agent.directory().family(&whole()).len(), 7);
 }

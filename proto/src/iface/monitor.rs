@@ -1,5 +1,6 @@
-//! Monitor ↔ monitor, over UMP. Every OSnode's monitor has two channels to its home monitor, one
-//! for the requests of each side; what is meant for a third OSnode is passed on by the home monitor.
+//! Monitor ↔ monitor, over UMP. Two monitors that have to do with each other have two channels, one
+//! for the requests of each side. A new OSnode is made with those to its home monitor; all others
+//! are made at first use: `Connect` is all that a third monitor ever passes on.
 //!
 //! *Regions* are packed: base | pages (fewer than 4096); *bells* are packed: notification page of
 //! the OSnode | channel in it ([`NO_BELL`] = only polls).
@@ -81,6 +82,25 @@ crate::messages! {
             /// The channel's Frame.
             region: u64,
         },
+        /// Channels between two monitors that have none; blob: the client's bells for them, as two
+        /// words, in the order of the regions. Answer: `Connected`, or `Refused(Exists)` when the
+        /// asked one is connecting itself.
+        Connect = 6 {
+            /// OSnode asked.
+            osnode: u64,
+            /// OSnode that asks and owns both Frames.
+            client: u64,
+            /// The channel on which the client will ask.
+            asking: u64,
+            /// The channel on which it will be asked.
+            asked: u64,
+        },
+        /// A message of the agreement machine; blob: the message. No answer.
+        Agree = 7 {},
+        /// A message of the membership machine; blob: the message. No answer.
+        Member = 8 {},
+        /// A message of the unmap machine; blob: the message. No answer.
+        Flush = 9 {},
     }
 }
 
@@ -93,6 +113,13 @@ crate::messages! {
         Bound = 0x8002 {
             /// The service's bell.
             bell: u64,
+        },
+        /// Connected.
+        Connected = 0x8003 {
+            /// The asked one's bell for the channel on which the client asks.
+            asking_bell: u64,
+            /// The asked one's bell for the channel on which the client is asked.
+            asked_bell: u64,
         },
         /// Refused; blob: which object, what to do.
         Refused = 0x80ff {

@@ -2,6 +2,20 @@
 
 use crate::ServiceError;
 
+crate::codes! {
+    /// How an OSnode is, for the others.
+    pub enum MemberStatus {
+        /// It is being made known.
+        Joining = 1,
+        /// It runs.
+        Running = 2,
+        /// It is stopped.
+        Stopped = 3,
+        /// It was fenced, for ever.
+        Gone = 4,
+    }
+}
+
 /// `core` of an OSnode that runs nowhere.
 pub const NOWHERE: u32 = u32::MAX;
 
@@ -46,6 +60,12 @@ crate::messages! {
         },
         /// Spawn service: a service ended; its clients on other OSnodes are told. Answer: `Done`.
         ServiceEnded = 8 {},
+        /// The first OSnode with an id above this one in the membership view of this monitor. Answer: `Member` or
+        /// `Refused(End)`.
+        Member = 9 {
+            /// Id before.
+            osnode: u64,
+        },
         /// Halts the machine. No answer.
         Halt = 7 {
             /// 0 = success.
@@ -76,6 +96,19 @@ crate::messages! {
             osnode: u64,
             /// Core, or [`NOWHERE`].
             core: u32,
+        },
+        /// One OSnode, as this monitor knows it.
+        Member = 0x8004 {
+            /// Its id.
+            osnode: u64,
+            /// How it is.
+            status: MemberStatus,
+            /// Who looks after it while it is stopped, else 0.
+            caretaker: u64,
+            /// Changes that it has been through.
+            count: u32,
+            /// Number of the view: it grows with every change of any OSnode.
+            view: u64,
         },
         /// Refused; blob: for people.
         Refused = 0x80ff {

@@ -423,6 +423,14 @@ impl Client {
         task::block_on(self.request(request, with))
     }
 
+    /// As [`Client::notice`], at once: messages posted one after another arrive in that order.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn post<Q: Wire>(&self, message: &Q, with: Attach<'_>) -> Result<(), PeerError> {
+        self.0.0.outbox.post(message, 0, with)
+    }
+
     /// Sends without wanting an answer.
     ///
     /// # Errors

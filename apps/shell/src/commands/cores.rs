@@ -1,13 +1,14 @@
-//! `cores`, `core …`, `osnodes`, `log`: asked of the device manager.
+//! `cores`, `core …`, `osnodes`, `log`: asked of the device manager; `members`: of the monitor.
 
 use alloc::format;
 use alloc::string::{String, ToString};
 
 use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use proto::iface::system::{MemberStatus, SystemReply, SystemRequest};
 use shell::{Args, parse_core_list};
 
 use super::{time_unit, usage};
-use crate::session::{Service, Session, ask, text_of};
+use crate::session::{Service, Session, ask, ask_client, text_of};
 
 fn state_word(s: CoreState) -> &'static str {
     match s {
@@ -161,6 +162,42 @@ pub async fn osnodes(session: &mut Session, args: Args) -> Result<(), String> {
         };
         text += &format!("o{osnode:<7} {place}\n");
     }
+    session.say(&text).await;
+    Ok(())
+}
+
+/// `members`.
+pub async fn members(session: &mut Session, args: Args) -> Result<(), String> {
+    args.finish().map_err(usage)?;
+    let mut text = format!("{:<8} {:<9} changes\n", "OSnode", "is");
+    let (mut last, mut number) = (0, 0);
+    loop {
+        let request = SystemRequest::Member { osnode: last };
+        let a = ask_client::<SystemReply>(&session.system, &request, &[]).await?;
+        let SystemReply::Member {
+            osnode,
+            status,
+            caretaker,
+            count,
+            view,
+        } = a.message
+        else {
+            break;
+        };
+        let word = match status {
+            MemberStatus::Joining => "joining",
+            MemberStatus::Running => "running",
+            MemberStatus::Stopped => "stopped",
+            MemberStatus::Gone => "gone",
+        };
+        let by = match caretaker {
+            0 => String::new(),
+            n => format!("; o{n} looks after it"),
+        };
+        text += &format!("o{osnode:<7} {word:<9} {count}{by}\n");
+        (last, number) = (osnode, view);
+    }
+    text += &format!("view {number}\n");
     session.say(&text).await;
     Ok(())
 }

@@ -27,6 +27,7 @@ core recover N [--kernel K]             a kernel for the OSnode of a crashed cor
                                         N may be a list: core update 1,2-3
                                         --together: fail unless all were touched at the same time
 osnodes                                 every OSnode and where it is
+members                                 the OSnodes as the monitor here knows them
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode
                                         --restart on-failure|always: and again when it ends
 ps                                      processes of all OSnodes
@@ -74,6 +75,7 @@ pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
         "cores" => cores::list(session, args).await?,
         "core" => cores::operate(session, args).await?,
         "osnodes" => cores::osnodes(session, args).await?,
+        "members" => cores::members(session, args).await?,
         "log" => cores::log(session, args).await?,
         "spawn" => process::spawn(session, args).await?,
         "ps" => process::list(session, args).await?,

@@ -1,0 +1,437 @@
+//! Capabilities on several OSnodes: copies, retypes, revokes, deletions and gifts.
+//!
+//! The partner runs on the OSnode that made this one. It keeps what it is given under a
+//! number and does with it what it is asked to.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use capfmt::{CapType, MdbFlags};
+use proto::iface::spawn::Place;
+use rt::chan::{Answer, Attach, Client, Request, Server};
+use rt::vspace::{self, Access, Mapped};
+use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem, task, time};
+use tests::{Child, Suite};
+
+rt::entry!(main);
+
+const SELF: &str = "t-shared";
+const PAGE: u64 = 4096;
+
+proto::messages! {
+    /// What the partner is asked. Each number names a capability that it was given or made.
+    pub enum PartnerRequest: 103 {
+        /// Keep the capability that comes along.
+        Keep = 1 {
+            /// Under this number.
+            number: u64,
+        },
+        /// Map it and add the words of its first page; a word is written to the second one.
+        Sum = 2 {
+            /// Which.
+            number: u64,
+            /// Written to the first word of the second page, if it is not 0.
+            write: u64,
+        },
+        /// Make a Frame or Ram of a part of it.
+        Retype = 3 {
+            /// Which.
+            number: u64,
+            /// Pages before the part | pages of the part << 32.
+            part: u64,
+            /// Number of what is made.
+            made: u64,
+            /// 0 = Frame, 1 = Ram.
+            ram: u64,
+        },
+        /// Revoke it.
+        Revoke = 4 {
+            /// Which.
+            number: u64,
+        },
+        /// Delete it.
+        Delete = 5 {
+            /// Which.
+            number: u64,
+        },
+        /// Is it there?
+        Look = 6 {
+            /// Which.
+            number: u64,
+        },
+        /// A copy of it, please.
+        Give = 7 {
+            /// Which.
+            number: u64,
+        },
+    }
+}
+proto::messages! {
+    /// Its answers.
+    pub enum PartnerReply: 103 {
+        /// It worked.
+        Done = 0x8001 {
+            /// Sum, or 1 if it is there and 0 if not.
+            value: u64,
+        },
+        /// It did not.
+        Failed = 0x8002 {
+            /// A `SysError`, 0 if it is something else.
+            error: u64,
+        },
+    }
+}
+
+#[derive(Default)]
+struct Partner {
+    caps: BTreeMap<u64, Capability>,
+    maps: BTreeMap<u64, Mapped>,
+}
+
+impl Partner {
+    fn cap(&self, number: u64) -> Result<CapAddr, SysError> {
+        let cap = self.caps.get(&number).ok_or(SysError::NoCapability)?;
+        Ok(cap.addr())
+    }
+
+    fn sum(&mut self, number: u64, write: u64) -> Result<u64, SysError> {
+        let frame = self.cap(number)?;
+        if !self.maps.contains_key(&number) {
+            let bytes = invoke::identify(frame)?.cap.size;
+            let mapped = vspace::map(frame, 0, bytes, Access::ReadWrite)?;
+            self.maps.insert(number, mapped);
+        }
+        let mapped = &self.maps[&number];
+        if write != 0 {
+            mapped.store(PAGE, write);
+        }
+        Ok((0..PAGE / 8).fold(0, |sum: u64, i| sum.wrapping_add(mapped.load(8 * i))))
+    }
+
+    fn act(&mut self, request: &mut Request) -> Result<u64, SysError> {
+        match request.decode().map_err(|_| SysError::BadCall)? {
+            PartnerRequest::Keep { number } => {
+                let cap = request.cap.take().ok_or(SysError::NoCapability)?;
+                self.caps.insert(number, cap);
+                Ok(0)
+            }
+            PartnerRequest::Sum { number, write } => self.sum(number, write),
+            PartnerRequest::Retype {
+                number,
+                part,
+                made,
+                ram,
+            } => {
+                let kind = if ram == 0 { CapType::Frame } else { CapType::Ram };
+                let (first, pages) = (part & 0xffff_ffff, part >> 32);
+                let cap = self.cap(number)?;
+                let new = mem::retype_one(cap, kind, 0, first * PAGE, pages * PAGE)?;
+                self.caps.insert(made, new);
+                Ok(0)
+            }
+            PartnerRequest::Revoke { number } => invoke::revoke(self.cap(number)?).map(|()| 0),
+            PartnerRequest::Delete { number } => {
+                self.maps.remove(&number);
+                let cap = self.caps.remove(&number).ok_or(SysError::NoCapability)?;
+                cap.delete().map(|()| 0)
+            }
+            PartnerRequest::Look { number } => {
+                Ok(invoke::identify(self.cap(number)?).is_ok().into())
+            }
+            PartnerRequest::Give { number } => self.cap(number).map(|_| 0),
+        }
+    }
+}
+
+async fn partner(name: &str) -> i32 {
+    let Ok(server) = Server::open() else { return 1 };
+    if server.register(name).await.is_err() {
+        return 1;
+    }
+    let mut partner = Partner::default();
+    loop {
+        let mut request = server.next().await;
+        let done = partner.act(&mut request);
+        let given = match request.decode() {
+            Ok(PartnerRequest::Give { number }) => partner.cap(number).ok(),
+            _ => None,
+        };
+        let reply = match done {
+            Ok(value) => PartnerReply::Done { value },
+            Err(e) => PartnerReply::Failed { error: e as u64 },
+        };
+        // A client that is gone needs no answer.
+        let _ = request.answer(&reply, Attach::with(&[], given));
+    }
+}
+
+fn main() -> i32 {
+    if let Some(name) = env::args().nth(1) {
+        return task::block_on(partner(name));
+    }
+    task::block_on(run())
+}
+
+async fn run() -> i32 {
+    let mut suite = Suite::new("shared");
+    let name = format!("partner{}", env::pid());
+    let child = match Child::start(&[SELF, &name], Place::Home).await {
+        Ok(c) => c,
+        Err(e) => {
+            suite.report("start", Err(e));
+            return suite.failed();
+        }
+    };
+    let client = match Client::lookup_on(child.pid.osnode, &name).await {
+        Ok(c) => c,
+        Err(e) => {
+            suite.report("bind", Err(e.to_string()));
+            return suite.failed();
+        }
+    };
+    suite.report("copy", copy(&client).await);
+    suite.report("revoke", revoke(&client).await);
+    suite.report("revoke_by_holder", revoke_by_holder(&client).await);
+    suite.report("retype", retype(&client).await);
+    suite.report("delete", delete(&client).await);
+    suite.report("wrong_type", wrong_type(&client).await);
+    suite.report("give", give(&client).await);
+    suite.report("back", back(&client).await);
+    suite.report("partner_ends", partner_ends(&client, &child).await);
+    suite.failed()
+}
+
+async fn ask(
+    client: &Client,
+    request: PartnerRequest,
+    with: Attach<'_>,
+) -> Result<Answer<PartnerReply>, String> {
+    let until = time::system_ns() + 20_000_000_000;
+    let answer = client.request_until(&request, with, until).await;
+    answer.map_err(|e| format!("{request:?}: {e}"))
+}
+
+async fn done(client: &Client, request: PartnerRequest) -> Result<u64, String> {
+    done_with(client, request, Attach::NONE).await
+}
+
+async fn done_with(
+    client: &Client,
+    request: PartnerRequest,
+    with: Attach<'_>,
+) -> Result<u64, String> {
+    match ask(client, request, with).await?.message {
+        PartnerReply::Done { value } => Ok(value),
+        PartnerReply::Failed { error } => {
+            let why = SysError::from_code(error as u16).map_or("?", SysError::message);
+            Err(format!("{request:?}: {why}"))
+        }
+    }
+}
+
+async fn refused(client: &Client, request: PartnerRequest, why: SysError) -> Result<(), String> {
+    match ask(client, request, Attach::NONE).await?.message {
+        PartnerReply::Failed { error } if error == why as u64 => Ok(()),
+        other => Err(format!("{request:?} brought {other:?}, not {why:?}")),
+    }
+}
+
+fn text(e: impl core::fmt::Debug) -> String {
+    format!("{e:?}")
+}
+
+fn expect<T: PartialEq + core::fmt::Debug>(what: &str, is: T, should: T) -> Result<(), String> {
+    if is == should {
+        return Ok(());
+    }
+    Err(format!("{what}: {is:?}, not {should:?}"))
+}
+
+/// A Frame of some pages whose first one has the words 1, 2, 3, …
+fn frame(pages: u64) -> Result<(Capability, Mapped), String> {
+    let frame = mem::alloc_frame(pages * PAGE).map_err(text)?;
+    let mapped = vspace::map(frame.addr(), 0, pages * PAGE, Access::ReadWrite).map_err(text)?;
+    for i in 0..PAGE / 8 {
+        mapped.store(8 * i, i + 1);
+    }
+    Ok((frame, mapped))
+}
+
+const SUM: u64 = (PAGE / 8) * (PAGE / 8 + 1) / 2;
+
+fn flags(cap: CapAddr) -> Result<MdbFlags, String> {
+    invoke::identify(cap).map(|id| id.flags).map_err(text)
+}
+
+/// Waits until the kernel knows of no other holder.
+async fn until_private(cap: CapAddr) -> Result<(), String> {
+    for _ in 0..500 {
+        if flags(cap)? == MdbFlags::default() {
+            return Ok(());
+        }
+        time::sleep(2_000_000).await;
+    }
+    Err(format!("flags {:?} stay", flags(cap)?))
+}
+
+async fn keep(client: &Client, number: u64, cap: CapAddr) -> Result<(), String> {
+    let request = PartnerRequest::Keep { number };
+    done_with(client, request, Attach::cap(cap)).await.map(|_| ())
+}
+
+/// Both see the same memory, and the kernel here knows that somebody else does.
+async fn copy(client: &Client) -> Result<(), String> {
+    let (frame, mapped) = frame(2)?;
+    keep(client, 1, frame.addr()).await?;
+    let request = PartnerRequest::Sum {
+        number: 1,
+        write: 77,
+    };
+    expect("sum", done(client, request).await?, SUM)?;
+    expect("written there", mapped.load(PAGE), 77)?;
+    let shared = flags(frame.addr())?.contains(MdbFlags::REMOTE_COPIES);
+    expect("marked as shared", shared, true)?;
+    done(client, PartnerRequest::Delete { number: 1 }).await?;
+    until_private(frame.addr()).await
+}
+
+/// The owner revokes: copies and mappings elsewhere are gone when the call returns.
+async fn revoke(client: &Client) -> Result<(), String> {
+    let (frame, mapped) = frame(2)?;
+    keep(client, 2, frame.addr()).await?;
+    let sum = PartnerRequest::Sum {
+        number: 2,
+        write: 0,
+    };
+    expect("sum", done(client, sum).await?, SUM)?;
+    drop(mapped);
+    invoke::revoke(frame.addr()).map_err(text)?;
+    refused(client, PartnerRequest::Look { number: 2 }, SysError::NoCapability).await?;
+    expect("own flags", flags(frame.addr())?, MdbFlags::default())?;
+    // It is one's own again: what needs nobody's leave works.
+    let part = mem::retype_one(frame.addr(), CapType::Frame, 0, PAGE, PAGE).map_err(text)?;
+    part.delete().map_err(text)
+}
+
+/// Who holds a copy may revoke all others, the owner's among them.
+async fn revoke_by_holder(client: &Client) -> Result<(), String> {
+    let (frame, mapped) = frame(2)?;
+    keep(client, 3, frame.addr()).await?;
+    drop(mapped);
+    done(client, PartnerRequest::Revoke { number: 3 }).await?;
+    expect("own copy", invoke::identify(frame.addr()).err(), Some(SysError::NoCapability))?;
+    expect("its copy", done(client, PartnerRequest::Look { number: 3 }).await?, 1)?;
+    done(client, PartnerRequest::Delete { number: 3 }).await.map(|_| ())
+}
+
+/// Of the same bytes only one makes something, wherever it stands.
+async fn retype(client: &Client) -> Result<(), String> {
+    let ram = mem::alloc_ram(16 * PAGE).map_err(text)?;
+    keep(client, 4, ram.addr()).await?;
+    let theirs = |first: u64, pages: u64, made| PartnerRequest::Retype {
+        number: 4,
+        part: first | pages << 32,
+        made,
+        ram: 0,
+    };
+    done(client, theirs(0, 4, 5)).await?;
+    let ours = |first: u64, pages: u64| {
+        mem::retype_one(ram.addr(), CapType::Frame, 0, first * PAGE, pages * PAGE)
+    };
+    expect("over theirs", ours(3, 2).err(), Some(SysError::Overlaps))?;
+    let own = ours(4, 4).map_err(text)?;
+    refused(client, theirs(7, 2, 6), SysError::Overlaps).await?;
+    done(client, theirs(8, 1, 6)).await?;
+    own.delete().map_err(text)?;
+    done(client, theirs(4, 4, 7)).await?;
+    expect("given up, then theirs", ours(7, 1).err(), Some(SysError::Overlaps))?;
+    // With the memory everything made of it goes.
+    invoke::revoke(ram.addr()).map_err(text)?;
+    for number in 4..8 {
+        refused(client, PartnerRequest::Look { number }, SysError::NoCapability).await?;
+    }
+    let all = ours(0, 16).map_err(text)?;
+    drop(all);
+    mem::free_ram(ram).map_err(text)
+}
+
+/// The owner's last copy goes; the holder's stays, and is a capability like any other.
+async fn delete(client: &Client) -> Result<(), String> {
+    let (frame, mapped) = frame(2)?;
+    keep(client, 8, frame.addr()).await?;
+    drop(mapped);
+    frame.delete().map_err(text)?;
+    let sum = PartnerRequest::Sum {
+        number: 8,
+        write: 0,
+    };
+    expect("sum", done(client, sum).await?, SUM)?;
+    done(client, PartnerRequest::Delete { number: 8 }).await.map(|_| ())
+}
+
+/// What may not leave its OSnode stays, and says so.
+async fn wrong_type(client: &Client) -> Result<(), String> {
+    let cnode = abi::slots::ROOT_CNODE;
+    match keep(client, 9, cnode).await {
+        Err(e) if e.contains("another type") => Ok(()),
+        other => Err(format!("a CNode went to another OSnode: {other:?}")),
+    }
+}
+
+/// Ownership moves: the new owner decides, the old one has nothing left.
+async fn give(client: &Client) -> Result<(), String> {
+    let ram = mem::alloc_ram(4 * PAGE).map_err(text)?;
+    let request = PartnerRequest::Keep { number: 10 };
+    let with = Attach {
+        give: true,
+        ..Attach::cap(ram.addr())
+    };
+    done_with(client, request, with).await?;
+    let made = PartnerRequest::Retype {
+        number: 10,
+        part: 2 << 32,
+        made: 11,
+        ram: 0,
+    };
+    done(client, made).await?;
+    done(client, PartnerRequest::Revoke { number: 10 }).await?;
+    refused(client, PartnerRequest::Look { number: 11 }, SysError::NoCapability).await?;
+    done(client, PartnerRequest::Delete { number: 10 }).await.map(|_| ())
+}
+
+/// There and back again: a copy that comes home is a copy like any other.
+async fn back(client: &Client) -> Result<(), String> {
+    let (frame, mapped) = frame(1)?;
+    keep(client, 12, frame.addr()).await?;
+    let answer = ask(client, PartnerRequest::Give { number: 12 }, Attach::NONE).await?;
+    let copy = answer.cap.ok_or("no capability came back")?;
+    let (a, b) = (invoke::identify(frame.addr()), invoke::identify(copy.addr()));
+    expect("object", b.map_err(text)?.cap.base, a.map_err(text)?.cap.base)?;
+    drop(mapped);
+    done(client, PartnerRequest::Delete { number: 12 }).await?;
+    copy.delete().map_err(text)?;
+    until_private(frame.addr()).await
+}
+
+/// A process that ends holds nothing any more.
+async fn partner_ends(client: &Client, child: &Child) -> Result<(), String> {
+    let (frame, _mapped) = frame(2)?;
+    keep(client, 13, frame.addr()).await?;
+    let sum = PartnerRequest::Sum {
+        number: 13,
+        write: 0,
+    };
+    expect("sum", done(client, sum).await?, SUM)?;
+    child.kill().await.map_err(text)?;
+    until_private(frame.addr()).await?;
+    let spare = cap::copy(frame.addr()).map_err(text)?;
+    invoke::revoke(frame.addr()).map_err(text)?;
+    expect("a copy here", invoke::identify(spare.addr()).err(), Some(SysError::NoCapability))
+}

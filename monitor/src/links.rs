@@ -1,0 +1,301 @@
+//! Channels between monitors: made at first use, between the two concerned.
+//!
+//! Whoever made an OSnode known has channels to everybody it told. So an OSnode that is
+//! known, but not connected, is reached once through its sponsor, or through one's own.
+//! If both connect at the same time, the lower id's channels are used. What is to be
+//! said meanwhile waits, in order.
+
+use alloc::vec::Vec;
+
+use monitor::agree::membership::Status;
+use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell};
+use proto::ump::Side;
+use proto::{PeerError, ServiceError};
+use rt::chan::{Attach, Client};
+use rt::event::Notification;
+use rt::ump::{UmpChannel, UmpError};
+use rt::{Capability, task, time};
+
+use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
+use crate::peers::{ANSWER_NS, Peer};
+use crate::world::World;
+
+/// First and longest pause between two tries to reach an OSnode (ns of system time).
+const RETRY_MIN_NS: u64 = 1_000_000;
+const RETRY_MAX_NS: u64 = 1_000_000_000;
+
+/// What a machine says to another one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Agree,
+    Member,
+    Flush,
+}
+
+impl Kind {
+    fn request(self) -> MonitorRequest {
+        match self {
+            Kind::Agree => MonitorRequest::Agree {},
+            Kind::Member => MonitorRequest::Member {},
+            Kind::Flush => MonitorRequest::Flush {},
+        }
+    }
+}
+
+/// A monitor that is being connected: what waits to be said to it.
+#[derive(Default)]
+pub struct Connecting {
+    waiting: Vec<(Kind, Vec<u8>)>,
+}
+
+/// Says something, in order, now or when there is a channel.
+pub fn say(world: &World, osnode: u64, kind: Kind, bytes: Vec<u8>) {
+    let client = {
+        let mut s = world.state.borrow_mut();
+        match s.peers.get(&osnode) {
+            Some(peer) => peer.ask.clone(),
+            None => {
+                let new = !s.connecting.contains_key(&osnode);
+                let connecting = s.connecting.entry(osnode).or_default();
+                connecting.waiting.push((kind, bytes));
+                drop(s);
+                if new {
+                    let world = world.clone();
+                    task::spawn(async move { connect_patiently(&world, osnode).await });
+                }
+                return;
+            }
+        }
+    };
+    if let Err(e) = client.post(&kind.request(), Attach::blob(&bytes)) {
+        // Only an OSnode that is gone takes nothing: its membership news settles what this was about.
+        rt::io::log(format_args!("monitor: o{osnode} takes no messages: {e}\n"));
+    }
+}
+
+/// A client of the monitor of `osnode`.
+///
+/// # Errors
+/// `NoOsnode`, `OsnodeGone`, `NoAnswer`.
+pub async fn client(world: &World, osnode: u64) -> Result<Client, ServiceError> {
+    let until = time::system_ns() + ANSWER_NS;
+    loop {
+        {
+            let mut s = world.state.borrow_mut();
+            if let Some(peer) = s.peers.get(&osnode) {
+                return Ok(peer.ask.clone());
+            }
+            match s.members.machine.known().get(&capfmt::OsnodeId(osnode)) {
+                None => return Err(ServiceError::NoOsnode),
+                Some(f) if f.status == Status::Gone => return Err(ServiceError::OsnodeGone),
+                Some(_) => {}
+            }
+            if !s.connecting.contains_key(&osnode) {
+                s.connecting.entry(osnode).or_default();
+                drop(s);
+                let world = world.clone();
+                task::spawn(async move { connect_patiently(&world, osnode).await });
+            }
+        }
+        if time::system_ns() >= until {
+            return Err(ServiceError::NoAnswer);
+        }
+        time::sleep(RETRY_MIN_NS).await;
+    }
+}
+
+/// Connects, however long it takes; ends when there are channels, or the OSnode is gone.
+async fn connect_patiently(world: &World, osnode: u64) {
+    let mut pause = RETRY_MIN_NS;
+    loop {
+        let gone = {
+            let s = world.state.borrow();
+            let known = s.members.machine.known().get(&capfmt::OsnodeId(osnode));
+            known.is_some_and(|f| f.status == Status::Gone)
+        };
+        let connected = world.state.borrow().peers.contains_key(&osnode);
+        if gone || connected {
+            world.state.borrow_mut().connecting.remove(&osnode);
+            return;
+        }
+        match connect(world, osnode).await {
+            Ok(()) | Err(ServiceError::Exists) => {}
+            Err(e) => rt::io::log(format_args!("monitor: no channel to o{osnode} yet: {e}\n")),
+        }
+        if !world.state.borrow().peers.contains_key(&osnode) {
+            time::sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX_NS);
+        }
+    }
+}
+
+/// Whom to ask for an introduction.
+fn route(world: &World, osnode: u64) -> Option<Client> {
+    let s = world.state.borrow();
+    let known = s.members.machine.known();
+    let of = |n: u64| known.get(&capfmt::OsnodeId(n)).map(|f| f.teller.0);
+    let ways = [of(osnode), of(world.osnode), Some(world.home)];
+    let mut ways = ways.into_iter().flatten();
+    let way = ways.find(|n| *n != world.osnode && s.peers.contains_key(n));
+    let lowest = || s.peers.keys().next().copied();
+    let peer = s.peers.get(&way.or_else(lowest)?)?;
+    Some(peer.ask.clone())
+}
+
+/// One side of a channel over a Frame.
+///
+/// # Errors
+/// A system call failed, or the Frame is no channel.
+pub fn opened(frame: Capability, side: Side) -> Result<UmpChannel, PeerError> {
+    let own = Notification::new()?;
+    UmpChannel::open(frame, CHANNEL_BYTES, side, Some(own)).map_err(|e| match e {
+        UmpError::Sys(e) => PeerError::Sys(e),
+        UmpError::Ring(_) => PeerError::Refused(ServiceError::BadArgument),
+    })
+}
+
+fn bell(world: &World, channel: &UmpChannel) -> u64 {
+    match channel.own_channel() {
+        u64::MAX => NO_BELL,
+        c => pack_bell(world.notification_page(), c),
+    }
+}
+
+/// One's own two channels to `osnode`, and their Frames.
+async fn offer(world: &World) -> Result<[(UmpChannel, ChannelFrame); 2], PeerError> {
+    let mut made = [None, None];
+    for (place, side) in made.iter_mut().zip([Side::A, Side::B]) {
+        let frame = channels::take_frame(world).await?;
+        let channel = opened(rt::cap::copy(frame.cap.addr())?, side)?;
+        *place = Some((channel, frame));
+    }
+    match made {
+        [Some(asking), Some(asked)] => Ok([asking, asked]),
+        _ => Err(PeerError::Refused(ServiceError::OutOfMemory)),
+    }
+}
+
+async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
+    let failed = |e: PeerError| match e {
+        PeerError::Refused(e) => e,
+        PeerError::Sys(e) => ServiceError::Sys(e),
+        _ => ServiceError::NoAnswer,
+    };
+    let via = route(world, osnode).ok_or(ServiceError::NoOsnode)?;
+    let [(asking, f), (asked, g)] = offer(world).await.map_err(failed)?;
+    let request = MonitorRequest::Connect {
+        osnode,
+        client: world.osnode,
+        asking: f.region,
+        asked: g.region,
+    };
+    let bells = [bell(world, &asking), bell(world, &asked)];
+    let blob: Vec<u8> = bells.iter().flat_map(|b| b.to_le_bytes()).collect();
+    let until = time::system_ns() + ANSWER_NS;
+    let answer = via.request_until(&request, Attach::blob(&blob), until);
+    let done = match answer.await.map(|a| a.message) {
+        Ok(MonitorReply::Connected {
+            asking_bell,
+            asked_bell,
+        }) => Ok((asking_bell, asked_bell)),
+        Ok(MonitorReply::Refused { error }) => Err(error),
+        Ok(_) => Err(ServiceError::BadMessage),
+        // The request may still arrive: these Frames can be used for nothing else.
+        Err(_) => {
+            f.cap.leak();
+            g.cap.leak();
+            return Err(ServiceError::NoAnswer);
+        }
+    };
+    let (asking_bell, asked_bell) = match done {
+        Ok(bells) => bells,
+        Err(e) => {
+            drop((asking, asked));
+            let mut s = world.state.borrow_mut();
+            s.pool.put(f);
+            s.pool.put(g);
+            return Err(e);
+        }
+    };
+    for (channel, bell) in [(&asking, asking_bell), (&asked, asked_bell)] {
+        if let Some(notify) = channels::notify_for(world, osnode, bell)? {
+            channel.set_notify(notify);
+        }
+    }
+    for frame in [&f, &g] {
+        crate::agreement::lent(world, osnode, frame);
+    }
+    f.cap.leak();
+    g.cap.leak();
+    join(world, osnode, asking, asked);
+    Ok(())
+}
+
+/// The channels stand: what waited is said.
+pub fn join(world: &World, osnode: u64, asking: UmpChannel, asked: UmpChannel) {
+    let number = world.introduce(osnode);
+    world.server.accept_ump(asked.clone(), number);
+    let peer = Peer {
+        ask: Client::over_ump(asking.clone()),
+        asking,
+        asked,
+        joined: true,
+        second: None,
+    };
+    let waiting = {
+        let mut s = world.state.borrow_mut();
+        s.peers.insert(osnode, peer);
+        s.connecting.remove(&osnode)
+    };
+    for (kind, bytes) in waiting.into_iter().flat_map(|c| c.waiting) {
+        say(world, osnode, kind, bytes);
+    }
+}
+
+/// Another monitor wants channels.
+///
+/// # Errors
+/// `Exists` when there are some, or this one's are on their way and count.
+pub fn accept(
+    world: &World,
+    client: u64,
+    regions: [u64; 2],
+    blob: &[u8],
+) -> Result<MonitorReply, ServiceError> {
+    let bells: Vec<u64> = blob
+        .chunks_exact(8)
+        .map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
+        .collect();
+    let [asking_bell, asked_bell] = bells[..] else {
+        return Err(ServiceError::BadArgument);
+    };
+    {
+        let s = world.state.borrow();
+        let own = s.connecting.contains_key(&client) && world.osnode < client;
+        if own || s.peers.contains_key(&client) || client == world.osnode {
+            return Err(ServiceError::Exists);
+        }
+    }
+    let failed = |e: PeerError| match e {
+        PeerError::Refused(e) => e,
+        PeerError::Sys(e) => ServiceError::Sys(e),
+        _ => ServiceError::NoAnswer,
+    };
+    let open = |region: u64, side: Side, bell: u64| -> Result<UmpChannel, ServiceError> {
+        let frame = crate::agreement::borrowed(world, client, region)?;
+        let channel = opened(frame, side).map_err(failed)?;
+        if let Some(notify) = channels::notify_for(world, client, bell)? {
+            channel.set_notify(notify);
+        }
+        Ok(channel)
+    };
+    // What the client asks on is what is asked here.
+    let asked = open(regions[0], Side::B, asking_bell)?;
+    let asking = open(regions[1], Side::A, asked_bell)?;
+    let reply = MonitorReply::Connected {
+        asking_bell: bell(world, &asked),
+        asked_bell: bell(world, &asking),
+    };
+    join(world, client, asking, asked);
+    Ok(reply)
+}

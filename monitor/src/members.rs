@@ -1,0 +1,211 @@
+//! The membership machine of this OSnode, run: who is there, and what follows from it.
+
+use alloc::vec::Vec;
+
+use abi::slots;
+use capfmt::schema::Class;
+use capfmt::{CapType, OsnodeId, PhysAddr};
+use monitor::agree::codec::Bytes;
+use monitor::agree::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
+use monitor::agree::{Input, Nodes, Object, Shipped};
+use proto::iface::system::{MemberStatus, NOWHERE, SystemReply};
+use rt::chan::{Attach, Request};
+use rt::invoke;
+use rt::task;
+
+use crate::links::{self, Kind};
+use crate::world::World;
+use crate::{agreement, unmaps};
+
+/// The machine, and who waits for news.
+pub struct Membership {
+    pub machine: Members,
+    /// Device managers that wait until an OSnode runs.
+    awaited: Vec<(u64, Request)>,
+}
+
+impl Membership {
+    /// Of the first OSnode, which runs, or of a new one, which knows nobody.
+    pub fn new(osnode: u64, first: bool) -> Membership {
+        let me = OsnodeId(osnode);
+        let running: &[OsnodeId] = if first { &[me] } else { &[] };
+        Membership {
+            machine: Members::new(me, running, Shipped),
+            awaited: Vec::new(),
+        }
+    }
+    /// The first OSnode with an id above this one, as it is told to others.
+    pub fn next(&self, osnode: u64) -> Option<SystemReply> {
+        let above = OsnodeId(osnode.checked_add(1)?);
+        let (id, fact) = self.machine.known().range(above..).next()?;
+        let (status, caretaker) = match fact.status {
+            Status::Joining => (MemberStatus::Joining, 0),
+            Status::Running => (MemberStatus::Running, 0),
+            Status::Stopped(by) => (MemberStatus::Stopped, by.0),
+            Status::Gone => (MemberStatus::Gone, 0),
+        };
+        Some(SystemReply::Member {
+            osnode: id.0,
+            status,
+            caretaker,
+            count: fact.count,
+            view: self.machine.view(),
+        })
+    }
+    /// How an OSnode is, as far as is known here.
+    pub fn status(&self, osnode: u64) -> Option<Status> {
+        self.machine
+            .known()
+            .get(&OsnodeId(osnode))
+            .map(|f| f.status)
+    }
+}
+
+/// Lets the machine take an input.
+pub fn step(world: &World, input: MemberInput) {
+    let outputs = world.state.borrow_mut().members.machine.step(input);
+    for output in outputs {
+        match output {
+            MemberOutput::Send(to, message) => {
+                links::say(world, to.0, Kind::Member, message.to_bytes());
+            }
+            MemberOutput::News(fact) => news(world, fact),
+        }
+    }
+}
+
+/// A message of another machine.
+pub fn message(world: &World, from: u64, bytes: &[u8]) {
+    match MemberMessage::from_bytes(bytes) {
+        Some(message) => step(world, MemberInput::Message(OsnodeId(from), message)),
+        None => rt::println!("monitor: o{from} sent membership news that cannot be read"),
+    }
+}
+
+/// A device manager waits until an OSnode runs.
+pub fn when_running(world: &World, osnode: u64, request: Request) {
+    let runs = matches!(
+        world.state.borrow().members.status(osnode),
+        Some(Status::Running)
+    );
+    if runs {
+        let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+        return;
+    }
+    world
+        .state
+        .borrow_mut()
+        .members
+        .awaited
+        .push((osnode, request));
+}
+
+fn news(world: &World, fact: Fact) {
+    if fact.osnode == OsnodeId(world.osnode) {
+        return;
+    }
+    match fact.status {
+        Status::Joining => agreement::step(world, Input::Joined(fact.osnode)),
+        Status::Running => {
+            agreement::step(world, Input::Joined(fact.osnode));
+            let told = {
+                let mut s = world.state.borrow_mut();
+                let runs = |(o, _): &mut (u64, Request)| *o == fact.osnode.0;
+                s.members.awaited.extract_if(.., runs).collect::<Vec<_>>()
+            };
+            for (_, request) in told {
+                // A device manager that is gone needs no answer.
+                let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+            }
+        }
+        Status::Stopped(_) => agreement::step(world, Input::Joined(fact.osnode)),
+        Status::Gone => {
+            let world = world.clone();
+            task::spawn(async move { bury(&world, fact.osnode).await });
+        }
+    }
+}
+
+/// An OSnode was fenced. Its last messages are taken; then the machines hear that it is gone.
+async fn bury(world: &World, osnode: OsnodeId) {
+    let channel = {
+        let s = world.state.borrow();
+        s.peers.get(&osnode.0).map(|p| p.asked.clone())
+    };
+    if let Some(channel) = channel {
+        while channel.has_message() {
+            task::yield_now().await;
+        }
+        // What was taken from the channel waits for the main loop, which takes all of it before this goes on.
+        task::yield_now().await;
+        task::yield_now().await;
+    }
+    agreement::step(world, Input::Gone(osnode));
+    unmaps::gone(world, osnode);
+    forget_bells(osnode);
+    let (peer, failed) = {
+        let mut s = world.state.borrow_mut();
+        s.osnodes.remove(osnode.0);
+        s.connecting.remove(&osnode.0);
+        let of = |(o, _): &mut (u64, Request)| *o == osnode.0;
+        let failed = s.members.awaited.extract_if(.., of).collect::<Vec<_>>();
+        (s.peers.remove(&osnode.0), failed)
+    };
+    drop(peer);
+    for (_, request) in failed {
+        let error = proto::ServiceError::OsnodeGone;
+        let _ = request.answer(&SystemReply::Refused { error }, Attach::NONE);
+    }
+    crate::bind::osnode_gone(world, osnode.0);
+}
+
+/// Nobody may signal into the memory of an OSnode that is gone: every Notify for it is deleted.
+fn forget_bells(osnode: OsnodeId) {
+    let mut after = None;
+    let mut doomed = Vec::new();
+    let end = 1 << PhysAddr::BITS;
+    while let Ok(Some(found)) =
+        invoke::cap_next(slots::KERNEL, Class::Physical, 0, end, after.as_ref())
+    {
+        let cap = found.object;
+        if cap.kind == CapType::Notify && cap.extra == osnode.0 {
+            doomed.push(cap.emit());
+        }
+        after = Some(found.cursor);
+    }
+    for words in doomed {
+        let marked = invoke::cap_mark(slots::KERNEL, words, invoke::Keep::Nothing);
+        let swept = marked.and_then(|()| invoke::cap_sweep(slots::KERNEL, words));
+        if let Err(e) = swept {
+            let why = e.message();
+            rt::println!("monitor: a Notify of o{} stays: {why}", osnode.0);
+        }
+    }
+}
+
+/// Where an OSnode runs, as its device manager says.
+pub fn located(world: &World, osnode: u64, core: u32) {
+    let status = world.state.borrow().members.status(osnode);
+    let me = OsnodeId(world.osnode);
+    let change = match (status, core) {
+        (Some(Status::Running), NOWHERE) => Some(Status::Stopped(me)),
+        (Some(Status::Stopped(_)), c) if c != NOWHERE => Some(Status::Running),
+        _ => None,
+    };
+    if let Some(status) = change
+        && osnode != world.osnode
+    {
+        step(world, MemberInput::Changed(OsnodeId(osnode), status));
+    }
+}
+
+/// What OSnodes that are gone left and others still hold; the rest of their memory can be used again.
+pub fn estate(dead: &Nodes, held: &[Object]) {
+    for osnode in dead {
+        rt::io::log(format_args!(
+            "monitor: o{} is gone; others hold {} of its objects\n",
+            osnode.0,
+            held.len()
+        ));
+    }
+}

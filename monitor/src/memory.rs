@@ -1,0 +1,64 @@
+//! The monitor's own memory.
+//!
+//! The memory service may have to wait for the monitor, when others hold something of the
+//! memory that it works on. So the monitor never waits for it: it asks by messages, goes on
+//! meanwhile, and keeps a reserve for its heap.
+
+use alloc::boxed::Box;
+
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::{PeerError, ServiceError, WireError};
+use rt::chan::{Answer, Attach, Client};
+use rt::{Capability, mem, task};
+
+use crate::world::World;
+
+/// Bytes asked for at a time for heap, slots and page tables.
+const RESERVE: u64 = 2 << 20;
+
+/// From here on memory comes from the service by messages.
+pub fn open(world: &World, service: Client) {
+    world.state.borrow_mut().memory = Some(service);
+    mem::set_source(Box::new(|_| None));
+}
+
+/// RAM from the memory service, as large as asked for (a power of two).
+///
+/// # Errors
+/// [`PeerError`].
+pub async fn allocate(world: &World, bytes: u64) -> Result<Capability, PeerError> {
+    let service = world.state.borrow().memory.clone();
+    let service = service.ok_or(PeerError::Gone)?;
+    let request = MemoryRequest::Allocate { bytes };
+    let answer: Answer<MemoryReply> = service.request(&request, Attach::NONE).await?;
+    match (answer.message, answer.cap) {
+        (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
+        (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
+        (MemoryReply::Allocated { .. }, None) => {
+            Err(PeerError::Refused(ServiceError::NoCapability))
+        }
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    }
+}
+
+/// Fills the reserve when it runs low.
+pub fn replenish(world: &World) {
+    let idle = {
+        let mut s = world.state.borrow_mut();
+        mem::is_low() && s.memory.is_some() && !core::mem::replace(&mut s.replenishing, true)
+    };
+    if !idle {
+        return;
+    }
+    let world = world.clone();
+    task::spawn(async move {
+        let filled = match allocate(&world, RESERVE).await {
+            Ok(ram) => mem::donate(ram).map_err(PeerError::from),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = filled {
+            rt::println!("monitor: its memory runs low: {e}");
+        }
+        world.state.borrow_mut().replenishing = false;
+    });
+}
