@@ -352,10 +352,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         {
             return self.complete(op, Err(Refusal::BadArgument));
         }
-        if owner != self.a.me {
-            if let Request::Transfer { .. } = request {
-                return self.complete(op, Err(Refusal::NotOwner));
-            }
+        if owner != self.a.me && matches!(request, Request::Transfer { .. }) {
+            return self.complete(op, Err(Refusal::NotOwner));
         }
         if let Some(mine) = self.a.mine.get_mut(&op) {
             mine.asked = Some(owner);

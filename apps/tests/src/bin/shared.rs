@@ -103,12 +103,14 @@ impl Partner {
 
     fn sum(&mut self, number: u64, write: u64) -> Result<u64, SysError> {
         let frame = self.cap(number)?;
-        if !self.maps.contains_key(&number) {
-            let bytes = invoke::identify(frame)?.cap.size;
-            let mapped = vspace::map(frame, 0, bytes, Access::ReadWrite)?;
-            self.maps.insert(number, mapped);
-        }
-        let mapped = &self.maps[&number];
+        let mapped = match self.maps.remove(&number) {
+            Some(mapped) => mapped,
+            None => {
+                let bytes = invoke::identify(frame)?.cap.size;
+                vspace::map(frame, 0, bytes, Access::ReadWrite)?
+            }
+        };
+        let mapped = self.maps.entry(number).or_insert(mapped);
         if write != 0 {
             mapped.store(PAGE, write);
         }
@@ -129,7 +131,11 @@ impl Partner {
                 made,
                 ram,
             } => {
-                let kind = if ram == 0 { CapType::Frame } else { CapType::Ram };
+                let kind = if ram == 0 {
+                    CapType::Frame
+                } else {
+                    CapType::Ram
+                };
                 let (first, pages) = (part & 0xffff_ffff, part >> 32);
                 let cap = self.cap(number)?;
                 let new = mem::retype_one(cap, kind, 0, first * PAGE, pages * PAGE)?;
@@ -291,7 +297,9 @@ async fn until_private(cap: CapAddr) -> Result<(), String> {
 
 async fn keep(client: &Client, number: u64, cap: CapAddr) -> Result<(), String> {
     let request = PartnerRequest::Keep { number };
-    done_with(client, request, Attach::cap(cap)).await.map(|_| ())
+    done_with(client, request, Attach::cap(cap))
+        .await
+        .map(|_| ())
 }
 
 /// Both see the same memory, and the kernel here knows that somebody else does.
@@ -334,9 +342,19 @@ async fn revoke_by_holder(client: &Client) -> Result<(), String> {
     keep(client, 3, frame.addr()).await?;
     drop(mapped);
     done(client, PartnerRequest::Revoke { number: 3 }).await?;
-    expect("own copy", invoke::identify(frame.addr()).err(), Some(SysError::NoCapability))?;
-    expect("its copy", done(client, PartnerRequest::Look { number: 3 }).await?, 1)?;
-    done(client, PartnerRequest::Delete { number: 3 }).await.map(|_| ())
+    expect(
+        "own copy",
+        invoke::identify(frame.addr()).err(),
+        Some(SysError::NoCapability),
+    )?;
+    expect(
+        "its copy",
+        done(client, PartnerRequest::Look { number: 3 }).await?,
+        1,
+    )?;
+    done(client, PartnerRequest::Delete { number: 3 })
+        .await
+        .map(|_| ())
 }
 
 /// Of the same bytes only one makes something, wherever it stands.
@@ -359,7 +377,11 @@ async fn retype(client: &Client) -> Result<(), String> {
     done(client, theirs(8, 1, 6)).await?;
     own.delete().map_err(text)?;
     done(client, theirs(4, 4, 7)).await?;
-    expect("given up, then theirs", ours(7, 1).err(), Some(SysError::Overlaps))?;
+    expect(
+        "given up, then theirs",
+        ours(7, 1).err(),
+        Some(SysError::Overlaps),
+    )?;
     // With the memory everything made of it goes.
     invoke::revoke(ram.addr()).map_err(text)?;
     for number in 4..8 {
@@ -381,7 +403,9 @@ async fn delete(client: &Client) -> Result<(), String> {
         write: 0,
     };
     expect("sum", done(client, sum).await?, SUM)?;
-    done(client, PartnerRequest::Delete { number: 8 }).await.map(|_| ())
+    done(client, PartnerRequest::Delete { number: 8 })
+        .await
+        .map(|_| ())
 }
 
 /// What may not leave its OSnode stays, and says so.
@@ -411,7 +435,9 @@ async fn give(client: &Client) -> Result<(), String> {
     done(client, made).await?;
     done(client, PartnerRequest::Revoke { number: 10 }).await?;
     is_gone(client, 11).await?;
-    done(client, PartnerRequest::Delete { number: 10 }).await.map(|_| ())
+    done(client, PartnerRequest::Delete { number: 10 })
+        .await
+        .map(|_| ())
 }
 
 /// There and back again: a copy that comes home is a copy like any other.
@@ -420,8 +446,15 @@ async fn back(client: &Client) -> Result<(), String> {
     keep(client, 12, frame.addr()).await?;
     let answer = ask(client, PartnerRequest::Give { number: 12 }, Attach::NONE).await?;
     let copy = answer.cap.ok_or("no capability came back")?;
-    let (a, b) = (invoke::identify(frame.addr()), invoke::identify(copy.addr()));
-    expect("object", b.map_err(text)?.cap.base, a.map_err(text)?.cap.base)?;
+    let (a, b) = (
+        invoke::identify(frame.addr()),
+        invoke::identify(copy.addr()),
+    );
+    expect(
+        "object",
+        b.map_err(text)?.cap.base,
+        a.map_err(text)?.cap.base,
+    )?;
     drop(mapped);
     done(client, PartnerRequest::Delete { number: 12 }).await?;
     copy.delete().map_err(text)?;
@@ -441,5 +474,9 @@ async fn partner_ends(client: &Client, child: &Child) -> Result<(), String> {
     until_private(frame.addr()).await?;
     let spare = cap::copy(frame.addr()).map_err(text)?;
     invoke::revoke(frame.addr()).map_err(text)?;
-    expect("a copy here", invoke::identify(spare.addr()).err(), Some(SysError::NoCapability))
+    expect(
+        "a copy here",
+        invoke::identify(spare.addr()).err(),
+        Some(SysError::NoCapability),
+    )
 }
