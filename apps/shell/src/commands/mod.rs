@@ -40,6 +40,7 @@ mem                                     memory of every OSnode, in bytes
 mem mark, mem check                     remember what is free; fail unless as much is free again
 skb query 'QUESTION'                    what follows from all that is known
 skb assert|withdraw|load 'TEXT'         facts come, go; rules come
+skb measure                             what a message takes between each two cores that run: as facts
 registry get NAME, set 'RECORD'         a record; set takes --new, --merge, --ephemeral, --sequential
 registry query|del|wait 'QUERY'         records that fit, as in 'job.* { size > 3 }'
 registry watch 'QUERY', events          what happens to records that fit

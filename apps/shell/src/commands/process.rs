@@ -374,6 +374,11 @@ pub async fn test(session: &mut Session, mut args: Args) -> Result<(), String> {
     }
 }
 
+/// Runs a program of the system here; fails if it does.
+pub async fn run_to_end(session: &mut Session, program: &str) -> Result<(), String> {
+    run_test(session, None, &[program.to_string()]).await
+}
+
 async fn run_test(
     session: &mut Session,
     osnode: Option<u64>,

@@ -16,14 +16,20 @@ use crate::session::{Session, ask_client as ask, text_of};
 
 /// How long a knowledge base that was just started is waited for (ns).
 const PATIENCE_NS: u64 = 5_000_000_000;
+/// The program that measures latencies and tells them.
+const MEASURE: &str = "latency";
 /// How often (ns).
 const AGAIN_NS: u64 = 10_000_000;
 
-/// `skb query TEXT`, `skb assert TEXT`, `skb withdraw TEXT`, `skb load TEXT`.
+/// `skb query TEXT`, `skb assert TEXT`, `skb withdraw TEXT`, `skb load TEXT`, `skb measure`.
 pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String> {
     let what = args
-        .next("query, assert, withdraw or load")
+        .next("query, assert, withdraw, load or measure")
         .map_err(usage)?;
+    if what == "measure" {
+        args.finish().map_err(usage)?;
+        return super::process::run_to_end(session, MEASURE).await;
+    }
     let text = args.next("a text in quotes").map_err(usage)?;
     args.finish().map_err(usage)?;
     let request = match what.as_str() {
@@ -35,7 +41,9 @@ pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String
         "withdraw" => SkbRequest::Withdraw {},
         "load" => SkbRequest::Load {},
         _ => {
-            return Err(format!("\"{what}\" is not query, assert, withdraw or load"));
+            return Err(format!(
+                "\"{what}\" is not query, assert, withdraw, load or measure"
+            ));
         }
     };
     let base = connect().await?;

@@ -1,0 +1,137 @@
+//! Every pair of members, one after the other.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use proto::Pid;
+use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
+use rt::chan::{Answer, Attach, Client};
+use rt::{env, time};
+
+use crate::node::{NodeReply, NodeRequest};
+
+/// How long a pair may take (ns of system time).
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// A core and the OSnode that it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    core: u32,
+    osnode: u64,
+}
+
+impl Member {
+    /// From a row of `running(Core, Osnode)`.
+    pub fn read(row: &[String]) -> Option<Member> {
+        let [core, osnode] = row else { return None };
+        Some(Member {
+            core: core.parse().ok()?,
+            osnode: osnode.parse().ok()?,
+        })
+    }
+}
+
+/// What a message takes between two cores.
+#[derive(Clone, Copy, Debug)]
+pub struct Measured {
+    pub a: u32,
+    pub b: u32,
+    pub ns: u64,
+}
+
+/// A process on a member.
+struct Node {
+    member: Member,
+    pid: Pid,
+    client: Client,
+}
+
+/// Measures all pairs; what failed, as sentences.
+///
+/// # Errors
+/// A process cannot be started; none is left then.
+pub async fn measure(members: &[Member]) -> Result<Vec<Result<Measured, String>>, String> {
+    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
+    let name = format!("lat{}", env::pid());
+    let mut nodes = Vec::new();
+    let mut failed = None;
+    for member in members {
+        match start(&spawn, *member, &name).await {
+            Ok(node) => nodes.push(node),
+            Err(e) => {
+                failed = Some(e);
+                break;
+            }
+        }
+    }
+    let mut results = Vec::new();
+    if failed.is_none() {
+        for (i, a) in nodes.iter().enumerate() {
+            for b in &nodes[i + 1..] {
+                results.push(pair(a, b, &name).await);
+            }
+        }
+    }
+    for node in nodes {
+        drop(node.client);
+        let request = SpawnRequest::Kill { pid: node.pid };
+        // One that ended before is what is wanted.
+        let _: Result<Answer<SpawnReply>, _> = spawn.request(&request, Attach::NONE).await;
+    }
+    failed.map_or(Ok(results), Err)
+}
+
+async fn start(spawn: &Client, member: Member, name: &str) -> Result<Node, String> {
+    let osnode = member.osnode;
+    let request = SpawnRequest::Spawn {
+        place: Place::Osnode,
+        number: osnode,
+        memory: 0,
+    };
+    let words = format!("latency\0node\0{name}\0");
+    let answer = spawn
+        .request(&request, Attach::blob(words.as_bytes()))
+        .await;
+    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
+    let SpawnReply::Spawned { pid, .. } = answer.message else {
+        let text = String::from_utf8_lossy(&answer.blob);
+        return Err(format!("nothing can be started on o{osnode}: {text}"));
+    };
+    let client = if osnode == env::osnode() {
+        Client::lookup(name).await
+    } else {
+        Client::lookup_on(osnode, name).await
+    };
+    let client = client.map_err(|e| format!("no channel to o{osnode}: {e}"))?;
+    Ok(Node {
+        member,
+        pid,
+        client,
+    })
+}
+
+async fn pair(a: &Node, b: &Node, name: &str) -> Result<Measured, String> {
+    let (from, to) = (a.member, b.member);
+    let request = NodeRequest::Measure { osnode: to.osnode };
+    let until = time::system_ns().saturating_add(PATIENCE_NS);
+    let asked = a
+        .client
+        .request_until(&request, Attach::blob(name.as_bytes()), until);
+    let answer: Answer<NodeReply> = asked
+        .await
+        .map_err(|e| format!("core {} to core {}: {e}", from.core, to.core))?;
+    match answer.message {
+        NodeReply::Measured { ns } => Ok(Measured {
+            a: from.core,
+            b: to.core,
+            ns,
+        }),
+        _ => Err(format!(
+            "core {} to core {}: {}",
+            from.core,
+            to.core,
+            String::from_utf8_lossy(&answer.blob)
+        )),
+    }
+}
