@@ -6,10 +6,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use proto::iface::console::{ConsoleReply, ConsoleRequest};
-use proto::iface::files::{FilesReply, FilesRequest};
+use proto::iface::console::ConsoleClient;
+use proto::iface::files::FilesClient;
 use proto::iface::system::{SystemReply, SystemRequest};
-use proto::{PeerError, ServiceError, Wire};
+use proto::{CallError, PeerError, ServiceError, Wire};
 use rt::chan::{Answer, Attach, Client};
 use rt::{env, time};
 use shell::Record;
@@ -117,12 +117,9 @@ impl Session {
         let mut tries = PRINT_TRIES;
         loop {
             let client = self.console.client().await?;
-            let request = ConsoleRequest::WriteBlob {};
-            let done: Result<Answer<ConsoleReply>, _> =
-                client.request(&request, Attach::blob(part)).await;
-            match done {
-                Err(PeerError::Gone) if tries > 1 => tries -= 1,
-                done => return done.map(|_| ()),
+            match ConsoleClient(client).write_text(part).await {
+                Err(CallError::Peer(PeerError::Gone)) if tries > 1 => tries -= 1,
+                done => return done.map(drop).map_err(PeerError::from),
             }
         }
     }
@@ -143,14 +140,9 @@ impl Session {
     }
     /// Reads a line.
     pub async fn read_line(&self, prompt: &str) -> Result<String, PeerError> {
-        let with = Attach::blob(prompt.as_bytes());
-        let console = self.console.client().await?;
-        let answer = console.request(&ConsoleRequest::ReadLine {}, with);
-        let answer: Answer<ConsoleReply> = answer.await?;
-        match answer.message {
-            ConsoleReply::Refused { error } => Err(PeerError::Refused(error)),
-            _ => Ok(String::from_utf8_lossy(&answer.blob).into_owned()),
-        }
+        let console = ConsoleClient(self.console.client().await?);
+        let line = console.read_line(prompt.as_bytes()).await?;
+        Ok(String::from_utf8_lossy(&line.text).into_owned())
     }
 
     /// The file `exec` of the archive, if it has one.
@@ -165,27 +157,20 @@ impl Session {
     /// A whole file.
     pub async fn read_file(&self, name: &str) -> Result<Vec<u8>, (ServiceError, String)> {
         let mut bytes = Vec::new();
+        let lost = |e: PeerError| (ServiceError::NoAnswer, e.to_string());
+        let files = FilesClient(self.files.client().await.map_err(lost)?);
         loop {
-            let request = FilesRequest::Read {
-                offset: bytes.len() as u64,
-                len: 4096,
-            };
-            let no_answer = |e: PeerError| (ServiceError::NoAnswer, e.to_string());
-            let files = self.files.client().await.map_err(no_answer)?;
-            let answer = files.request(&request, Attach::blob(name.as_bytes()));
-            let answer: Answer<FilesReply> = answer.await.map_err(no_answer)?;
-            match answer.message {
-                FilesReply::Data { bytes: total } => {
-                    bytes.extend_from_slice(&answer.blob);
-                    if total > MAX_EXEC {
-                        return Err((ServiceError::BadArgument, "it is too large".into()));
-                    }
-                    if answer.blob.is_empty() || bytes.len() as u64 >= total {
-                        return Ok(bytes);
-                    }
-                }
-                FilesReply::Refused { error } => return Err((error, text_of(&answer.blob, error))),
-                _ => return Err((ServiceError::BadMessage, "not an answer".into())),
+            let read = files.read(bytes.len() as u64, 4096, name.as_bytes()).await;
+            let got = read.map_err(|e| match e {
+                CallError::Peer(e) => lost(e),
+                CallError::Refused(r) => (r.error, r.to_string()),
+            })?;
+            bytes.extend_from_slice(&got.data);
+            if got.bytes > MAX_EXEC {
+                return Err((ServiceError::BadArgument, "it is too large".into()));
+            }
+            if got.data.is_empty() || bytes.len() as u64 >= got.bytes {
+                return Ok(bytes);
             }
         }
     }
@@ -193,16 +178,16 @@ impl Session {
     /// Names in a directory of the archive with their sizes.
     pub async fn list_files(&self, dir: &str) -> Result<Vec<(String, u64)>, String> {
         let mut found = Vec::new();
+        let client = self.files.client().await.map_err(|e| e.to_string())?;
+        let files = FilesClient(client);
         loop {
-            let index = found.len() as u32;
-            let request = FilesRequest::List { index };
-            let answer = ask::<FilesReply>(&self.files, &request, dir.as_bytes()).await?;
-            match answer.message {
-                FilesReply::Entry { bytes } => {
-                    let name = String::from_utf8_lossy(&answer.blob).into_owned();
-                    found.push((name, bytes));
+            match files.list(found.len() as u32, dir.as_bytes()).await {
+                Ok(entry) => {
+                    let name = String::from_utf8_lossy(&entry.name).into_owned();
+                    found.push((name, entry.bytes));
                 }
-                _ => return Ok(found),
+                Err(CallError::Refused(_)) => return Ok(found),
+                Err(CallError::Peer(e)) => return Err(e.to_string()),
             }
         }
     }
@@ -210,7 +195,9 @@ impl Session {
     /// Halts the machine; returns only if nobody halts it.
     pub async fn halt(&self, status: u32) -> i32 {
         // Without a console nothing waits to leave.
-        let _ = ask::<ConsoleReply>(&self.console, &ConsoleRequest::Flush {}, &[]).await;
+        if let Ok(console) = self.console.client().await {
+            let _ = ConsoleClient(console).flush().await;
+        }
         let request = SystemRequest::Halt { status };
         let answer = self.system.request(&request, Attach::NONE);
         let until = time::now_ns() + HALT_NS;

@@ -2,47 +2,41 @@
 
 use crate::ServiceError;
 
-crate::messages! {
-    /// Requests.
-    pub enum ConsoleRequest: 4 {
-        /// Writes up to 32 bytes. Answer (if the tag asks for one): `Written`, when the driver took them.
-        Write = 1 {
+crate::interface! {
+    /// Text out; lines or keys in.
+    pub interface Console = 4, version 1, errors ServiceError;
+    messages ConsoleRequest, ConsoleReply;
+    stubs ConsoleClient, ConsoleServer;
+    replies {
+        /// Done.
+        Written = 0x8001 {};
+        /// The line.
+        Line = 0x8002 {} blob text;
+        /// One byte.
+        Key = 0x8003 {
+            /// The byte.
+            byte: u8,
+        };
+    }
+    requests {
+        /// Writes up to 32 bytes. Answered (if the tag asks for it) when the driver took them.
+        Write = 1 write {
             /// How many of the bytes count (at most 32).
             len: u8,
             /// Bytes, little-endian words.
             low: (u64, u64),
             /// Bytes, going on.
             high: (u64, u64),
-        },
-        /// Writes the blob. Answer as for `Write`.
-        WriteBlob = 2 {},
-        /// Reads one line, with editing and history by the service; the blob is the prompt.
-        /// Answer: `Line` (blob) or `Refused(End)`.
-        ReadLine = 3 {},
-        /// Reads one key without echo. Answer: `Key`.
-        ReadKey = 4 {},
-        /// Answers `Written` when everything written before has left the machine.
-        Flush = 5 {},
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum ConsoleReply: 4 {
-        /// Done.
-        Written = 0x8001 {},
-        /// The line stands in the blob.
-        Line = 0x8002 {},
-        /// One byte.
-        Key = 0x8003 {
-            /// The byte.
-            byte: u8,
-        },
-        /// Refused.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        } -> Written;
+        /// Writes text. Answered as `Write`.
+        WriteBlob = 2 write_text {} blob text -> Written;
+        /// Reads one line, with editing and history by the service; refused with `End` at the
+        /// end of the input.
+        ReadLine = 3 read_line {} blob prompt -> Line;
+        /// Reads one key without echo.
+        ReadKey = 4 read_key {} -> Key;
+        /// Answered when everything written before has left the machine.
+        Flush = 5 flush {} -> Written;
     }
 }
 

@@ -2,31 +2,13 @@
 
 use crate::ServiceError;
 
-crate::messages! {
-    /// Requests.
-    pub enum FilesRequest: 7 {
-        /// The file named by the blob. Answer: `Opened`, with a read-only Frame capability of
-        /// the archive (whole; the file stands at `offset`).
-        Open = 1 {},
-        /// Bytes of the file named by the blob. Answer: `Data` (blob) of at most `len` bytes.
-        Read = 2 {
-            /// First byte.
-            offset: u64,
-            /// Most bytes (at most 4096).
-            len: u32,
-        },
-        /// Name of the file at this index in the directory named by the blob. Answer: `Entry` or `Refused(End)`.
-        List = 3 {
-            /// Position.
-            index: u32,
-        },
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum FilesReply: 7 {
-        /// Opened.
+crate::interface! {
+    /// Files, named by their paths, to be read.
+    pub interface Files = 7, version 1, errors ServiceError;
+    messages FilesRequest, FilesReply;
+    stubs FilesClient, FilesServer;
+    replies {
+        /// Opened. The Frame is read only and has the whole archive; the file stands at `offset`.
         Opened = 0x8001 {
             /// First byte in the Frame.
             offset: u64,
@@ -34,21 +16,32 @@ crate::messages! {
             bytes: u64,
             /// Bytes of the Frame.
             frame_bytes: u64,
-        },
-        /// The blob has the bytes; fewer than asked at the file's end.
+        } copies frame;
+        /// Bytes; fewer than asked at the file's end.
         Data = 0x8002 {
             /// Bytes of the whole file.
             bytes: u64,
-        },
-        /// The blob is the name.
+        } blob data;
+        /// A file or directory.
         Entry = 0x8003 {
             /// Bytes of the file.
             bytes: u64,
-        },
-        /// Refused; blob: which file.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        } blob name;
+    }
+    requests {
+        /// A file's place in the archive.
+        Open = 1 open {} blob name -> Opened;
+        /// Bytes of a file.
+        Read = 2 read {
+            /// First byte.
+            offset: u64,
+            /// Most bytes (at most 4096).
+            len: u32,
+        } blob name -> Data;
+        /// What stands at this index in a directory; refused with `End` past the last.
+        List = 3 list {
+            /// Position.
+            index: u32,
+        } blob directory -> Entry;
     }
 }

@@ -1,5 +1,7 @@
 //! Between a process and who started it (`PARENT` one way, the process's endpoint 0 the other).
 
+use crate::ServiceError;
+
 crate::codes! {
     /// What ended a process.
     pub enum FaultKind {
@@ -16,42 +18,32 @@ crate::codes! {
     }
 }
 
-crate::messages! {
-    /// Starter → process.
-    pub enum ProcessRequest: 5 {
-        /// Check yourself. Answer: `Checked`, text in the blob.
-        Check = 1 {},
-        /// End. Answer: `Stopping`, then `Exited`.
-        Stop = 2 {},
-        /// A command of the program's own; text in the blob. Answer: `Checked`.
-        Tell = 3 {},
-        /// Some service ended: look whether those that you wait for are still there. No answer.
-        Look = 4 {},
-    }
-}
-
-crate::messages! {
-    /// Process → starter: answers to the above, and notices (tag 0).
-    pub enum ProcessNotice: 5 {
-        /// Result of a check or command; text in the blob.
+crate::interface! {
+    /// What a starter asks of its process. Among the replies are the notices (tag 0) that the
+    /// process sends by itself.
+    pub interface Process = 5, version 1, errors ServiceError;
+    messages ProcessRequest, ProcessNotice;
+    stubs ProcessClient, ProcessServer;
+    replies {
+        /// Result of a check or command.
         Checked = 0x8001 {
             /// Every check is clean.
             ok: bool,
             /// Kernel changes that fell inside its long operations, if it counts them.
             inside: u64,
-        },
+        } blob text;
         /// Ends now.
-        Stopping = 0x8002 {},
+        Stopping = 0x8002 {};
         /// The program does not take this request.
-        Unsupported = 0x8003 {},
-        /// Start-up is over (services: the name is registered).
-        Ready = 0x8010 {},
-        /// Ended by itself.
+        Unsupported = 0x8003 {};
+        /// Notice: start-up is over (services: the name is registered).
+        Ready = 0x8010 {};
+        /// Notice: ended by itself.
         Exited = 0x8011 {
             /// 0 = success.
             status: i32,
-        },
-        /// Ended by a fault or panic.
+        };
+        /// Notice: ended by a fault or panic (its text in the blob).
         Faulted = 0x8012 {
             /// What.
             kind: FaultKind,
@@ -59,6 +51,16 @@ crate::messages! {
             detail: u64,
             /// Program counter, relative to the program's load address.
             pc: u64,
-        },
+        } blob text;
+    }
+    requests {
+        /// Check yourself. May be answered `Unsupported`.
+        Check = 1 check {} -> Checked;
+        /// End. `Exited` follows.
+        Stop = 2 stop {} -> Stopping;
+        /// A command of the program's own. May be answered `Unsupported`.
+        Tell = 3 command {} blob text -> Checked;
+        /// Some service ended: look whether those that you wait for are still there.
+        Look = 4 look {};
     }
 }

@@ -5,13 +5,13 @@ use core::fmt;
 use alloc::rc::Rc;
 
 use abi::slots;
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::names::NamesClient;
 use proto::stub::InterfaceId;
 use proto::ump::Side;
-use proto::{Interface, Name, PeerError, ServiceError, WireError};
+use proto::{Interface, Name, PeerError, ServiceError};
 
+use super::Client;
 use super::outbox::Outbox;
-use super::{Answer, Attach, Client};
 use crate::event::Notification;
 use crate::single::Single;
 use crate::ump::UmpChannel;
@@ -98,7 +98,6 @@ fn failed(name: &str, osnode: Option<u64>, cause: PeerError) -> BindError {
 }
 
 const NOT_FOUND: PeerError = PeerError::Refused(ServiceError::NotFound);
-const OTHER_ANSWER: PeerError = PeerError::BadAnswer(WireError::UnknownOp);
 
 impl Client {
     /// The connection to the monitor's name service.
@@ -152,50 +151,30 @@ impl Client {
 
 async fn find(name: &str, wanted: Option<InterfaceId>) -> Result<Client, PeerError> {
     let name = Name::new(name).ok_or(NOT_FOUND)?;
-    let answer = ask(&NamesRequest::Lookup { name, wait: true }).await?;
-    match (answer.message, answer.cap) {
-        (NamesReply::Found {}, Some(endpoint)) => Client::bind_for(endpoint.addr(), wanted).await,
-        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-        _ => Err(OTHER_ANSWER),
-    }
+    let names = NamesClient(Client::names().await?);
+    let endpoint = names.lookup(name, true).await?.cap;
+    Client::bind_for(endpoint.addr(), wanted).await
 }
 
 async fn bind_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
     let name = Name::new(name).ok_or(NOT_FOUND)?;
     let own = Notification::new()?;
-    let request = NamesRequest::BindUmp {
-        osnode,
-        name,
-        channel: own.channel(),
-    };
-    let answer = ask(&request).await?;
-    let (bind, channel) = match (answer.message, answer.cap) {
-        (NamesReply::UmpFrame { bind, bytes }, Some(frame)) => {
-            (bind, UmpChannel::open(frame, bytes, Side::A, Some(own))?)
-        }
-        (NamesReply::Refused { error }, _) => return Err(PeerError::Refused(error)),
-        _ => return Err(OTHER_ANSWER),
-    };
+    let names = NamesClient(Client::names().await?);
+    let bound = names.bind_ump(osnode, name, own.channel()).await?;
+    let channel = UmpChannel::open(bound.frame, bound.bytes, Side::A, Some(own))?;
     let client = Client::over_ump(channel.clone());
-    client.outbox().set_binding(bind);
-    let answer = ask(&NamesRequest::UmpNotify { bind }).await?;
-    match (answer.message, answer.cap) {
-        (NamesReply::UmpNotify { given: true }, Some(notify)) => channel.set_notify(notify),
-        (NamesReply::UmpNotify { given: false }, _) => {}
-        (NamesReply::Refused { error }, _) => return Err(PeerError::Refused(error)),
-        _ => return Err(OTHER_ANSWER),
+    client.outbox().set_binding(bound.bind);
+    if let Some(notify) = names.ump_notify(bound.bind).await?.notify {
+        channel.set_notify(notify);
     }
     Ok(client)
-}
-
-async fn ask(request: &NamesRequest) -> Result<Answer<NamesReply>, PeerError> {
-    let names = Client::names().await?;
-    names.request(request, Attach::NONE).await
 }
 
 /// Gives a binding up once nothing is queued for it any more.
 pub async fn close(outbox: Rc<Outbox>, bind: u64) {
     outbox.drained().await;
-    // The monitor notices the closed channel anyway.
-    let _ = ask(&NamesRequest::UmpClose { bind }).await;
+    if let Ok(names) = Client::names().await {
+        // The monitor notices the closed channel anyway.
+        let _ = NamesClient(names).ump_close(bind).await;
+    }
 }

@@ -10,11 +10,11 @@ use core::task::{Poll, Waker};
 use abi::{SysError, slots, vaddr};
 use capfmt::Rights;
 use proto::blob::Joiner;
-use proto::iface::names::{AcceptRequest, NamesReply, NamesRequest};
+use proto::iface::names::{AcceptRequest, NamesClient};
 use proto::iface::process::{FaultKind, ProcessNotice};
 use proto::iface::transport::Transport;
 use proto::stub::InterfaceId;
-use proto::{Header, Interface, Name, PeerError, ServiceError, Wire, WireError};
+use proto::{Header, Interface, Name, PeerError, ServiceError, Wire};
 
 use super::outbox::{Carrier, Outbox};
 use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, Request};
@@ -396,15 +396,8 @@ impl Server {
     pub async fn register(&self, name: &str) -> Result<(), PeerError> {
         let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::BadArgument))?;
         let endpoint = self.introduction(0)?;
-        let request = NamesRequest::Register { name };
-        let names = Client::names().await?;
-        let with = Attach::cap(endpoint.addr());
-        let answer = names.request::<_, NamesReply>(&request, with).await?;
-        match answer.message {
-            NamesReply::Done {} => {}
-            NamesReply::Refused { error } => return Err(PeerError::Refused(error)),
-            _ => return Err(PeerError::BadAnswer(WireError::UnknownOp)),
-        }
+        let names = NamesClient(Client::names().await?);
+        names.register(name, endpoint).await?;
         crate::control::ready();
         Ok(())
     }

@@ -2,10 +2,10 @@
 //! message goes, the receiver asks its own for it before the message is delivered.
 
 use abi::CapAddr;
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::names::NamesClient;
 use proto::{PeerError, ServiceError, WireError};
 
-use super::{Answer, Attach, Client};
+use super::Client;
 use crate::cap::Capability;
 
 /// Word of a ring's line that says which capability goes with it (0 = none).
@@ -16,11 +16,10 @@ pub const WORD: usize = 6;
 /// # Errors
 /// [`PeerError`]; `Refused` with what the monitors say.
 pub async fn send(bind: u64, cap: CapAddr, give: bool) -> Result<u64, PeerError> {
-    let request = NamesRequest::SendCap { bind, give };
-    match ask(&request, Attach::cap(cap)).await?.message {
-        NamesReply::CapSent { number } if number != 0 => Ok(number),
-        NamesReply::Refused { error } => Err(PeerError::Refused(error)),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
+    let names = NamesClient(Client::names().await?);
+    match names.send_cap(bind, give, cap).await?.number {
+        0 => Err(PeerError::BadAnswer(WireError::BadField)),
+        number => Ok(number),
     }
 }
 
@@ -33,15 +32,6 @@ pub async fn take(bind: Option<u64>, number: u64) -> Result<Option<Capability>, 
         return Ok(None);
     }
     let bind = bind.ok_or(PeerError::Refused(ServiceError::Unsupported))?;
-    let request = NamesRequest::TakeCap { bind, number };
-    let answer = ask(&request, Attach::NONE).await?;
-    match (answer.message, answer.cap) {
-        (NamesReply::Found {}, Some(cap)) => Ok(Some(cap)),
-        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
-}
-
-async fn ask(request: &NamesRequest, with: Attach<'_>) -> Result<Answer<NamesReply>, PeerError> {
-    Client::names().await?.request(request, with).await
+    let names = NamesClient(Client::names().await?);
+    Ok(Some(names.take_cap(bind, number).await?.cap))
 }
