@@ -33,6 +33,9 @@ const NEXT: &str = "t-iface-next";
 /// Longer than any answer takes (system time).
 const LONG_NS: u64 = 20_000_000_000;
 
+/// Messages of a flood: more than a service keeps answers for.
+const FLOOD: u32 = 20_000;
+
 proto::interface! {
     /// Adds and keeps.
     pub interface Keeper = 103, version 1, errors ServiceError;
@@ -456,14 +459,20 @@ async fn flood_ump(name: &str, osnode: &str) -> i32 {
     })
 }
 
-/// Never lets the runtime run: nothing takes what is answered.
-fn flood_by(send: impl Fn(lmp::Words) -> bool) -> ! {
+/// Sends more than anybody keeps, then sleeps for ever. The runtime never runs: nothing takes what
+/// is answered.
+fn flood_by(send: impl Fn(lmp::Words) -> bool) -> i32 {
+    let Ok((own, _)) = lmp::open(1) else { return 4 };
     let mut tag = 1;
-    loop {
+    for _ in 0..FLOOD {
         let request = KeeperRequest::Add { amount: 0 };
         match send(request.to_words(tag)) {
             true => tag += 1,
             false => lmp::yield_core(),
         }
+    }
+    loop {
+        // Nobody has this endpoint.
+        let _ = lmp::wait(u64::MAX, Some(own));
     }
 }
