@@ -1,7 +1,7 @@
 //! A service and its client, as small as they get: the example of `docs/book/channels.md`.
 //!
-//! `run tally serve &` counts; `run tally add 5` counts on, `run tally add 5 2` does so from
-//! wherever it runs at the one of OSnode o2.
+//! `spawn tally serve` counts; `spawn tally add 5` counts on, `spawn tally add 5 2` does so, from
+//! wherever it runs, at the one of OSnode o2.
 
 #![no_std]
 #![forbid(unsafe_code)]

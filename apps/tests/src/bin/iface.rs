@@ -120,6 +120,7 @@ fn main() -> i32 {
         [_, "serve", name] => task::block_on(serve(name)),
         [_, "flood", name] => task::block_on(flood(name)),
         [_, "flood-ump", name, osnode] => task::block_on(flood_ump(name, osnode)),
+        [_, "capabilities"] => task::block_on(far_capabilities()),
         _ => task::block_on(run()),
     }
 }
@@ -175,6 +176,30 @@ async fn ump_all(suite: &mut Suite, name: &str) -> Result<(), String> {
     all(suite, "ump", &keeper, &flood, child).await?;
     suite.report("ump.versions", versions(&way).await);
     Ok(())
+}
+
+/// Capabilities that go between OSnodes, and one that may not, by the monitors.
+async fn far_capabilities() -> i32 {
+    let mut suite = Suite::new("iface");
+    suite.report(
+        "ump.capabilities",
+        far(&format!("ckeep{}", env::pid())).await,
+    );
+    suite.failed()
+}
+
+async fn far(name: &str) -> Result<(), String> {
+    let child = Child::start(&[SELF, "serve", name], Place::Home).await?;
+    let way = Way::On(child.pid.osnode);
+    let keeper = connect(&way, name).await.map_err(|e| e.to_string())?;
+    capabilities(&keeper).await?;
+    match keeper.keep(abi::slots::DISPATCHER).await {
+        Err(CallError::Peer(PeerError::Refused(_))) => {}
+        other => return Err(format!("a dispatcher on its way: {other:?}")),
+    }
+    // Nothing else ended with it.
+    keeper.add(1).await.map_err(|e| e.to_string())?;
+    child.kill().await.map(|_| ())
 }
 
 /// What is the same over both ways; ends the service, and who floods it.
@@ -376,7 +401,13 @@ async fn versions(way: &Way) -> Result<(), String> {
         Err(CallError::Peer(PeerError::Version(v))) if (v.service, v.program) == (2, 1) => {}
         other => return Err(format!("a message of another version brought {other:?}")),
     }
-    child.kill().await.map(|_| ())
+    // It is ended without a word of its own.
+    child.kill().await?;
+    let soon = KeeperClient(keeper.0.until(time::system_ns() + LONG_NS));
+    match soon.add(1).await {
+        Err(CallError::Peer(PeerError::Gone)) => Ok(()),
+        other => Err(format!("asking a service that was ended: {other:?}")),
+    }
 }
 
 /// Services and OSnodes that are not there are named.
