@@ -19,65 +19,12 @@ crate::codes! {
     }
 }
 
-crate::messages! {
-    /// Requests.
-    pub enum SkbRequest: 12 {
-        /// The question in the blob. Answer: `Answer`, or `Refused` with what is wrong with it.
-        Ask = 1 {
-            /// First byte of the answer's text that is wanted; the question is answered anew.
-            offset: u64,
-        },
-        /// Asserts the facts in the blob, all or none. Answer: `Changed`.
-        Assert = 2 {},
-        /// Withdraws the facts that fit the atom in the blob: `core(3, _)`. Answer: `Changed`.
-        Withdraw = 3 {},
-        /// Adds the rules in the blob, all or none. Answer: `Changed`.
-        Load = 4 {},
-        /// Withdraws facts and asserts others, all or none. Blob: an atom like `core(3, _)` on each
-        /// line, a zero byte, facts. Answer: `Changed`.
-        Change = 5 {
-            /// It goes on: nothing changes before the connection's first `Change` without this.
-            more: bool,
-        },
-        /// Where a core or OSnode is. Answer: `Place`, or `Refused(NotFound)`.
-        PlaceOf = 6 {
-            /// `Core` or `Osnode`.
-            subject: Subject,
-            /// Which.
-            number: u64,
-        },
-        /// The distance between two NUMA nodes. Answer: `Distance`, or `Refused(NotFound)` if
-        /// one is not known or out of reach.
-        Distance = 7 {
-            /// From this one.
-            from: u32,
-            /// To this one.
-            to: u32,
-        },
-        /// The NUMA nodes with memory, nearest first. Answer: `Listed` with [`MemoryAt`] records,
-        /// or `Refused(NotFound)`.
-        Memories = 8 {
-            /// As seen from what.
-            subject: Subject,
-            /// Which.
-            number: u64,
-        },
-        /// The multicast tree among the OSnodes that run. Answer: `Listed` with [`Edge`] records,
-        /// or `Refused(NotFound)`.
-        Tree = 9 {
-            /// Its root: `Core` or `Osnode`.
-            subject: Subject,
-            /// Which.
-            number: u64,
-            /// First edge that is wanted.
-            first: u64,
-        },
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum SkbReply: 12 {
+crate::interface! {
+    /// Questions to the knowledge base, and changes of it.
+    pub interface Skb = 12, version 1, errors ServiceError;
+    messages SkbRequest, SkbReply;
+    stubs SkbClient, SkbServer;
+    replies {
         /// The blob has text from the offset on: a line with the columns' names, then a line for
         /// each row, values separated by tabs.
         Answer = 0x8001 {
@@ -85,14 +32,14 @@ crate::messages! {
             rows: u64,
             /// Bytes of its whole text.
             bytes: u64,
-        },
+        } blob text;
         /// Done.
         Changed = 0x8002 {
             /// Facts that were not there before.
             asserted: u64,
             /// Facts that are no longer there.
             withdrawn: u64,
-        },
+        };
         /// Where something is.
         Place = 0x8003 {
             /// Its NUMA node.
@@ -101,22 +48,69 @@ crate::messages! {
             core: u32,
             /// The OSnode itself, or the first one that the core runs; 0 = none.
             osnode: u64,
-        },
+        };
         /// How far it is: 10 is local.
         Distance = 0x8004 {
             /// As in ACPI's SLIT.
             distance: u32,
-        },
+        };
         /// The blob has records.
         Listed = 0x8005 {
             /// How many there are in all.
             count: u64,
-        },
-        /// Refused; blob: why.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        } blob records;
+    }
+    requests {
+        /// The question in the blob. Answer: `Answer`, or `Refused` with what is wrong with it.
+        Ask = 1 ask {
+            /// First byte of the answer's text that is wanted; the question is answered anew.
+            offset: u64,
+        } blob question -> Answer;
+        /// Asserts the facts in the blob, all or none.
+        Assert = 2 assert {} blob facts -> Changed;
+        /// Withdraws the facts that fit the atom in the blob: `core(3, _)`.
+        Withdraw = 3 withdraw {} blob atom -> Changed;
+        /// Adds the rules in the blob, all or none.
+        Load = 4 load {} blob rules -> Changed;
+        /// Withdraws facts and asserts others, all or none. Blob: an atom like `core(3, _)` on each
+        /// line, a zero byte, facts.
+        Change = 5 change {
+            /// It goes on: nothing changes before the connection's first `Change` without this.
+            more: bool,
+        } blob changes -> Changed;
+        /// Where a core or OSnode is. Answer: `Place`, or `Refused(NotFound)`.
+        PlaceOf = 6 place_of {
+            /// `Core` or `Osnode`.
+            subject: Subject,
+            /// Which.
+            number: u64,
+        } -> Place;
+        /// The distance between two NUMA nodes. Answer: `Distance`, or `Refused(NotFound)` if
+        /// one is not known or out of reach.
+        Distance = 7 distance {
+            /// From this one.
+            from: u32,
+            /// To this one.
+            to: u32,
+        } -> Distance;
+        /// The NUMA nodes with memory, nearest first. Answer: `Listed` with [`MemoryAt`] records,
+        /// or `Refused(NotFound)`.
+        Memories = 8 memories {
+            /// As seen from what.
+            subject: Subject,
+            /// Which.
+            number: u64,
+        } -> Listed;
+        /// The multicast tree among the OSnodes that run. Answer: `Listed` with [`Edge`] records,
+        /// or `Refused(NotFound)`.
+        Tree = 9 tree {
+            /// Its root: `Core` or `Osnode`.
+            subject: Subject,
+            /// Which.
+            number: u64,
+            /// First edge that is wanted.
+            first: u64,
+        } -> Listed;
     }
 }
 
