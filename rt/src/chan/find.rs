@@ -178,3 +178,44 @@ pub async fn close(outbox: Rc<Outbox>, bind: u64) {
         let _ = NamesClient(names).ump_close(bind).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use proto::Versions;
+
+    use super::*;
+
+    #[test]
+    fn errors_name_the_service_and_the_osnode() {
+        let text = |cause| failed("tally", Some(7), cause).to_string();
+        let refused = |e| text(PeerError::Refused(e));
+        assert_eq!(
+            refused(ServiceError::NotFound),
+            "OSnode o7 has no service \"tally\""
+        );
+        assert_eq!(
+            refused(ServiceError::OsnodeGone),
+            "OSnode o7 is gone, and service \"tally\" with it"
+        );
+        assert_eq!(
+            refused(ServiceError::TableFull),
+            "service \"tally\" of OSnode o7: a table of the service is full"
+        );
+        let versions = Versions {
+            interface: "Tally",
+            service: 1,
+            program: 2,
+        };
+        assert_eq!(
+            text(PeerError::Version(versions)),
+            "service \"tally\" of OSnode o7 speaks version 1 of interface Tally, \
+             this program version 2: rebuild the service, and start it again"
+        );
+        assert_eq!(
+            failed("a name that is far too long", Some(7), PeerError::Gone).to_string(),
+            "service \"a name that is f\" of OSnode o7: the service is gone"
+        );
+    }
+}
