@@ -36,57 +36,12 @@ crate::codes! {
     }
 }
 
-crate::messages! {
-    /// Requests.
-    pub enum CoresRequest: 8 {
-        /// Executes an operation. Blob: kernel name (empty = `std`). Answer: `Done` or `Refused`, its blob for people.
-        Operate = 1 {
-            /// What.
-            op: CoreOp,
-            /// Core.
-            core: u32,
-            /// `Start`: make a new OSnode even if one was stopped there.
-            fresh: bool,
-        },
-        /// Executes an operation on several cores together: none is touched before all are prepared.
-        /// Blob: kernel name (empty = `std`), a zero byte, the cores' numbers (four bytes each,
-        /// little-endian). Answer: `Done` or `Refused`, its blob for people.
-        OperateAll = 6 {
-            /// What.
-            op: CoreOp,
-            /// As for `Operate`.
-            fresh: bool,
-        },
-        /// The core at this index. Answer: `Core` (blob: where it is, a line feed, the last words of a crashed
-        /// kernel) or `Refused(End)`.
-        Core = 2 {
-            /// Position.
-            index: u32,
-        },
-        /// What the *running* kernel of the core at this index says of itself. Answer: `Kernel` (blob: build id as hex).
-        Kernel = 3 {
-            /// Position.
-            index: u32,
-        },
-        /// The OSnode at this index. Answer: `Osnode` or `Refused(End)`.
-        Osnode = 4 {
-            /// Position.
-            index: u32,
-        },
-        /// The last lines of the log of a core's kernels. Answer: `Log`.
-        Log = 5 {
-            /// Core.
-            core: u32,
-        },
-        /// From the knowledge base, which knows nothing yet, or nothing any more: it is told
-        /// everything. Answer: `Told`.
-        Tell = 8 {},
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum CoresReply: 8 {
+crate::interface! {
+    /// Cores, kernels and OSnodes of the machine, and operations on them.
+    pub interface Cores = 8, version 1, errors ServiceError;
+    messages CoresRequest, CoresReply;
+    stubs CoresClient, CoresServer;
+    replies {
         /// Done; blob: text for people.
         Done = 0x8001 {
             /// OSnode concerned.
@@ -95,7 +50,7 @@ crate::messages! {
             took_ns: u64,
             /// `OperateAll`: how long all the cores were between two kernels at the same time.
             together_ns: u64,
-        },
+        } blob text;
         /// One core.
         Core = 0x8002 {
             /// Number.
@@ -108,14 +63,14 @@ crate::messages! {
             node: u32,
             /// APIC id or MPIDR.
             hw_id: u64,
-        },
+        } blob text;
         /// The running kernel.
         Kernel = 0x8003 {
             /// Name.
             name: Name,
             /// Attach epoch of the OSnode.
             epoch: u64,
-        },
+        } blob build;
         /// One OSnode.
         Osnode = 0x8004 {
             /// Its id.
@@ -124,15 +79,54 @@ crate::messages! {
             core: u32,
             /// Whether a kernel runs it.
             attached: bool,
-        },
+        };
         /// The blob is the text.
-        Log = 0x8005 {},
+        Log = 0x8005 {} blob text;
         /// It was told.
-        Told = 0x8007 {},
-        /// Refused; blob: for people.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        Told = 0x8007 {};
+    }
+    requests {
+        /// Executes an operation. Blob: kernel name (empty = `std`). Answer: `Done` or `Refused`, its blob for people.
+        Operate = 1 operate {
+            /// What.
+            op: CoreOp,
+            /// Core.
+            core: u32,
+            /// `Start`: make a new OSnode even if one was stopped there.
+            fresh: bool,
+        } blob kernel -> Done;
+        /// Executes an operation on several cores together: none is touched before all are prepared.
+        /// Blob: kernel name (empty = `std`), a zero byte, the cores' numbers (four bytes each,
+        /// little-endian). Answer: `Done` or `Refused`, its blob for people.
+        OperateAll = 6 operate_all {
+            /// What.
+            op: CoreOp,
+            /// As for `Operate`.
+            fresh: bool,
+        } blob kernel_and_cores -> Done;
+        /// The core at this index. Answer: `Core` (blob: where it is, a line feed, the last words of a crashed
+        /// kernel) or `Refused(End)`.
+        Core = 2 core_at {
+            /// Position.
+            index: u32,
+        } -> Core;
+        /// What the *running* kernel of the core at this index says of itself. Answer: `Kernel` (blob: build id as hex).
+        Kernel = 3 kernel_at {
+            /// Position.
+            index: u32,
+        } -> Kernel;
+        /// The OSnode at this index. Answer: `Osnode` or `Refused(End)`.
+        Osnode = 4 osnode_at {
+            /// Position.
+            index: u32,
+        } -> Osnode;
+        /// The last lines of the log of a core's kernels.
+        Log = 5 log {
+            /// Core.
+            core: u32,
+        } -> Log;
+        /// From the knowledge base, which knows nothing yet, or nothing any more: it is told
+        /// everything.
+        Tell = 8 tell_everything {} -> Told;
     }
 }

@@ -5,7 +5,7 @@ use crate::{Name, ServiceError};
 
 crate::messages! {
     /// Requests.
-    pub enum DriverRequest: 9 {
+    pub enum DriverRequest: 9 (Driver 1) {
         /// There is such a core. Answer: `Done`.
         Describe = 1 {
             /// Number.
@@ -53,7 +53,7 @@ crate::messages! {
 
 crate::messages! {
     /// Replies.
-    pub enum DriverReply: 9 {
+    pub enum DriverReply: 9 (Driver 1) {
         /// Done; blob: text for people.
         Done = 0x8001 {
             /// OSnode concerned.

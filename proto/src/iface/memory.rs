@@ -4,7 +4,7 @@ use crate::ServiceError;
 
 crate::messages! {
     /// Requests.
-    pub enum MemoryRequest: 1 {
+    pub enum MemoryRequest: 1 (Memory 1) {
         /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size
         /// (at least 4 KiB). Answer: `Allocated` with a RAM capability, or `Refused`.
         Allocate = 1 {
@@ -58,7 +58,7 @@ crate::messages! {
 
 crate::messages! {
     /// Replies.
-    pub enum MemoryReply: 1 {
+    pub enum MemoryReply: 1 (Memory 1) {
         /// Here is the RAM.
         Allocated = 0x8001 {
             /// Physical address.

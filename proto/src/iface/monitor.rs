@@ -43,7 +43,7 @@ pub fn unpack_bell(bell: u64) -> Option<(u64, u64)> {
 
 crate::messages! {
     /// Requests.
-    pub enum MonitorRequest: 6 {
+    pub enum MonitorRequest: 6 (Monitor 1) {
         /// First message of a monitor to its home: who it is. Answer: `Done`.
         Hello = 1 {
             /// OSnode id.
@@ -106,7 +106,7 @@ crate::messages! {
 
 crate::messages! {
     /// Replies.
-    pub enum MonitorReply: 6 {
+    pub enum MonitorReply: 6 (Monitor 1) {
         /// Done.
         Done = 0x8001 {},
         /// UMP channel accepted.

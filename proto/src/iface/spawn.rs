@@ -60,7 +60,7 @@ crate::codes! {
 
 crate::messages! {
     /// Requests.
-    pub enum SpawnRequest: 2 {
+    pub enum SpawnRequest: 2 (Spawn 1) {
         /// Keeps the capability that comes along for the connection's next `Spawn`, which
         /// gives it to the process under this name. Answer: `Kept`. This OSnode only.
         Give = 1 {
@@ -162,7 +162,7 @@ pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 
 crate::messages! {
     /// Replies.
-    pub enum SpawnReply: 2 {
+    pub enum SpawnReply: 2 (Spawn 1) {
         /// The capability is kept.
         Kept = 0x8001 {},
         /// The process runs.

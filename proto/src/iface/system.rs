@@ -21,7 +21,7 @@ pub const NOWHERE: u32 = u32::MAX;
 
 crate::messages! {
     /// Requests.
-    pub enum SystemRequest: 11 {
+    pub enum SystemRequest: 11 (System 1) {
         /// Boot driver: an OSnode is about to be made. Answer: `Prepared` with the Frame of one of
         /// the channels to its monitor (the other is asked for with `Second`).
         Prepare = 1 {
@@ -76,7 +76,7 @@ crate::messages! {
 
 crate::messages! {
     /// Replies.
-    pub enum SystemReply: 11 {
+    pub enum SystemReply: 11 (System 1) {
         /// Done.
         Done = 0x8001 {},
         /// A channel's Frame comes along.
