@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 
 use capfmt::{CORE_OBJECT_BYTES, CapType, Core, ImageRecord, PhysAddr};
 use genesis::{CoreParams, IMAGE_AREA_BYTES};
+use proto::Name;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use rt::chan::{Answer, Attach, Client};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke};
@@ -81,8 +82,21 @@ pub fn take_given(holdings: &mut Holdings, core: u32) -> Result<bool, String> {
     let [Some(first), Some(second)] = frames else {
         return Err(missing());
     };
-    let kcb = given("kcb").ok_or_else(missing)?;
     adopt(holdings, core, control, [first, second])?;
+    match given("kcb") {
+        Some(kcb) => take_kcb(holdings, kcb)?,
+        // A core that an earlier driver made: its OSnodes have names of their own.
+        None if env::is_again() => {}
+        None => return Err(missing()),
+    }
+    Ok(true)
+}
+
+/// Takes over a KCB.
+///
+/// # Errors
+/// A sentence.
+pub fn take_kcb(holdings: &mut Holdings, kcb: CapAddr) -> Result<(), String> {
     let info = invoke::kcb_info(kcb).map_err(|e| sentence("a given KCB", e))?;
     let handle = KcbHandle {
         cap: kcb,
@@ -90,7 +104,14 @@ pub fn take_given(holdings: &mut Holdings, core: u32) -> Result<bool, String> {
         osnode: info.osnode,
     };
     holdings.kcbs.insert(info.osnode, handle);
-    Ok(true)
+    Ok(())
+}
+
+/// Has a capability kept for the driver that comes after this one, should it die.
+pub fn keep(name: &str, cap: CapAddr) {
+    if let Err(e) = rt::process::keep(Name::truncated(name), cap) {
+        rt::println!("boot driver: {name} is not kept: {}", e.message());
+    }
 }
 
 /// Enters a core with its control and the Frames of its image areas.
@@ -249,7 +270,13 @@ pub async fn make_core<P: Platform>(driver: &Driver<P>, core: u32) -> Result<(),
         frames,
     )?;
     // The object stays as long as the machine runs.
-    frame.leak();
+    let object = frame.leak();
+    let handle = driver.holdings.borrow().cores.get(&core).copied();
+    let control = handle.map_or(CapAddr::NULL, |h| h.control);
+    let kept = [object, control, frames[0], frames[1]];
+    for (what, cap) in ["object", "control", "image0", "image1"].iter().zip(kept) {
+        keep(&format!("{what}.{core}"), cap);
+    }
     write_areas(driver, core)
 }
 

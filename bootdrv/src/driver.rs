@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::marker::PhantomData;
 
@@ -151,6 +152,11 @@ impl<P: Platform> Driver<P> {
         for core in 0..64 {
             cores::take_given(h, core)?;
         }
+        for (name, kcb) in env::all_given() {
+            if name.as_str().starts_with(osnode::KEPT_KCB) {
+                cores::take_kcb(h, kcb)?;
+            }
+        }
         let own = h.kcbs.values().next().ok_or("no KCB was given")?;
         let info = invoke::kcb_info(own.cap).map_err(|e| sentence("the KCB", e))?;
         self.core_features = info.features;
@@ -200,6 +206,9 @@ pub async fn serve<P: Platform>() -> i32 {
             return 1;
         }
     };
+    if env::is_again() {
+        take_up(&driver).await;
+    }
     let server = match Server::open() {
         Ok(s) => s,
         Err(e) => {
@@ -352,16 +361,7 @@ async fn operate<P: Platform>(
             &text,
         );
     }
-    let target = Target {
-        core,
-        known: control(driver, core).is_some(),
-        own: env::core() == core,
-        boot_processor: {
-            let h = driver.holdings.borrow();
-            h.cores.get(&core).is_some_and(|c| c.is_boot)
-        },
-        power: P::POWER,
-    };
+    let target = target(driver, core);
     let kcb = {
         let h = driver.holdings.borrow();
         h.kcbs.get(&osnode).map(|k| k.kcb)
@@ -383,6 +383,43 @@ async fn operate<P: Platform>(
     }
     let took_ns = time::system_ns() - start;
     report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
+}
+
+fn target<P: Platform>(driver: &Driver<P>, core: u32) -> Target {
+    Target {
+        core,
+        known: control(driver, core).is_some(),
+        own: env::core() == core,
+        boot_processor: {
+            let h = driver.holdings.borrow();
+            h.cores.get(&core).is_some_and(|c| c.is_boot)
+        },
+        power: P::POWER,
+    }
+}
+
+/// Finishes or undoes what the driver before this one left unfinished: the cores' objects say what
+/// that was.
+async fn take_up<P: Platform>(driver: &Driver<P>) {
+    let cores: Vec<u32> = driver.holdings.borrow().cores.keys().copied().collect();
+    for core in cores.into_iter().filter(|core| *core != env::core()) {
+        let member = driver.groups.join(0);
+        let mut running = Running::new(driver, core, String::from("std"), 0, member);
+        let sequence = Sequence::resume(target(driver, core), Timing::DEFAULT);
+        match running.run(sequence).await {
+            Ok(Success::Nothing) => {}
+            Ok(Success::Running { .. }) => {
+                rt::println!("{}: core {core} was in between, and runs", P::NAME);
+            }
+            Ok(Success::Stopped { .. }) => {
+                rt::println!("{}: core {core} was in between, and is stopped", P::NAME);
+            }
+            Err(failure) => {
+                let (_, text) = explain(failure, &running, core);
+                rt::println!("{}: core {core} was in between: {text}", P::NAME);
+            }
+        }
+    }
 }
 
 fn report_outcome<P: Platform>(

@@ -58,6 +58,9 @@ async fn channel<P: Platform>(
 }
 
 /// Capabilities from this OSnode for the new one.
+/// What the name of a kept KCB begins with; the OSnode's id follows.
+pub const KEPT_KCB: &str = "kcb.o";
+
 fn given_list<P: Platform>(
     driver: &Driver<P>,
     asks: &HomeChannel,
@@ -151,6 +154,7 @@ async fn make_with_channel<P: Platform>(
         osnode,
     };
     driver.holdings.borrow_mut().kcbs.insert(osnode, handle);
+    crate::cores::keep(&format!("{KEPT_KCB}{osnode}"), handle.cap);
     Ok(kcb)
 }
 

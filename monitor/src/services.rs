@@ -151,7 +151,7 @@ async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), S
     given.extend(texts.iter().map(|(n, s)| (n.as_str(), *s)));
     // Who made this OSnode says what drives cores here.
     let driver = env::args().nth(1).ok_or("no boot driver was named")?;
-    start(spawn, Restart::Never, &[driver], &given).await
+    start(spawn, Restart::Always, &[driver], &given).await
 }
 
 /// Whether the shell has commands in the archive.

@@ -23,6 +23,8 @@ pub const ARGS_OFFSET: usize = 0x800;
 pub const FLAG_ICOUNT: u64 = 1;
 /// `flags`: the machine is emulated: times say nothing about hardware, and are labelled so.
 pub const FLAG_EMULATED: u64 = 2;
+/// `flags`: the program was started before, ended, and is started again.
+pub const FLAG_AGAIN: u64 = 4;
 
 /// Why a start block cannot be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -55,6 +55,17 @@ pub fn given(name: &str) -> Option<CapAddr> {
     all.find(|(n, _)| n.as_str() == name).map(|(_, slot)| slot)
 }
 
+/// Every capability given, with its name.
+pub fn all_given() -> impl Iterator<Item = (proto::Name, CapAddr)> {
+    block().into_iter().flat_map(|b| b.given())
+}
+
+/// Whether the program ended before and was started again.
+#[must_use]
+pub fn is_again() -> bool {
+    block().is_some_and(|b| b.flags() & start::FLAG_AGAIN != 0)
+}
+
 /// The process's id (0.0 for an OSnode's first process).
 #[must_use]
 pub fn pid() -> Pid {

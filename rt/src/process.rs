@@ -1,10 +1,11 @@
 //! The process itself: its end, its backtrace.
 
-use abi::{slots, vaddr};
+use abi::{CapAddr, MessageTag, SysError, slots, vaddr};
 use proto::iface::process::ProcessNotice;
+use proto::{Name, Wire};
 
 use crate::exec::driver;
-use crate::{chan, invoke, isa, lmp, start};
+use crate::{chan, invoke, isa, link, lmp, start};
 
 /// What `main` may return.
 #[cfg_attr(nekton_user, lang = "termination")]
@@ -46,6 +47,20 @@ impl<T: Termination, E: core::fmt::Debug> Termination for Result<T, E> {
 /// Ends the process; its starter learns the status, and all its memory goes back.
 pub fn exit(status: i32) -> ! {
     end(&ProcessNotice::Exited { status }, b"", status)
+}
+
+/// Has the starter keep a copy of a capability, for the program's next process if it is started
+/// again ([`crate::env::given`]).
+///
+/// # Errors
+/// Any of a send; nothing says whether the starter keeps it.
+pub fn keep(name: Name, cap: CapAddr) -> Result<(), SysError> {
+    let with = MessageTag {
+        cap,
+        ..MessageTag::default()
+    };
+    let notice = ProcessNotice::Keep { name };
+    link::send_patiently(slots::PARENT, with, notice.to_words(0))
 }
 
 /// Tells the starter how the process ends, then never runs again. An OSnode's first process has

@@ -58,11 +58,19 @@ impl Child {
     /// # Errors
     /// A sentence.
     pub async fn start(words: &[&str], place: Place) -> Result<Child, String> {
+        Child::start_on(words, place, 0).await
+    }
+
+    /// As [`Child::start`], on the core or OSnode with this number.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn start_on(words: &[&str], place: Place, number: u64) -> Result<Child, String> {
         let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
         let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
         let request = SpawnRequest::Spawn {
             place,
-            number: 0,
+            number,
             memory: 0,
         };
         let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;

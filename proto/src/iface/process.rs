@@ -1,6 +1,6 @@
 //! Between a process and who started it (`PARENT` one way, the process's endpoint 0 the other).
 
-use crate::ServiceError;
+use crate::{Name, ServiceError};
 
 crate::codes! {
     /// What ended a process.
@@ -38,6 +38,12 @@ crate::interface! {
         Unsupported = 0x8003 {};
         /// Notice: start-up is over (services: the name is registered).
         Ready = 0x8010 {};
+        /// Notice: the capability that comes along is given to the program's next process under this
+        /// name, if it is started again.
+        Keep = 0x8013 {
+            /// Name in the start block; what was kept under it before goes.
+            name: Name,
+        } copies cap;
         /// Notice: ended by itself.
         Exited = 0x8011 {
             /// 0 = success.

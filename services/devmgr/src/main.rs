@@ -37,6 +37,8 @@ rt::entry!(main);
 pub struct State {
     /// State of every core.
     pub registry: Registry,
+    /// What the boot driver of this OSnode is told of the cores.
+    pub described: alloc::vec::Vec<proto::iface::driver::DriverRequest>,
     /// Boot drivers by OSnode.
     pub drivers: BTreeMap<u64, Client>,
     /// Id of the OSnode that is made next; ids are never used again.
@@ -87,6 +89,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
     let manager = Manager {
         state: Rc::new(RefCell::new(State {
             registry: Registry::new(&machine.description.cores, own),
+            described: alloc::vec::Vec::new(),
             drivers: BTreeMap::new(),
             next_osnode: own + 1,
             last_group: 0,

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use devmgr::{Operation, Plan, Refusal, Registry};
+use devmgr::{Operation, Plan, Refusal, Registry, state_word};
 use proto::iface::cores::{CoreOp, CoreState, CoresReply};
 use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
@@ -17,6 +17,8 @@ use crate::{Manager, answer, knowledge, queries, refuse};
 
 /// How long a started OSnode's monitor may take to say hello (ns of system time).
 const HELLO_NS: u64 = 20_000_000_000;
+/// How long a boot driver that ended may take until it is there again (ns of system time).
+const DRIVER_NS: u64 = 20_000_000_000;
 /// How long an operation waits for others (ns of system time).
 const PATIENCE_NS: u64 = 60_000_000_000;
 
@@ -79,7 +81,7 @@ pub async fn carry_out(
             Err(text) => Err((ServiceError::NoAnswer, text)),
         },
         Err(f) => {
-            if f.osnode != 0 {
+            if f.osnode != 0 && f.state != CoreState::Running {
                 // It does not run; a monitor that is gone keeps no list.
                 let _ = locate(manager, f.osnode, NOWHERE).await;
             }
@@ -157,18 +159,26 @@ pub async fn plan(manager: &Manager, wanted: Operation) -> Result<Plan, Refusal>
     }
 }
 
-/// The boot driver of an OSnode.
-async fn driver(manager: &Manager, osnode: u64) -> Result<Client, String> {
+/// The boot driver of an OSnode; one that was started again is described the cores anew.
+pub async fn driver(manager: &Manager, osnode: u64) -> Result<Client, String> {
     let known = manager.state.borrow().drivers.get(&osnode).cloned();
-    if let Some(client) = known.filter(|c| !c.is_gone()) {
+    if let Some(client) = known.filter(|c| c.ping().is_ok()) {
         return Ok(client);
     }
-    let found = if osnode == env::osnode() {
-        Client::lookup(".bootdrv").await
-    } else {
-        Client::lookup_on(osnode, ".bootdrv").await
+    let own = osnode == env::osnode();
+    let until = time::system_ns().saturating_add(DRIVER_NS);
+    let found = match own {
+        true => time::system_timeout(until, Client::lookup(".bootdrv")).await,
+        false => Some(Client::lookup_on(osnode, ".bootdrv").await),
     };
+    let found = found.ok_or_else(|| format!("no boot driver on o{osnode} in time"))?;
     let client = found.map_err(|e| format!("no boot driver on o{osnode}: {e}"))?;
+    if own {
+        let described = manager.state.borrow().described.clone();
+        for request in described {
+            ask(&client, &request, &[]).await?;
+        }
+    }
     manager
         .state
         .borrow_mut()
@@ -238,9 +248,10 @@ async fn execute(
         fresh,
         together,
     };
-    let answer = ask(&client, &request, kernel.as_bytes())
-        .await
-        .map_err(failed)?;
+    let answer = match ask(&client, &request, kernel.as_bytes()).await {
+        Ok(answer) => answer,
+        Err(text) => return Err(after_death(manager, plan, fresh, before, text).await),
+    };
     if elsewhere {
         // The home OSnode drives everything else and may be asked next.
         hand_over(manager, core, plan.executor, own)
@@ -271,6 +282,52 @@ async fn execute(
             text,
         }),
         _ => Err(failed("the boot driver's answer is not understood".into())),
+    }
+}
+
+/// The boot driver died in an operation. The one that is started in its place finishes or undoes
+/// what was begun before it answers: what the core does then is what came of the operation.
+async fn after_death(
+    manager: &Manager,
+    plan: Plan,
+    fresh: u64,
+    before: CoreState,
+    text: String,
+) -> Failed {
+    let core = plan.operation.core;
+    let state = state_now(manager, plan.executor, core)
+        .await
+        .unwrap_or(before);
+    let runs = state == CoreState::Running;
+    let osnode = match plan.osnode {
+        0 if runs => fresh,
+        osnode => osnode,
+    };
+    if osnode != 0 {
+        let place = if runs { core } else { NOWHERE };
+        // A monitor that is gone keeps no list.
+        let _ = locate(manager, osnode, place).await;
+    }
+    Failed {
+        error: ServiceError::NoAnswer,
+        state,
+        osnode: if runs { osnode } else { 0 },
+        text: format!(
+            "{text}; the one after it found the operation on core {core} under way: the core is {} now",
+            state_word(state)
+        ),
+    }
+}
+
+/// What a core does, from the boot driver that runs now.
+async fn state_now(manager: &Manager, executor: u64, core: u32) -> Option<CoreState> {
+    let client = driver(manager, executor).await.ok()?;
+    let answer = ask(&client, &DriverRequest::State { core }, &[])
+        .await
+        .ok()?;
+    match answer.message {
+        DriverReply::State { state, .. } => Some(state),
+        _ => None,
     }
 }
 

@@ -12,12 +12,12 @@ use proto::iface::system::NOWHERE;
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::{env, time};
 
-use crate::operations::{knows, locate};
+use crate::operations::{driver, knows, locate};
 use crate::{Manager, answer, refuse};
 
 /// The boot driver of this OSnode.
-fn own_driver(manager: &Manager) -> Option<Client> {
-    manager.state.borrow().drivers.get(&env::osnode()).cloned()
+async fn own_driver(manager: &Manager) -> Option<Client> {
+    driver(manager, env::osnode()).await.ok()
 }
 
 /// How often the other cores are looked at (ns of OSnode time).
@@ -37,7 +37,7 @@ pub async fn watch(manager: Manager) {
 /// Takes over what a core's object says of it; the last words of a crashed kernel. That a kernel
 /// crashed is reported once.
 pub async fn observe(manager: &Manager, core: u32) -> String {
-    let Some(driver) = own_driver(manager) else {
+    let Some(driver) = own_driver(manager).await else {
         return String::new();
     };
     if core == env::core() || !knows(&manager.state.borrow().registry, core) {
@@ -148,7 +148,7 @@ pub async fn log(manager: &Manager, request: &Request, core: u32) {
         let text = format!("there is no core {core}: this machine has {count}");
         return refuse(request, ServiceError::NoCore, &text);
     }
-    let Some(driver) = own_driver(manager) else {
+    let Some(driver) = own_driver(manager).await else {
         return refuse(request, ServiceError::NoAnswer, "there is no boot driver");
     };
     let wanted = DriverRequest::Log { core };

@@ -8,14 +8,14 @@ use abi::slots;
 use capfmt::CapType;
 use devmgr::Interrupts;
 use proto::Name;
-use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::driver::DriverRequest;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT};
 use rt::chan::{Answer, Attach, Client};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
 
 use crate::discovery::{CONSOLE, Console, Machine};
-use crate::{Manager, knowledge};
+use crate::{Manager, knowledge, operations};
 
 /// Ports of a 16550.
 const UART_PORTS: u64 = 8;
@@ -157,21 +157,15 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
     };
     given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
     let program = knowledge::boot_driver(manager).await;
-    start(&manager.spawn, Restart::Never, &[&program], &given).await?;
-    let driver = Client::lookup(".bootdrv")
-        .await
-        .map_err(|e| e.to_string())?;
-    for (core, d) in (0..).zip(&machine.description.cores) {
-        let request = DriverRequest::Describe {
-            core,
-            hw_id: d.hw_id,
-            node: d.node,
-            redistributors,
-        };
-        let answer = driver.request(&request, Attach::NONE).await;
-        let _: Answer<DriverReply> = answer.map_err(|e| e.to_string())?;
-    }
-    let own = env::osnode();
-    manager.state.borrow_mut().drivers.insert(own, driver);
+    start(&manager.spawn, Restart::Always, &[&program], &given).await?;
+    let cores = (0..).zip(&machine.description.cores);
+    let described = cores.map(|(core, d)| DriverRequest::Describe {
+        core,
+        hw_id: d.hw_id,
+        node: d.node,
+        redistributors,
+    });
+    manager.state.borrow_mut().described = described.collect();
+    operations::driver(manager, env::osnode()).await?;
     Ok(())
 }

@@ -3,14 +3,16 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use abi::slots;
 use archive::ArchiveError;
+use proto::start::FLAG_AGAIN;
 use proto::{Name, Pid, ServiceError};
 use rt::spawn::{Failed, Process, Program, SpawnError, memory_needed};
-use rt::{CapAddr, Capability, env, mem};
+use rt::{CapAddr, Capability, env, invoke, mem};
 
-use crate::service::{Console, Service};
+use crate::service::{Account, Console, Service};
 
 /// Largest memory block of a process, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
@@ -24,8 +26,23 @@ pub struct Spec {
     pub words: Vec<String>,
     /// Bytes of memory (0 = the usual).
     pub memory: u64,
-    /// Capabilities that it is given.
-    pub kept: Vec<(Name, Capability)>,
+    /// Capabilities that it is given; it may add to them while it lives.
+    pub kept: RefCell<Vec<(Name, Capability)>>,
+    /// It had something kept: the memory of that must outlive it.
+    pub keeps: Cell<bool>,
+    /// A memory account that an earlier process left, with memory in it.
+    pub account: RefCell<Option<Account>>,
+}
+
+impl Spec {
+    /// What is given now. Capabilities that were revoked meanwhile are left out.
+    fn given(&self) -> Vec<(Name, CapAddr)> {
+        let kept = self.kept.borrow();
+        let given = kept.iter().map(|(n, c)| (*n, c.addr()));
+        given
+            .filter(|(_, c)| invoke::identify(*c).is_ok())
+            .collect()
+    }
 }
 
 /// Starts a program here; its number, and whether it was given a console. `console` says whether
@@ -38,18 +55,19 @@ pub async fn start(
     spec: &Spec,
     console: Console,
 ) -> Result<(u64, bool), Failure> {
-    let Spec {
-        words,
-        memory,
-        kept,
-    } = spec;
+    let Spec { words, memory, .. } = spec;
     let name = words.first().cloned().unwrap_or_default();
     let image = program_file(service, &name)?;
     let bytes = block_bytes(image, *memory, &name)?;
-    let (account, endpoint) = service
-        .open_account()
-        .await
-        .map_err(|e| (ServiceError::OutOfMemory, format!("no memory account: {e}")))?;
+    let left = spec.account.take();
+    let again = matches!(console, Console::Had(_));
+    let account = match left {
+        Some(account) => account,
+        None => service
+            .open_account()
+            .await
+            .map_err(|e| (ServiceError::OutOfMemory, format!("no memory account: {e}")))?,
+    };
     let console = service.console(console).await;
     let has_console = console.is_some();
     let number = service.state.borrow_mut().table.add(words.clone());
@@ -59,9 +77,10 @@ pub async fn start(
         words,
         image,
         bytes,
-        kept,
+        &spec.given(),
         console,
-        endpoint.addr(),
+        account.endpoint.addr(),
+        again,
     );
     let started = built.and_then(|process| {
         // Entered before it runs: its first notice finds it.
@@ -78,7 +97,11 @@ pub async fn start(
         }
         Err(e) => {
             service.state.borrow_mut().table.remove(number);
-            service.close_account(account).await;
+            if spec.keeps.get() {
+                spec.account.replace(Some(account));
+            } else {
+                service.close_account(account.number).await;
+            }
             Err(e)
         }
     }
@@ -122,9 +145,10 @@ fn build(
     words: &[String],
     image: &[u8],
     bytes: u64,
-    kept: &[(Name, Capability)],
+    kept: &[(Name, CapAddr)],
     console: Option<CapAddr>,
     memory_service: CapAddr,
+    again: bool,
 ) -> Result<Process, Failure> {
     let name = &words[0];
     let sys = |e: rt::SysError| (ServiceError::Sys(e), format!("{name}: {}", e.message()));
@@ -136,12 +160,12 @@ fn build(
     let fault = service.server.fault_introduction(badge).map_err(sys)?;
     let find = |key: &str| {
         let found = kept.iter().find(|(n, _)| n.as_str() == key);
-        found.map(|(_, c)| c.addr())
+        found.map(|(_, c)| *c)
     };
     let mut given: Vec<(Name, CapAddr)> = kept
         .iter()
         .filter(|(n, _)| n.as_str() != "archive")
-        .map(|(n, c)| (*n, c.addr()))
+        .copied()
         .collect();
     if find("names").is_none() {
         given.push((Name::truncated("names"), service.names));
@@ -164,7 +188,10 @@ fn build(
         kernel: slots::KERNEL,
         archive: find("archive").unwrap_or(CapAddr::NULL),
         notification: CapAddr::NULL,
-        flags: env::flags(),
+        flags: match again {
+            true => env::flags() | FLAG_AGAIN,
+            false => env::flags(),
+        },
     };
     let ram = mem::alloc_ram(bytes).map_err(|e| {
         let text = format!("no memory for {name} ({bytes} bytes): {e}");

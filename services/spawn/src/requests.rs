@@ -3,6 +3,7 @@
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
 use abi::slots;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
@@ -22,7 +23,13 @@ type Reply = (SpawnReply, Vec<u8>);
 /// Takes one request or notice; it is answered now or later.
 pub fn take(service: &Service, mut request: Request) {
     if request.interface() == ProcessNotice::INTERFACE {
-        return service.noticed(request.introducer().into(), &request);
+        let number = request.introducer().into();
+        if let (Ok(ProcessNotice::Keep { name }), Some(cap)) =
+            (request.decode(), request.cap.take())
+        {
+            return supervision::keep(service, number, name, cap);
+        }
+        return service.noticed(number, &request);
     }
     let Ok(message) = request.decode::<SpawnRequest>() else {
         return refuse(&request, ServiceError::BadMessage, "");
@@ -195,7 +202,9 @@ async fn start(
     let spec = Spec {
         words,
         memory,
-        kept: kept.unwrap_or_default(),
+        kept: RefCell::new(kept.unwrap_or_default()),
+        keeps: Cell::new(false),
+        account: RefCell::new(None),
     };
     let (number, has_console) = build::start(service, &spec, Console::Maybe).await?;
     if let Some(rules) = rules {

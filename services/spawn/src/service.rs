@@ -39,10 +39,18 @@ pub enum Console {
     Had(bool),
 }
 
+/// A process's account at the memory service.
+pub struct Account {
+    /// Its number.
+    pub number: u32,
+    /// What the process asks on.
+    pub endpoint: Capability,
+}
+
 /// A running process.
 pub struct Live {
     process: Process,
-    account: u32,
+    account: Account,
     /// Connection to its endpoint 0, once somebody asked it something.
     control: Option<Client>,
 }
@@ -136,7 +144,7 @@ impl Service {
     }
 
     /// Enters a started process.
-    pub fn enter(&self, number: u64, process: Process, account: u32) {
+    pub fn enter(&self, number: u64, process: Process, account: Account) {
         let mut s = self.state.borrow_mut();
         s.table.started(number, process.memory());
         let live = Live {
@@ -203,7 +211,9 @@ impl Service {
                 drop(process);
             }
         }
-        self.close_account(live.account).await;
+        if let Some(account) = supervision::leave_account(self, number, live.account) {
+            self.close_account(account.number).await;
+        }
         let told: Vec<(u64, Request)> = {
             let mut s = self.state.borrow_mut();
             s.killing.remove(&number);
@@ -228,15 +238,18 @@ impl Service {
         }
     }
 
-    /// Opens a memory account; its number and the endpoint that a process asks on.
+    /// Opens a memory account.
     ///
     /// # Errors
     /// What the memory service says.
-    pub async fn open_account(&self) -> Result<(u32, Capability), PeerError> {
+    pub async fn open_account(&self) -> Result<Account, PeerError> {
         let request = MemoryRequest::OpenAccount { limit: 0 };
         let a: Answer<MemoryReply> = self.memory.request(&request, Attach::NONE).await?;
         match (a.message, a.cap) {
-            (MemoryReply::Account { account }, Some(cap)) => Ok((account, cap)),
+            (MemoryReply::Account { account }, Some(endpoint)) => Ok(Account {
+                number: account,
+                endpoint,
+            }),
             (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
             _ => Err(PeerError::Gone),
         }

@@ -13,6 +13,8 @@ use proto::iface::spawn::{Restart, ServiceState};
 const PAUSE_NS: u64 = 10_000_000;
 /// Longest pause (ns).
 const LONGEST_PAUSE_NS: u64 = 1_000_000_000;
+/// Shortest period (ns): in a shorter one everything is the first restart, and comes at once.
+const SHORTEST_NS: u64 = 1_000_000_000;
 /// Most restarts that a period may allow: as many times are remembered.
 pub const MAX_RESTARTS: u32 = 100;
 
@@ -99,9 +101,13 @@ impl Supervisor {
     /// A process is supervised from now on; its number as a service.
     pub fn enter(&mut self, rules: Rules, number: u64) -> u64 {
         self.last += 1;
-        let most = rules.most.min(MAX_RESTARTS);
+        let rules = Rules {
+            most: rules.most.min(MAX_RESTARTS),
+            within_ns: rules.within_ns.max(SHORTEST_NS),
+            ..rules
+        };
         let service = Service {
-            rules: Rules { most, ..rules },
+            rules,
             state: ServiceState::Running,
             restarts: 0,
             number,

@@ -4,14 +4,16 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
 
+use proto::Name;
 use proto::iface::spawn::{Restart, ServiceState, SpawnReply, pack_limit};
 use proto::iface::system::{SystemReply, SystemRequest};
+use proto::start::MAX_GIVEN;
 use rt::chan::{Answer, Attach, Client};
-use rt::{env, task, time};
+use rt::{Capability, env, invoke, task, time};
 use spawn::{End, Rules, Verdict};
 
 use crate::build::{self, Spec};
-use crate::service::{Console, Service};
+use crate::service::{Account, Console, Service};
 
 /// How long the console may take for a message (ns of system time).
 const SAY_NS: u64 = 5_000_000_000;
@@ -41,13 +43,54 @@ pub fn enter(service: &Service, number: u64, rules: Rules, spec: Spec, has_conso
     service.news.entered(id, made.name(), is_over);
 }
 
+/// Most capabilities of a start block that a process may fill for the next one: names, console and
+/// whatever else the spawn service gives find room, too.
+const MAX_KEPT: usize = MAX_GIVEN - 4;
+
+/// A process has something kept for its program's next process. Of one that is not supervised
+/// there will be none.
+pub fn keep(service: &Service, number: u64, name: Name, cap: Capability) {
+    let Some(made) = made(service, number) else {
+        return;
+    };
+    let mut kept = made.spec.kept.borrow_mut();
+    kept.retain(|(n, c)| *n != name && invoke::identify(c.addr()).is_ok());
+    if kept.len() >= MAX_KEPT {
+        let program = made.name();
+        rt::io::log(format_args!(
+            "spawn: {program} has too much kept: {name} is lost when it ends\n"
+        ));
+        return;
+    }
+    kept.push((name, cap));
+    made.spec.keeps.set(true);
+}
+
+/// What a process that is supervised was made from.
+fn made(service: &Service, number: u64) -> Option<Rc<Supervised>> {
+    let s = service.state.borrow();
+    let (id, _) = s.supervisor.of(number)?;
+    s.specs.get(&id).cloned()
+}
+
+/// The account of a process that ended, unless its program's next process needs what is in it.
+pub fn leave_account(service: &Service, number: u64, account: Account) -> Option<Account> {
+    match made(service, number).filter(|made| made.spec.keeps.get()) {
+        Some(made) => {
+            made.spec.account.replace(Some(account));
+            None
+        }
+        None => Some(account),
+    }
+}
+
 /// A process is not supervised any more; `None` if it was not.
 pub fn release(service: &Service, number: u64) -> Option<()> {
     let mut s = service.state.borrow_mut();
     let id = s.supervisor.release(number)?;
     let spec = s.specs.remove(&id);
     drop(s);
-    drop(spec);
+    spec.into_iter().for_each(|made| close_left(service, &made));
     service.news.gone(id);
     Some(())
 }
@@ -121,7 +164,19 @@ fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
 }
 
 fn forget(service: &Service, id: u64) -> Option<Rc<Supervised>> {
-    service.state.borrow_mut().specs.remove(&id)
+    let made = service.state.borrow_mut().specs.remove(&id)?;
+    close_left(service, &made);
+    Some(made)
+}
+
+/// Closes the account that a process left for one that will not come.
+fn close_left(service: &Service, made: &Supervised) {
+    // What is kept stands in the way of taking its memory back.
+    made.spec.kept.borrow_mut().clear();
+    if let Some(account) = made.spec.account.take() {
+        let service = service.clone();
+        task::spawn(async move { service.close_account(account.number).await });
+    }
 }
 
 fn how(end: End) -> String {

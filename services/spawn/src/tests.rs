@@ -135,6 +135,30 @@ fn old_ends_are_forgotten() {
 }
 
 #[test]
+fn no_rules_allow_restarts_without_end() {
+    let mut s = Supervisor::new();
+    let rules = Rules {
+        restart: Restart::Always,
+        most: u32::MAX,
+        within_ns: 0,
+    };
+    let service = s.enter(rules, 1);
+    let (mut now, mut number) = (0, 1);
+    while let Verdict::Again { pause_ns, .. } = s.ended(number, End::Faulted, now) {
+        now += pause_ns;
+        number += 1;
+        s.restarted(service, number);
+        assert!(
+            now >= number.saturating_sub(10) * SECOND / 8,
+            "{number} by {now}"
+        );
+        if number > 100 {
+            break;
+        }
+    }
+}
+
+#[test]
 fn who_is_released_stays_ended() {
     let mut s = Supervisor::new();
     let service = s.enter(rules(Restart::Always, 1), 1);

@@ -1,0 +1,172 @@
+//! The boot driver dies in the middle of operations: the one after it finishes or undoes them, and
+//! the core goes on under its commands.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::pin::Pin;
+
+use proto::Pid;
+use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
+use rt::chan::{Answer, Attach, Client};
+use rt::{task, time};
+use tests::{Child, Suite};
+
+rt::entry!(main);
+
+/// The core that is operated.
+const CORE: u32 = 1;
+/// When an operation's driver is killed: eighths of the time that the one before took. Supervision
+/// allows five restarts in its period.
+const MOMENTS: [u64; 3] = [4, 6, 3];
+
+type Step<'a> = Pin<Box<dyn Future<Output = Result<String, String>> + 'a>>;
+
+fn main() -> i32 {
+    task::block_on(run())
+}
+
+async fn run() -> i32 {
+    let mut suite = Suite::new("driver");
+    let begun = begin().await;
+    let was_off = begun == Ok(true);
+    suite.report("begin", begun.map(|_| ()));
+    for moment in MOMENTS {
+        let result = killed_in_update(moment).await;
+        suite.report(&format!("killed_after_{moment}_eighths"), result);
+    }
+    suite.report("goes_on", goes_on().await.map(|_| ()));
+    if was_off {
+        let stopped = operate(CoreOp::Stop, "").await;
+        suite.report("end", stopped.map(|_| ()));
+    }
+    suite.failed()
+}
+
+async fn service(name: &str) -> Result<Client, String> {
+    let found = Client::lookup(name).await;
+    found.map_err(|e| format!("{name}: {e}"))
+}
+
+async fn state() -> Result<CoreState, String> {
+    let cores = service("cores").await?;
+    let request = CoresRequest::Core { index: CORE };
+    let a = cores.request(&request, Attach::NONE).await;
+    let a: Answer<CoresReply> = a.map_err(|e| e.to_string())?;
+    match a.message {
+        CoresReply::Core { state, .. } => Ok(state),
+        _ => Err(format!("there is no core {CORE}")),
+    }
+}
+
+async fn operate(op: CoreOp, kernel: &str) -> Result<String, String> {
+    let cores = service("cores").await?;
+    let request = CoresRequest::Operate {
+        op,
+        core: CORE,
+        fresh: false,
+    };
+    let a = cores
+        .request(&request, Attach::blob(kernel.as_bytes()))
+        .await;
+    let a: Answer<CoresReply> = a.map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&a.blob).into_owned();
+    match a.message {
+        CoresReply::Done { .. } => Ok(text),
+        CoresReply::Refused { error } => Err(format!("{op:?}: {error}: {text}")),
+        other => Err(format!("{op:?}: {other:?}")),
+    }
+}
+
+/// Has the core run; whether it did not before.
+async fn begin() -> Result<bool, String> {
+    if state().await? == CoreState::Running {
+        return Ok(false);
+    }
+    operate(CoreOp::Start, "").await?;
+    Ok(true)
+}
+
+/// The boot driver of the first OSnode.
+async fn boot_driver() -> Result<Pid, String> {
+    let spawn = service("spawn").await?;
+    let mut after = Pid::default();
+    loop {
+        let request = SpawnRequest::Next { after };
+        let a = spawn.request(&request, Attach::NONE).await;
+        let a: Answer<SpawnReply> = a.map_err(|e| e.to_string())?;
+        let SpawnReply::Process { pid, state, .. } = a.message else {
+            return Err("no boot driver runs".into());
+        };
+        if state == ProcessState::Running && a.blob.starts_with(b"bootdrv-") {
+            return Ok(pid);
+        }
+        after = pid;
+    }
+}
+
+async fn kill(pid: Pid) -> Result<String, String> {
+    let spawn = service("spawn").await?;
+    let request = SpawnRequest::Kill { pid };
+    let a = spawn.request(&request, Attach::NONE).await;
+    let a: Answer<SpawnReply> = a.map_err(|e| e.to_string())?;
+    match a.message {
+        SpawnReply::Ended { .. } => Ok(String::new()),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+async fn killed_in_update(moment: u64) -> Result<(), String> {
+    let usual_ns = goes_on().await?;
+    let moment = usual_ns * moment / 8;
+    let old = boot_driver().await?;
+    let late = async {
+        time::sleep(moment).await;
+        kill(old).await
+    };
+    let both: [Step<'_>; 2] = [Box::pin(operate(CoreOp::Update, "trace")), Box::pin(late)];
+    let mut ends = task::join(Vec::from(both)).await.into_iter();
+    let (updated, killed) = (ends.next(), ends.next());
+    killed.ok_or("not killed")??;
+    let said = match updated.ok_or("not asked")? {
+        Ok(text) | Err(text) => text,
+    };
+    let (at, of) = (moment / 1000, usual_ns / 1000);
+    rt::println!("driver: killed {at} us after the beginning of usually {of} us: {said}");
+    // Asking waits for the next driver, which first takes up what was begun.
+    match state().await? {
+        CoreState::Running => {}
+        // An update that was interrupted before the new kernel ran, and could not go on.
+        CoreState::Penned | CoreState::Detached => drop(operate(CoreOp::Start, "").await?),
+        CoreState::Crashed => drop(operate(CoreOp::Recover, "").await?),
+        other => return Err(format!("core {CORE} is {other:?} ({said})")),
+    }
+    alive().await
+}
+
+/// The OSnode on the core starts programs.
+async fn alive() -> Result<(), String> {
+    let place = Place::Core;
+    let child = Child::start_on(&["t-spawn", "status", "0"], place, CORE.into()).await?;
+    child.wait().await?.expect_success()
+}
+
+/// Everything is as it was: operations succeed; how long the last one took (ns).
+async fn goes_on() -> Result<u64, String> {
+    let mut took = 0;
+    for kernel in ["std", "trace", "std"] {
+        let start = time::system_ns();
+        operate(CoreOp::Update, kernel).await?;
+        took = time::system_ns() - start;
+        alive().await?;
+    }
+    Ok(took)
+}
