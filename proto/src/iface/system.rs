@@ -19,66 +19,14 @@ crate::codes! {
 /// `core` of an OSnode that runs nowhere.
 pub const NOWHERE: u32 = u32::MAX;
 
-crate::messages! {
-    /// Requests.
-    pub enum SystemRequest: 11 (System 1) {
-        /// Boot driver: an OSnode is about to be made. Answer: `Prepared` with the Frame of one of
-        /// the channels to its monitor (the other is asked for with `Second`).
-        Prepare = 1 {
-            /// Its id.
-            osnode: u64,
-            /// Core that it will run on.
-            core: u32,
-        },
-        /// Boot driver: the other channel's Frame. Answer: `Prepared`.
-        Second = 2 {
-            /// Id of the OSnode.
-            osnode: u64,
-        },
-        /// Boot driver: the OSnode could not be made. Answer: `Done`.
-        Abandon = 3 {
-            /// Its id.
-            osnode: u64,
-        },
-        /// Device manager: where an OSnode runs now. Answer: `Done`; for an OSnode that starts,
-        /// when its monitor has said hello.
-        Located = 4 {
-            /// Its id.
-            osnode: u64,
-            /// Core, or [`NOWHERE`].
-            core: u32,
-        },
-        /// The first OSnode with an id above this one. Answer: `Osnode` or `Refused(End)`.
-        Next = 5 {
-            /// Id before.
-            osnode: u64,
-        },
-        /// The OSnode that runs on a core. Answer: `Osnode` or `Refused`.
-        OnCore = 6 {
-            /// Core.
-            core: u32,
-        },
-        /// Spawn service: a service ended; its clients on other OSnodes are told. Answer: `Done`.
-        ServiceEnded = 8 {},
-        /// The first OSnode with an id above this one in the membership view of this monitor. Answer: `Member` or
-        /// `Refused(End)`.
-        Member = 9 {
-            /// Id before.
-            osnode: u64,
-        },
-        /// Halts the machine. No answer.
-        Halt = 7 {
-            /// 0 = success.
-            status: u32,
-        },
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum SystemReply: 11 (System 1) {
+crate::interface! {
+    /// Other OSnodes and the machine, for services of the system.
+    pub interface System = 11, version 1, errors ServiceError;
+    messages SystemRequest, SystemReply;
+    stubs SystemClient, SystemServer;
+    replies {
         /// Done.
-        Done = 0x8001 {},
+        Done = 0x8001 {};
         /// A channel's Frame comes along.
         Prepared = 0x8002 {
             /// Its address.
@@ -89,14 +37,14 @@ crate::messages! {
             notification: u64,
             /// Channel in it by which this side is woken.
             channel: u64,
-        },
+        } copies frame;
         /// One OSnode.
         Osnode = 0x8003 {
             /// Its id.
             osnode: u64,
             /// Core, or [`NOWHERE`].
             core: u32,
-        },
+        };
         /// One OSnode, as this monitor knows it.
         Member = 0x8004 {
             /// Its id.
@@ -109,11 +57,57 @@ crate::messages! {
             count: u32,
             /// Number of the view: it grows with every change of any OSnode.
             view: u64,
-        },
-        /// Refused; blob: for people.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        };
+    }
+    requests {
+        /// Boot driver: an OSnode is about to be made. Answer: `Prepared` with the Frame of one of
+        /// the channels to its monitor (the other is asked for with `Second`).
+        Prepare = 1 prepare {
+            /// Its id.
+            osnode: u64,
+            /// Core that it will run on.
+            core: u32,
+        } -> Prepared;
+        /// Boot driver: the other channel's Frame.
+        Second = 2 second {
+            /// Id of the OSnode.
+            osnode: u64,
+        } -> Prepared;
+        /// Boot driver: the OSnode could not be made.
+        Abandon = 3 abandon {
+            /// Its id.
+            osnode: u64,
+        } -> Done;
+        /// Device manager: where an OSnode runs now. Answer: `Done`; for an OSnode that starts,
+        /// when its monitor has said hello.
+        Located = 4 located {
+            /// Its id.
+            osnode: u64,
+            /// Core, or [`NOWHERE`].
+            core: u32,
+        } -> Done;
+        /// The first OSnode with an id above this one. Answer: `Osnode` or `Refused(End)`.
+        Next = 5 next {
+            /// Id before.
+            osnode: u64,
+        } -> Osnode;
+        /// The OSnode that runs on a core. Answer: `Osnode` or `Refused`.
+        OnCore = 6 on_core {
+            /// Core.
+            core: u32,
+        } -> Osnode;
+        /// Spawn service: a service ended; its clients on other OSnodes are told.
+        ServiceEnded = 8 service_ended {} -> Done;
+        /// The first OSnode with an id above this one in the membership view of this monitor. Answer: `Member` or
+        /// `Refused(End)`.
+        Member = 9 member {
+            /// Id before.
+            osnode: u64,
+        } -> Member;
+        /// Halts the machine. No answer.
+        Halt = 7 halt {
+            /// 0 = success.
+            status: u32,
+        };
     }
 }
