@@ -2,7 +2,10 @@
 
 mod common;
 
-use bootseq::{After, Failure, KcbSource, Op, Outcome, Power, Reason, Refusal, Sequence, Success};
+use bootseq::{
+    Action, After, Failure, Input, KcbSource, Op, Outcome, Power, Reason, Refusal, Request,
+    Sequence, Success,
+};
 use capfmt::CoreStatus;
 use common::{Area, Core, DENIED, FRESH, KCB, Kernel, Place, TIMING};
 
@@ -158,6 +161,66 @@ fn a_core_that_firmware_does_not_bring_is_given_up() {
         "clear record",
     ]);
     assert_eq!((c.areas, c.place), ([Area::Poisoned; 2], Place::Off));
+}
+
+#[test]
+fn a_core_that_comes_after_it_was_given_up_is_started_from_its_pen() {
+    for power in [Power::Sipi, Power::Psci] {
+        let mut c = Core::off(power);
+        c.dead = true;
+        let late = c.operate(Op::Start, KEPT);
+        assert_eq!(late, failed(Reason::PowerTimedOut, After::Down, false));
+        // Whatever stands on the home line is older than its arrival: it stays in the pen.
+        c.dead = false;
+        c.arrive();
+        assert_eq!(c.place, Place::Pen);
+        c.trace.clear();
+        assert_eq!(c.operate(Op::Start, KEPT), running(KCB));
+        c.assert_trace(&[
+            "read record",
+            "read",
+            "load 1 for 8000",
+            "record Start Switching area 1 kcb 8000",
+            "prepared",
+            "command Start kcb 8000 image 1",
+            "read",
+            "clear record",
+        ]);
+    }
+}
+
+#[test]
+fn a_core_may_come_late_at_any_moment_of_its_next_start() {
+    for power in [Power::Sipi, Power::Psci] {
+        for moment in 0..20 {
+            let mut c = Core::off(power);
+            c.dead = true;
+            let late = c.operate(Op::Start, KEPT);
+            assert_eq!(late, failed(Reason::PowerTimedOut, After::Down, false));
+            c.dead = false;
+            let request = Request {
+                op: Op::Start,
+                kcb: KEPT,
+            };
+            let mut sequence = Sequence::new(c.target, request, TIMING);
+            let mut input = Input::Begin;
+            let outcome = (0..).find_map(|action| {
+                // INIT undoes an arrival before it; what comes after it is the new one.
+                if action == moment && c.place == Place::Off {
+                    c.arrive();
+                }
+                match sequence.next(c.time, input) {
+                    Action::Finish(outcome) => Some(outcome),
+                    action => {
+                        input = c.carry_out(action);
+                        None
+                    }
+                }
+            });
+            assert_eq!(outcome, Some(running(KCB)), "late by {moment} actions");
+            assert_eq!(c.place, Place::Kernel(1));
+        }
+    }
 }
 
 #[test]

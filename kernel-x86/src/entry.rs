@@ -240,6 +240,7 @@ const _: () = {
         i == a.len() && i == b.len()
     }
     let fields = [
+        ("hw_id", l::HW_ID),
         ("flags", l::FLAGS),
         ("home_seq", l::HOME_SEQ),
         ("home_cmd", l::HOME_CMD),

@@ -41,12 +41,34 @@ nekton_pen_loader:
     mov cr3, rax
     jmp 7f
 
-/* From firmware, by way of the trampoline: long mode, its root table, no stack. */
+/* From firmware, by way of the trampoline: long mode, its root table, no stack.
+ *
+ * The trampoline serves one core after the other. One that was given up and comes late is led
+ * to the pen of whoever is being let out then: only that core may pass. CPUID names the one
+ * that runs (SDM vol. 2A: leaf 0BH if it is there, else leaf 1). Whose table the trampoline
+ * was, the header and PEN_ROOT come from the same page: they belong to the same core.
+ */
 nekton_pen_firmware:
     cli
     cld
-    lea rbx, [rip + nekton_pen_start]
-    sub rbx, {PEN_CODE}
+    lea r8, [rip + nekton_pen_start]
+    sub r8, {PEN_CODE}
+    xor eax, eax
+    cpuid
+    cmp eax, 11
+    jb 9f
+    mov eax, 11
+    xor ecx, ecx
+    cpuid
+    test ebx, ebx                   /* leaf 0BH names nobody */
+    jnz 20f
+9:  mov eax, 1
+    cpuid
+    mov edx, ebx
+    shr edx, 24
+20: cmp edx, [r8 + {HW_ID}]
+    jne 8f                          /* late: it has written nothing, and waits for another INIT */
+    mov rbx, r8
     mov rax, [rbx + {PEN_ROOT}]
     mov cr3, rax
     /* What was commanded before the reset is void. */

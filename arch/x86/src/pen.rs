@@ -12,6 +12,8 @@ use crate::paging::{LeafRights, leaf};
 
 /// Offsets in a Core object and numbers of its lines.
 pub mod layout {
+    /// Hardware id: the local APIC's.
+    pub const HW_ID: u64 = 0x018;
     /// Flags word.
     pub const FLAGS: u64 = 0x030;
     /// Home line: sequence number.
@@ -105,6 +107,7 @@ core::arch::global_asm!(
     IMAGE_ENTRY = const layout::IMAGE_ENTRY,
     IMAGE_ROOT = const layout::IMAGE_ROOT,
     IMAGE_STACK = const layout::IMAGE_STACK,
+    HW_ID = const layout::HW_ID,
     FLAGS = const layout::FLAGS,
     FLAG_BOOT = const layout::FLAG_BOOT,
     FLAG_X2APIC = const layout::FLAG_X2APIC,

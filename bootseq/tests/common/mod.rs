@@ -258,11 +258,16 @@ impl Core {
             (Power::Sipi, _) => {}
         }
         if !self.dead {
-            self.place = Place::Pen;
-            self.lines.status = CoreStatus::Penned;
-            self.answered = self.lines.home_seq;
+            self.arrive();
         }
         0
+    }
+
+    /// Firmware has let the core out: it comes to its pen.
+    pub fn arrive(&mut self) {
+        self.place = Place::Pen;
+        self.lines.status = CoreStatus::Penned;
+        self.answered = self.lines.home_seq;
     }
 
     /// Carries an action out, as a driver does.
