@@ -36,6 +36,7 @@ mod trap;
 mod window;
 
 pub use entry::start;
+pub use log::line as log_line;
 pub use note::{Note, note};
 pub use run::{Kernel, Variant};
 pub use statics::KernelCell;

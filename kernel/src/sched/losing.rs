@@ -27,6 +27,9 @@ pub trait Loss {
     fn matters(_m: &impl PhysMap, _dcb: Dcb) -> bool {
         true
     }
+
+    /// One is lost now.
+    fn lost() {}
 }
 
 /// Loses the end of a waiting time.
@@ -81,7 +84,11 @@ impl<L: Loss> Policy for Losing<L> {
         };
         *at = dcb.0.0;
         *count = count.saturating_add(1);
-        *count == BEFORE + 1
+        let lost = *count == BEFORE + 1;
+        if lost {
+            L::lost();
+        }
+        lost
     }
 
     fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival) {

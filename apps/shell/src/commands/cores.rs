@@ -5,6 +5,7 @@ use alloc::string::{String, ToString};
 
 use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
 use proto::iface::system::{MemberStatus, SystemReply, SystemRequest};
+use rt::time;
 use shell::{Args, parse_core_list};
 
 use super::{time_unit, usage};
@@ -202,8 +203,14 @@ pub async fn members(session: &mut Session, args: Args) -> Result<(), String> {
     Ok(())
 }
 
-/// `log [N]`.
+/// How long `log --until` waits, and how often it looks (ns).
+const UNTIL_NS: u64 = 60_000_000_000;
+const LOOK_NS: u64 = 100_000_000;
+
+/// `log`.
 pub async fn log(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let wanted = args.option("--until", "a text to wait for");
+    let wanted = wanted.map_err(usage)?;
     let words = args.rest();
     let core = match words.as_slice() {
         [] => 0,
@@ -212,16 +219,29 @@ pub async fn log(session: &mut Session, mut args: Args) -> Result<(), String> {
             .map_err(|_| format!("\"{n}\" is not a core's number"))?,
         [_, more, ..] => return Err(format!("\"{more}\" is not understood here")),
     };
+    let until = time::now_ns().saturating_add(UNTIL_NS);
+    loop {
+        let mut text = read_log(session, core).await?;
+        let found = wanted.as_ref().is_none_or(|w| text.contains(w.as_str()));
+        if !found && time::now_ns() < until {
+            time::sleep(LOOK_NS).await;
+            continue;
+        }
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+        session.say(&text).await;
+        return match (found, wanted) {
+            (false, Some(w)) => Err(format!("core {core} did not log \"{w}\" in time")),
+            _ => Ok(()),
+        };
+    }
+}
+
+async fn read_log(session: &Session, core: u32) -> Result<String, String> {
     let a = ask::<CoresReply>(&session.cores, &CoresRequest::Log { core }, &[]).await?;
     match a.message {
-        CoresReply::Log {} => {
-            let mut text = String::from_utf8_lossy(&a.blob).into_owned();
-            if !text.ends_with('\n') {
-                text.push('\n');
-            }
-            session.say(&text).await;
-            Ok(())
-        }
+        CoresReply::Log {} => Ok(String::from_utf8_lossy(&a.blob).into_owned()),
         CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
         _ => Err("the device manager's answer is not understood".into()),
     }

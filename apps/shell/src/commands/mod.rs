@@ -46,7 +46,7 @@ registry query|del|wait 'QUERY'         records that fit, as in 'job.* { size > 
 registry watch 'QUERY', events          what happens to records that fit
 registry lock NAME, unlock NAME         a lock that the shell holds
 caps                                    the shell's own capabilities
-log [N]                                 what the kernels of core N logged
+log [N] [--until TEXT]                  what the kernels of core N logged (once TEXT is there)
 ls [DIR], cat FILE                      files of the boot archive
 test NAME, test all                     run an in-guest test
 sleep MS                                wait
