@@ -9,7 +9,7 @@
 //! Flow control: a sender may be at most N messages ahead of the count in the peer's
 //! control line. Sleeping: see [`Ring::prepare_sleep`]; after each message or count that it
 //! publishes, a side does a full fence and looks whether the peer sleeps (store–fence–recheck,
-//! DESIGN §4). Nothing that the peer writes is trusted: counts out of range end the channel.
+//! DESIGN §4), after a count whether it sleeps for that. Nothing that the peer writes is trusted: counts out of range end the channel.
 
 /// Words of a line.
 pub const LINE_WORDS: usize = 8;
@@ -22,6 +22,11 @@ const SEQ_MASK: u64 = (1 << 48) - 1;
 const CTRL_TAKEN: usize = 0;
 const CTRL_SLEEPING: usize = 1;
 const CTRL_CLOSED: usize = 2;
+
+/// In the word that says whether a side sleeps: until a message comes.
+const SLEEPS: u64 = 1;
+/// Until a message comes, or room for one.
+const SLEEPS_FOR_CREDIT: u64 = 2;
 
 /// The shared memory, word by word. An index is below `len()`; each access is single-copy atomic.
 pub trait SharedWords {
@@ -205,14 +210,14 @@ impl<M: SharedWords> Ring<M> {
         } else {
             self.send_at + 1
         };
-        Ok(self.look_for_sleeper())
+        Ok(self.look_for_sleeper(SLEEPS))
     }
 
-    /// After a publication: full fence, then the peer's flag.
+    /// After a publication: full fence, then the peer's word, which must be at least `deep`.
     #[inline]
-    fn look_for_sleeper(&self) -> Wake {
+    fn look_for_sleeper(&self, deep: u64) -> Wake {
         self.mem.fence();
-        if self.mem.load(self.peer_control(CTRL_SLEEPING)) == 0 {
+        if self.mem.load(self.peer_control(CTRL_SLEEPING)) < deep {
             Wake::No
         } else {
             Wake::Peer
@@ -284,7 +289,7 @@ impl<M: SharedWords> Ring<M> {
         self.published = self.taken;
         let at = self.own_control(CTRL_TAKEN);
         self.mem.store_release(at, self.taken);
-        self.look_for_sleeper()
+        self.look_for_sleeper(SLEEPS_FOR_CREDIT)
     }
 
     /// Announces sleep, then looks again. `Ok(true)`: one may sleep until notified, and must
@@ -303,7 +308,12 @@ impl<M: SharedWords> Ring<M> {
             self.publish_taken()
         };
         let at = self.own_control(CTRL_SLEEPING);
-        self.mem.store(at, 1);
+        let deep = if want_credit {
+            SLEEPS_FOR_CREDIT
+        } else {
+            SLEEPS
+        };
+        self.mem.store(at, deep);
         self.mem.fence();
         let something = self.has_message()
             || self.peer_closed()
@@ -324,6 +334,6 @@ impl<M: SharedWords> Ring<M> {
     pub fn close(&mut self) -> Wake {
         let at = self.own_control(CTRL_CLOSED);
         self.mem.store_release(at, 1);
-        self.look_for_sleeper()
+        self.look_for_sleeper(SLEEPS)
     }
 }
