@@ -72,11 +72,22 @@ impl<V: Variant> Kernel<V> {
         crate::log::mirror();
         match resume {
             None => {
+                self.carry_out_all();
                 context::mask_interrupts();
                 self.controller.mask(Mask::Open);
                 self.go_on(area)
             }
             Some(resume) => self.finish::<false>(&resume),
+        }
+    }
+
+    /// Carries out what the step asks for.
+    #[inline]
+    fn carry_out_all(&mut self) {
+        let mut place = 0;
+        while let Some(effect) = self.osnode.effects().get(place) {
+            place += 1;
+            self.carry_out(effect);
         }
     }
 
@@ -101,12 +112,7 @@ impl<V: Variant> Kernel<V> {
         if let Some(area) = resume.save_fpu {
             context::save_fpu(window(area));
         }
-        if !self.osnode.effects().is_empty() {
-            let effects = *self.osnode.effects();
-            for effect in effects.iter() {
-                self.carry_out(effect);
-            }
-        }
+        self.carry_out_all();
         self.timer.set(resume.deadline);
         match resume.next {
             Next::Run {

@@ -62,9 +62,22 @@ impl<V: Variant> Kernel<V> {
             other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
         };
         match resume {
-            // SAFETY: what the entry code saved from goes on: page, root and live registers are its.
-            None => unsafe { context::resume(area) },
+            None => {
+                self.carry_out_all();
+                // SAFETY: what the entry code saved from goes on: page, root and live registers are its.
+                unsafe { context::resume(area) }
+            }
             Some(resume) => self.finish::<false>(&resume),
+        }
+    }
+
+    /// Carries out what the step asks for.
+    #[inline]
+    fn carry_out_all(&mut self) {
+        let mut place = 0;
+        while let Some(effect) = self.osnode.effects().get(place) {
+            place += 1;
+            self.carry_out(effect);
         }
     }
 
@@ -85,12 +98,7 @@ impl<V: Variant> Kernel<V> {
         if let Some(area) = resume.save_fpu {
             context::save_live(window(area));
         }
-        if !self.osnode.effects().is_empty() {
-            let effects = *self.osnode.effects();
-            for effect in effects.iter() {
-                self.carry_out(effect);
-            }
-        }
+        self.carry_out_all();
         crate::log::mirror();
         match resume.next {
             Next::Run {

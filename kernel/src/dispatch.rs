@@ -228,8 +228,8 @@ fn must_come_back<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
     e.os.op_active && !e.os.op_paused || e.os.unmask_next < irq::BINDINGS
 }
 
-/// Whether the dispatcher that made this system call goes on as if nothing had happened. What
-/// would make a deadline earlier asks for attention.
+/// Whether the dispatcher that made this system call goes on as if nothing had happened, once the
+/// effects are carried out. What would make a deadline earlier asks for attention.
 #[inline]
 pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
     let (Some(saved), Some(current)) = (e.saved, e.os.current) else {
@@ -237,7 +237,6 @@ pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
     };
     !e.os.attention
         && !must_come_back(e)
-        && e.os.effects.is_empty()
         && saved.dcb == current.dcb
         && saved.page == current.page
         && current.dcb.upcalls(e.m) == 0

@@ -111,6 +111,16 @@ impl Effects {
         *last_tlb.expect("a step has more effects than MAX_EFFECTS") = Effect::TlbAll;
     }
 
+    /// The effect at a place in the order.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, place: usize) -> Option<Effect> {
+        match place < self.len {
+            true => self.items.get(place).copied().flatten(),
+            false => None,
+        }
+    }
+
     /// The effects, in order.
     pub fn iter(&self) -> impl Iterator<Item = Effect> + '_ {
         self.items[..self.len].iter().copied().flatten()

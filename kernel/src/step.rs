@@ -30,7 +30,7 @@ pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) 
 
 /// As [`step`] for [`Event::Syscall`], or `None` if the caller simply goes on: under the same
 /// root, with the registers that stand in the area where the entry code saved them, FPU
-/// registers live, no effects, the deadline as it was.
+/// registers live, the deadline as it was. Either way the effects come first.
 #[inline]
 pub fn system_call<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Option<Resume> {
     os.policy.trace(|| m.counter(), &Event::Syscall);

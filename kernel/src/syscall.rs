@@ -1,11 +1,14 @@
 //! System calls: which one, by whom, and what becomes of the caller.
 
-use abi::{SysError, Syscall, disp};
-use capfmt::{CapType, Cte, DcbState, Kcb, PhysAddr, PhysMap};
+use abi::{Op, SysError, Syscall, disp};
+use capfmt::{CapType, Core, Cte, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, Rights};
 
 use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
 use crate::osnode::Current;
-use crate::{Machine, Osnode, Policy, Resume, decode, dispatch, invoke, send, share, upcall, wait};
+use crate::{
+    Effect, Machine, Osnode, Policy, Resume, Signal, decode, dispatch, invoke, notify, send,
+    share, upcall, wait,
+};
 
 /// Carries out the system call whose registers stand in the caller's save area.
 ///
@@ -82,8 +85,11 @@ pub(crate) enum Quick {
     No,
 }
 
-/// The two shortest ways through the kernel, while nothing else is to be done: `Identify`, and a `Call` whose
-/// receiver waits for it.
+/// `Signal` as r0.
+const SIGNAL: u64 = Syscall::Invoke as u64 | (Op::Signal as u64) << 8;
+
+/// The shortest ways through the kernel, while nothing else is to be done: `Identify`, a `Call` whose
+/// receiver waits for it, and a `Signal` to another OSnode.
 #[inline]
 pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Quick {
     let Some(current) = os.current else {
@@ -105,7 +111,43 @@ pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Qui
             None => Quick::No,
         };
     }
+    if r0 == SIGNAL {
+        return quick_signal(os, m, &current, area, r1);
+    }
     Quick::No
+}
+
+/// As `invoke::notify::signal`.
+fn quick_signal<M: Machine, P: Policy>(
+    os: &mut Osnode<P>,
+    m: &mut M,
+    current: &Current,
+    area: PhysAddr,
+    r1: u64,
+) -> Quick {
+    let Some(cte) = decode::quick_slot(m, current, r1) else {
+        return Quick::No;
+    };
+    let w: [u64; 5] = m.load_words(cte.0);
+    let usable = w[0] as u8 == CapType::Notify as u8 && (w[0] >> 8) as u8 & Rights::WRITE.0 != 0;
+    let unusual = (w[4] >> 52) as u16 & (MdbFlags::IN_DELETE.0 | MdbFlags::LOCKED.0) != 0;
+    let kcb = os.kcb;
+    if !usable || unusual || w[1] == kcb.notification(m) || current.dcb.upcalls(m) != 0 {
+        return Quick::No;
+    }
+    kcb.set_current_dcb(m, current.dcb.0.0 | Kcb::IN_SYSCALL);
+    os.calls += 1;
+    let target = notify::signal(m, PhysAddr(w[1]), w[0] >> 32);
+    let here = Core(m.core_object()).hw_id(m);
+    m.store(area.add(M::SYSCALL_REGS[0]), 0);
+    let mut word = current.dcb.0.0;
+    if let Some(hw) = target.filter(|hw| *hw != here) {
+        word |= Kcb::IN_EFFECTS;
+        os.in_effects = true;
+        os.effects.push(Effect::Signal(hw, Signal::Notify, None));
+    }
+    kcb.set_current_dcb(m, word);
+    Quick::Same
 }
 
 #[inline(always)]
