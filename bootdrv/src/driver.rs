@@ -313,7 +313,18 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
             Some(Err(e)) => refuse(core, e.into(), e.message()),
             None => refuse(core, ServiceError::NoCore, "the core was never started"),
         },
+        Ok(DriverRequest::Crashed { first }) => {
+            let cores = crashed(driver, first);
+            answer(request, &DriverReply::Crashed { cores }, "");
+        }
     }
+}
+
+/// The cores among 64 whose kernel crashed, as bits.
+fn crashed<P: Platform>(driver: &Driver<P>, first: u32) -> u64 {
+    let all = (0..64).map(|bit| (bit, first.saturating_add(bit)));
+    let crashed = all.filter(|(_, core)| core_state(driver, *core) == CoreState::Crashed);
+    crashed.fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
 fn control<P: Platform>(driver: &Driver<P>, core: u32) -> Option<CapAddr> {

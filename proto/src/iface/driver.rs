@@ -48,6 +48,11 @@ crate::messages! {
             /// Core.
             core: u32,
         },
+        /// Whose kernel crashed, of 64 cores. Answer: `Crashed`.
+        Crashed = 6 {
+            /// The first of them.
+            first: u32,
+        },
     }
 }
 
@@ -73,6 +78,11 @@ crate::messages! {
         },
         /// The blob is the text.
         Log = 0x8003 {},
+        /// Answer to `Crashed`.
+        Crashed = 0x8004 {
+            /// A bit for each core, from the first on.
+            cores: u64,
+        },
         /// Refused; blob: for people. The core's state after it.
         Refused = 0x80ff {
             /// Why.
