@@ -23,6 +23,20 @@ pub const LMP_RECEIVE: u16 = 0x21;
 pub const UMP_SEND: u16 = 0x30;
 /// Its handler runs.
 pub const UMP_RECEIVE: u16 = 0x31;
+/// A message is about to be sent to a process on another core that sleeps.
+pub const WAKE_BEGIN: u16 = 0x32;
+/// Its answer has woken the sender, which had gone to sleep, too.
+pub const WAKE_END: u16 = 0x33;
+/// From here on, cores update cache lines that they share.
+pub const SHARE_DIRECTLY: u16 = 0x34;
+/// From here on, one core updates them for the others.
+pub const SHARE_BY_MESSAGES: u16 = 0x35;
+/// A core begins a round of updates, or of serving them.
+pub const SHARE_BEGIN: u16 = 0x36;
+/// Its round is over.
+pub const SHARE_END: u16 = 0x37;
+/// Updates of a core in a round.
+pub const SHARE_UPDATES: u64 = 16;
 /// A boot driver takes up the request to stop a core.
 pub const STOP: u16 = 0x40;
 /// A boot driver has seen the second acknowledgement of a stop command (of an update, too).
@@ -46,6 +60,10 @@ pub const THOUSAND_BEGIN: u16 = 0x60;
 pub const THOUSAND_END: u16 = 0x61;
 /// Instructions from [`THOUSAND_BEGIN`], itself included, to [`THOUSAND_END`], itself excluded.
 pub const THOUSAND: u64 = 1_000;
+/// A second of rest begins.
+pub const REST_BEGIN: u16 = 0x70;
+/// It is over.
+pub const REST_END: u16 = 0x71;
 /// From here on the vCPU only waits for another core.
 pub const WAIT_BEGIN: u16 = 0xfff0;
 /// End of waiting.

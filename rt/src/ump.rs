@@ -219,6 +219,24 @@ impl UmpChannel {
         .await
     }
 
+    /// Takes a message; without one, the whole process sleeps until one is there: no task runs
+    /// meanwhile. For programs that have nothing else to do and cannot lose a moment.
+    ///
+    /// # Errors
+    /// [`UmpError`]; `BadArgument` on a side that only polls.
+    pub fn receive_blocking(&self) -> Result<Line, UmpError> {
+        loop {
+            match self.try_receive() {
+                Ok(Some(line)) => return Ok(line),
+                Err(e) => return Err(e),
+                Ok(None) if self.0.own.is_none() => {
+                    return Err(UmpError::Sys(SysError::BadArgument));
+                }
+                Ok(None) => driver::sleep_on(&*self.0),
+            }
+        }
+    }
+
     /// Closes this side; the peer takes what was sent before.
     pub fn close(&self) {
         let wake = self.0.ring.borrow_mut().close();

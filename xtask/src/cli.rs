@@ -124,6 +124,8 @@ pub struct BenchArgs {
 pub enum Bench {
     /// Core operations, system call, messages, boot
     Core,
+    /// OSnodes at rest and together: sleep, wake-ups, shared memory against messages
+    Multikernel,
 }
 
 /// Arguments of `gdb`.
@@ -144,9 +146,7 @@ impl Command {
             Self::Run(args) => run::command(&args),
             Self::Test(args) => suites::command(&args),
             Self::Build(args) => build::command(&args).map(|()| true),
-            Self::Bench(args) => match args.what {
-                Bench::Core => bench::command(&args),
-            },
+            Self::Bench(args) => bench::command(&args),
             Self::Lint => lint::command(),
             Self::Sizes => sizes::command(),
             Self::Deps => deps::command(),

@@ -30,6 +30,16 @@ pub enum Outcome {
     Fail,
 }
 
+/// What the instruction counter must have seen (`bench::check`).
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Debug)]
+#[serde(rename_all = "lowercase")]
+pub enum Counted {
+    /// A third core's thousand instructions as such.
+    Thousand,
+    /// Seconds of rest in which next to nothing was executed.
+    Rest,
+}
+
 /// One scenario, run once per board and mode.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
@@ -73,9 +83,8 @@ pub struct Scenario {
     pub grub: bool,
     /// Damage to the boot archive (see `damage`).
     pub damage: Option<String>,
-    /// Run with the instruction counter, whose counts are then checked (`bench::check`).
-    #[serde(default)]
-    pub counted: bool,
+    /// Run with the instruction counter, whose counts are then checked.
+    pub counted: Option<Counted>,
     /// Device tree source (a path from the root) that is laid over the board's tree.
     pub overlay: Option<String>,
 }
@@ -211,7 +220,7 @@ fn documented(args: &RunArgs, number: usize) -> Scenario {
         qemu_args: args.qemu_arg.clone(),
         grub: false,
         damage: None,
-        counted: false,
+        counted: None,
         overlay: None,
     }
 }

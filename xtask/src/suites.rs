@@ -256,7 +256,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
     let scratch = workspace::Scratch::new()?;
     let counts = scratch.file("counts");
     let mut qemu_args = scenario.qemu_args.clone();
-    if scenario.counted {
+    if scenario.counted.is_some() {
         qemu_args.extend(bench::arguments(&bench::build_plugin()?, &counts));
     }
     let mut machine = board.clone();
@@ -291,8 +291,10 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
     };
     reasons.extend(verdict::differing(&scenario.same, &said.records));
     reasons.extend(unmatched(scenario, &said.text)?);
-    if scenario.counted && reasons.is_empty() {
-        reasons.extend(bench::check(&counts)?);
+    if let Some(what) = scenario.counted
+        && reasons.is_empty()
+    {
+        reasons.extend(bench::check(what, &counts)?);
     }
     if reasons.is_empty() {
         fs::remove_file(&said.log).context("cannot remove the log of a passed run")?;

@@ -1,9 +1,11 @@
 //! The guest's side of `./nekton bench`: short paths between marker instructions.
 //!
-//! `bench syscall N`, `bench lmp N`, `bench ump N` execute a path N times, its two ends marked
-//! (`abi::marker`); `bench thousand N` executes a known number of instructions N times; `bench beat` executes the heartbeat marker until it is stopped. What the
-//! markers mean in instructions is counted outside, by the plugin; the program itself prints
-//! no figure. `lmp-peer NAME` and `ump-peer NAME COUNT` are what it starts itself with.
+//! `bench syscall N`, `bench lmp N`, `bench ump N`, `bench wake N` execute a path N times, its two
+//! ends marked (`abi::marker`); `bench thousand N` executes a known number of instructions N times;
+//! `bench rest N` sleeps N times for a second; `bench beat` executes the heartbeat marker until it
+//! is stopped. What the markers mean in instructions is counted outside, by the plugin; the program
+//! itself prints no figure. `lmp-peer NAME`, `ump-peer NAME COUNT` and `wake-peer NAME COUNT` are
+//! what it starts itself with.
 
 #![no_std]
 #![no_main]
@@ -18,12 +20,14 @@ mod ump;
 use abi::{marker, slots};
 use alloc::format;
 use alloc::string::String;
-use rt::{control, env, invoke, task};
+use rt::{control, env, invoke, task, time};
 
 rt::entry!(main);
 
 /// Most repetitions of one call.
 const MOST: usize = 100_000;
+/// A rest that is measured (ns).
+const REST_NS: u64 = 1_000_000_000;
 
 fn main() -> i32 {
     let words: alloc::vec::Vec<&str> = env::args().skip(1).collect();
@@ -34,7 +38,10 @@ fn main() -> i32 {
         ["lmp-peer", name] => task::block_on(lmp::serve(name)),
         ["ump", n] => count(n).and_then(|n| task::block_on(ump::measure(n))),
         ["ump-peer", name, n] => count(n).and_then(|n| task::block_on(ump::serve(name, n))),
+        ["wake", n] => count(n).and_then(|n| task::block_on(ump::measure_wakeup(n))),
+        ["wake-peer", name, n] => count(n).and_then(|n| task::block_on(ump::serve_wakeup(name, n))),
         ["beat"] => beat(),
+        ["rest", n] => count(n).map(|n| task::block_on(rest(n))),
         _ => Err(format!("\"{}\" is not understood", words.join(" "))),
     };
     match done {
@@ -64,6 +71,16 @@ fn syscalls(n: usize) -> Result<(), String> {
         known.map_err(|e| format!("Identify failed: {}", e.message()))?;
     }
     Ok(())
+}
+
+/// Sleeps for `n` seconds, one after the other: what the machine executes meanwhile keeps it awake.
+async fn rest(n: usize) {
+    for _ in 0..n {
+        let end = time::now_ns().saturating_add(REST_NS);
+        rt::marker::<{ marker::REST_BEGIN }>();
+        time::sleep_until(end).await;
+        rt::marker::<{ marker::REST_END }>();
+    }
 }
 
 /// Beats for ever: an interruption shows as a gap between two beats.

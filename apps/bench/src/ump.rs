@@ -1,4 +1,4 @@
-//! One way over UMP: 64 bytes from a core to another that polls.
+//! Over UMP: 64 bytes one way from a core to another that polls; there and back while both sleep.
 
 use abi::marker;
 use alloc::format;
@@ -9,12 +9,14 @@ use proto::ump::Line;
 use rt::chan::{Attach, Client, Server};
 use rt::time::spin_pause;
 use rt::ump::UmpChannel;
-use rt::{env, time};
+use rt::{env, task, time};
 
 use crate::peer::Peer;
 
 /// Core of the peer: its OSnode must run there.
 const CORE: u64 = 1;
+/// Rest before a wake-up is measured: longer than both sides need to go to sleep.
+const REST_NS: u64 = 2_000_000;
 /// A message that takes longer than this is lost.
 const PATIENCE_NS: u64 = 2_000_000_000;
 
@@ -62,45 +64,69 @@ fn send(channel: &UmpChannel, number: u64) -> Result<(), String> {
 
 /// Sends `n` messages to a peer on another core, each when the peer is ready for it.
 pub async fn measure(n: usize) -> Result<(), String> {
+    with_peer("ump-peer", n, |channel| {
+        for i in 0..n as u64 {
+            next(channel)?;
+            rt::marker::<{ marker::UMP_SEND }>();
+            send(channel, i)?;
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Sends `n` messages to a peer on another core, each when both sides sleep; the answer wakes the
+/// sender.
+pub async fn measure_wakeup(n: usize) -> Result<(), String> {
+    with_peer("wake-peer", n, |channel| {
+        for i in 0..n as u64 {
+            task::block_on(time::sleep(REST_NS));
+            rt::marker::<{ marker::WAKE_BEGIN }>();
+            send(channel, i)?;
+            let answer = channel.receive_blocking();
+            rt::marker::<{ marker::WAKE_END }>();
+            match answer {
+                Ok(line) if line.words[0] == i => {}
+                other => return Err(format!("{other:?} was answered to {i}")),
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// Has `exchange` done with a peer that plays `role`.
+async fn with_peer(
+    role: &str,
+    n: usize,
+    exchange: impl Fn(&UmpChannel) -> Result<(), String>,
+) -> Result<(), String> {
     let name = format!("bench{}", env::pid());
     let count = n.to_string();
-    let peer = Peer::start(Place::Core, CORE, &["bench", "ump-peer", &name, &count]).await?;
-    let result = exchange(&peer, &name, n).await;
+    let peer = Peer::start(Place::Core, CORE, &["bench", role, &name, &count]).await?;
+    let result = begin(&peer, &name, n).await.and_then(|client| {
+        let channel = client.channel().ok_or("the peer is on the same OSnode")?;
+        exchange(&channel)
+    });
     peer.end().await;
     result
 }
 
-async fn exchange(peer: &Peer, name: &str, n: usize) -> Result<(), String> {
+async fn begin(peer: &Peer, name: &str, n: usize) -> Result<Client, String> {
     let client = Client::lookup_on(peer.pid.osnode, name)
         .await
         .map_err(|e| e.to_string())?;
-    let channel = client.channel().ok_or("the peer is on the same OSnode")?;
     let begin = BenchRequest::Begin { count: n as u64 };
     client
         .notice(&begin, Attach::NONE)
         .await
         .map_err(|e| e.to_string())?;
-    for i in 0..n as u64 {
-        next(&channel)?;
-        rt::marker::<{ marker::UMP_SEND }>();
-        send(&channel, i)?;
-    }
-    Ok(())
+    Ok(client)
 }
 
 /// Registers under `name`; says ready and takes a message, `n` times.
 pub async fn serve(name: &str, n: usize) -> Result<(), String> {
-    let server = Server::open().map_err(|e| e.message().to_string())?;
-    server.register(name).await.map_err(|e| e.to_string())?;
-    let request = server.next().await;
-    match request.decode() {
-        Ok(BenchRequest::Begin { count }) if count == n as u64 => {}
-        _ => return Err("a wrong request came".to_string()),
-    }
-    let channel = server
-        .channels()
-        .pop()
-        .ok_or("the asker is on the same OSnode")?;
+    let channel = accept(name, n).await?;
     for i in 0..n as u64 {
         send(&channel, i)?;
         let line = next(&channel)?;
@@ -110,4 +136,28 @@ pub async fn serve(name: &str, n: usize) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Registers under `name`; sleeps until a message comes and sends it back, `n` times.
+pub async fn serve_wakeup(name: &str, n: usize) -> Result<(), String> {
+    let channel = accept(name, n).await?;
+    for _ in 0..n {
+        let line = channel.receive_blocking();
+        let line = line.map_err(|e| format!("the channel failed: {e:?}"))?;
+        send(&channel, line.words[0])?;
+    }
+    Ok(())
+}
+
+/// The channel of the one client that says how many messages come.
+async fn accept(name: &str, n: usize) -> Result<UmpChannel, String> {
+    let server = Server::open().map_err(|e| e.message().to_string())?;
+    server.register(name).await.map_err(|e| e.to_string())?;
+    let request = server.next().await;
+    match request.decode() {
+        Ok(BenchRequest::Begin { count }) if count == n as u64 => {}
+        _ => return Err("a wrong request came".to_string()),
+    }
+    let channel = server.channels().pop();
+    channel.ok_or_else(|| "the asker is on the same OSnode".to_string())
 }

@@ -11,7 +11,7 @@ pub struct Figure {
     pub board: String,
     /// Name, as in the documentation.
     pub name: String,
-    /// What is counted.
+    /// What is counted: [`UNIT`] but for a few.
     pub unit: &'static str,
     /// Repetitions.
     pub n: usize,
@@ -28,8 +28,10 @@ pub struct Figure {
     pub virtual_ns_median: u64,
 }
 
-/// Unit of every figure here.
+/// Unit of most figures.
 pub const UNIT: &str = "guest instructions";
+/// Unit of what a machine at rest executes.
+pub const PER_SECOND: &str = "guest instructions per virtual second";
 
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
@@ -120,6 +122,19 @@ pub fn starts(marks: &[Mark], target: usize) -> Vec<Cost> {
                 wait: own.wait + far.wait,
                 others: both.others,
             })
+        })
+        .collect()
+}
+
+/// Each second of rest: what all vCPUs executed.
+pub fn rests(marks: &[Mark]) -> Vec<Cost> {
+    let all = |m: &Mark| m.counts.total.iter().sum::<u64>();
+    let rests = pairs(marks, m::REST_BEGIN, m::REST_END);
+    rests
+        .into_iter()
+        .map(|(begin, end)| Cost {
+            initiator: all(end) - all(begin),
+            ..Cost::default()
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! What the figures of `bench core` may be, and what they are to become. Pure.
+//! What the figures may be, and what they are to become. Pure.
 
 use super::figures::Figure;
 
@@ -13,6 +13,9 @@ enum Bound {
     Percent(u64, &'static str),
 }
 
+/// What four cores at rest may execute in a second.
+pub const REST: u64 = 100_000;
+
 const BOUNDS: &[(&str, Bound)] = &[
     ("core.stop", Bound::Median(20_000, 3_000)),
     ("core.stop_loaded", Bound::Percent(110, "core.stop")),
@@ -23,6 +26,8 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("lmp.one_way", Bound::Median(900, 450)),
     ("ump.one_way", Bound::Median(250, 120)),
     ("boot.prompt", Bound::Median(200_000_000, 50_000_000)),
+    ("idle.instructions_per_second", Bound::Median(REST, 10_000)),
+    ("ump.wakeup_round_trip", Bound::Median(4_000, 4_000)),
 ];
 
 /// A figure held against its bound.

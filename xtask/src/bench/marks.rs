@@ -26,7 +26,7 @@ pub struct Counts {
 }
 
 /// Instructions between two marks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Work of the vCPU that began.
     pub initiator: u64,

@@ -1,4 +1,4 @@
-//! The runs that `bench core` makes, and what is read from each.
+//! The runs that `bench core` makes, and what is read from each; how a run is measured.
 
 use super::figures::{Figure, between, blackouts, figure, starts};
 use super::marks::{self, Cost, Mark};
@@ -13,6 +13,8 @@ use std::path::Path;
 
 /// Repetitions of each measurement.
 pub const REPETITIONS: usize = 20;
+/// Seconds of wall time that a run may take.
+const TIMEOUT: u64 = 600;
 /// The core that is operated on, and a core that only sleeps meanwhile.
 const TARGET: usize = 1;
 
@@ -24,22 +26,16 @@ const NEAR_TIMER: &str = "spawn ticker 200 --on 0";
 #[derive(Default)]
 pub struct Found {
     pub figures: Vec<Figure>,
-    pub missing: Vec<&'static str>,
+    pub missing: Vec<String>,
 }
 
 impl Found {
-    fn add(
-        &mut self,
-        board: &Board,
-        name: &'static str,
-        costs: &[Cost],
-        work: impl Fn(&Cost) -> u64,
-    ) {
+    pub fn add(&mut self, board: &Board, name: &str, costs: &[Cost], work: impl Fn(&Cost) -> u64) {
         // The first repetition of a cycle comes before what is measured has settled.
         let costs = &costs[costs.len().saturating_sub(REPETITIONS)..];
         match figure(&board.name, name, costs, work) {
             Some(f) if f.n == REPETITIONS => self.figures.push(f),
-            _ => self.missing.push(name),
+            _ => self.missing.push(name.to_owned()),
         }
     }
 }
@@ -47,7 +43,13 @@ impl Found {
 /// Everything that `bench core` measures on `board`.
 pub fn core(board: &Board, images: &Images, plugin: &Path) -> Result<Found> {
     let mut found = Found::default();
-    let run = |what: &str, exec: &str| measure(board, images, plugin, what, exec);
+    let bench = Bench {
+        board,
+        images,
+        plugin,
+        cores: board.cores,
+    };
+    let run = |what: &str, exec: &str| bench.measure(what, exec);
     paths(board, &mut found, &run)?;
     cycle(board, &mut found, &run)?;
     update(board, &mut found, &run)?;
@@ -134,51 +136,56 @@ fn update(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Runs `exec` under `-icount` with the plugin; the marks it left.
-fn measure(
-    board: &Board,
-    images: &Images,
-    plugin: &Path,
-    what: &str,
-    exec: &str,
-) -> Result<Vec<Mark>> {
-    let step = progress::Step::start(&format!("{}: measure {what}", board.name));
-    let scratch = workspace::Scratch::new()?;
-    let out = scratch.file("marks");
-    let qemu_args = super::arguments(plugin, &out);
-    let job = Job {
-        board,
-        images,
-        cores: board.cores,
-        icount: true,
-        exec: Some(exec),
-        input: None,
-        timeout: Some(240),
-        append: &[],
-        qemu_args: &qemu_args,
-        grub: false,
-        damage: None,
-        echo: false,
-        log: workspace::logs()?.join(format!(
-            "bench-{}-{}.log",
-            what.replace(' ', "-"),
-            board.name
-        )),
-    };
-    let (end, said) = run::execute(&job)?;
-    let asked = verdict::split_commands(exec)?.len();
-    let reasons = verdict::failures(asked, &said.records, end);
-    if !reasons.is_empty() {
-        step.failed();
-        bail!(
-            "{}: {}; log: {}",
-            board.name,
-            reasons.join("; "),
-            workspace::shown(&said.log)
-        );
+/// A machine whose instructions are counted.
+pub struct Bench<'a> {
+    pub board: &'a Board,
+    pub images: &'a Images,
+    pub plugin: &'a Path,
+    pub cores: u32,
+}
+
+impl Bench<'_> {
+    /// Runs `exec` under `-icount` with the plugin; the marks it left.
+    pub fn measure(&self, what: &str, exec: &str) -> Result<Vec<Mark>> {
+        let board = self.board;
+        let step = progress::Step::start(&format!("{}: measure {what}", board.name));
+        let scratch = workspace::Scratch::new()?;
+        let out = scratch.file("marks");
+        let qemu_args = super::arguments(self.plugin, &out);
+        let job = Job {
+            board,
+            images: self.images,
+            cores: self.cores,
+            icount: true,
+            exec: Some(exec),
+            input: None,
+            timeout: Some(TIMEOUT),
+            append: &[],
+            qemu_args: &qemu_args,
+            grub: false,
+            damage: None,
+            echo: false,
+            log: workspace::logs()?.join(format!(
+                "bench-{}-{}.log",
+                what.replace(' ', "-"),
+                board.name
+            )),
+        };
+        let (end, said) = run::execute(&job)?;
+        let asked = verdict::split_commands(exec)?.len();
+        let reasons = verdict::failures(asked, &said.records, end);
+        if !reasons.is_empty() {
+            step.failed();
+            bail!(
+                "{}: {}; log: {}",
+                board.name,
+                reasons.join("; "),
+                workspace::shown(&said.log)
+            );
+        }
+        step.done();
+        let text =
+            fs::read_to_string(&out).with_context(|| format!("cannot read {}", out.display()))?;
+        marks::parse(&text)
     }
-    step.done();
-    let text =
-        fs::read_to_string(&out).with_context(|| format!("cannot read {}", out.display()))?;
-    marks::parse(&text)
 }

@@ -1,6 +1,10 @@
-//! Whether the plugin counts: a third core's thousand instructions must show as such (DESIGN §8).
+//! Scenarios that are judged by what the plugin counted. Does it count: a third core's thousand
+//! instructions must show as such (DESIGN §8). Does the system sleep: a second of rest must cost little.
 
-use super::marks::{self, cost, pairs};
+use super::figures::rests;
+use super::limits;
+use super::marks::{self, Cost, cost, pairs};
+use crate::scenario::Counted;
 use abi::marker as m;
 use anyhow::{Context, Result};
 use std::fs;
@@ -15,10 +19,25 @@ pub fn arguments(plugin: &Path, out: &Path) -> [String; 2] {
     ["-plugin".to_owned(), value]
 }
 
-/// What is wrong with the counts of a run of `bench thousand N --on 2`; nothing: all is well.
-pub fn check(out: &Path) -> Result<Vec<String>> {
+/// What is wrong with the counts of a run of `bench thousand N --on 2`, or `bench rest N`;
+/// nothing: all is well.
+pub fn check(what: Counted, out: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(out).with_context(|| format!("cannot read {}", out.display()))?;
-    Ok(wrong(&marks::parse(&text)?))
+    let marks = marks::parse(&text)?;
+    Ok(match what {
+        Counted::Thousand => wrong(&marks),
+        Counted::Rest => restless(&rests(&marks)),
+    })
+}
+
+fn restless(rests: &[Cost]) -> Vec<String> {
+    let limit = limits::REST;
+    if rests.is_empty() {
+        return vec!["no second of rest was measured".to_owned()];
+    }
+    let busy = rests.iter().map(Cost::work).filter(|n| *n > limit);
+    busy.map(|n| format!("all cores executed {n} instructions in a second of rest, not {limit}"))
+        .collect()
 }
 
 /// An interrupt may come between: then the pair costs more. Most must be exact, none may be short,
@@ -48,6 +67,17 @@ mod tests {
 
     fn line(number: u16, third: u64) -> String {
         format!("{{\"m\":{number},\"cpu\":2,\"n\":[5,{third},{third},0],\"wait\":[0,0,0,0]}}\n")
+    }
+
+    #[test]
+    fn a_machine_that_does_not_rest_is_found_out() {
+        let rest = |initiator| Cost {
+            initiator,
+            ..Cost::default()
+        };
+        assert!(restless(&[rest(0), rest(limits::REST)]).is_empty());
+        assert_eq!(restless(&[rest(5), rest(limits::REST + 1)]).len(), 1);
+        assert_eq!(restless(&[]).len(), 1);
     }
 
     #[test]
