@@ -62,8 +62,7 @@ pub(crate) fn scan_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 
 /// Hands the bits of one word to the dispatcher bound to it. Without one they stay.
 ///
-/// The bits reach the DCB before they leave the page: a kernel that dies between
-/// delivers them twice, never not at all.
+/// The bits leave the page last: a kernel that dies before delivers them twice, never not at all.
 pub(crate) fn scan_word<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, word: u64) {
     let kcb = e.kcb();
     let at = PhysAddr(kcb.notification(e.m)).add(CHANNELS + 8 * word);
@@ -73,34 +72,33 @@ pub(crate) fn scan_word<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, word: u6
         return;
     }
     let dcb = Dcb(PhysAddr(bound));
-    if e.os.policy.loses(e.m, dcb, WakeUp::Notification) {
-        update(e.m, at, |w| w & !bits);
-        return;
+    if !e.os.policy.loses(e.m, dcb, WakeUp::Notification) {
+        tell(e, dcb, bits);
     }
-    let pending = dcb.notify_pending(e.m);
-    dcb.set_notify_pending(e.m, pending | bits);
     update(e.m, at, |w| w & !bits);
-    tell(e, dcb);
 }
 
-/// Ends the waiting of `dcb` with its notification bits, or notes an upcall.
-fn tell<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
-    let Some(page) = dispatch::frame(e.m, dcb) else {
-        return;
-    };
-    if dcb.state(e.m) != DcbState::Waiting as u64 {
+/// Ends the waiting of `dcb` with its notification bits, or notes them, and an upcall.
+fn tell<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb, bits: u64) {
+    let before = dcb.notify_pending(e.m);
+    let page = dispatch::frame(e.m, dcb);
+    let waiting = dcb.state(e.m) == DcbState::Waiting as u64;
+    if let Some(page) = page
+        && waiting
+        && dcb.wait_for(e.m) == 0
+    {
+        // One store ends the waiting, after the registers are written.
+        let area = live_area(e.m, page);
+        let results = [WaitResult::NOTIFICATION, before | bits];
+        crate::entry::write_results(e.m, area, &results);
+        dcb.set_state(e.m, DcbState::Runnable as u64);
+        if before != 0 {
+            dcb.set_notify_pending(e.m, 0);
+        }
+        return dispatch::wake_from_outside(e, dcb);
+    }
+    dcb.set_notify_pending(e.m, before | bits);
+    if let Some(page) = page.filter(|_| !waiting) {
         upcall::post(e.m, dcb, page, Upcall::Message);
-        return;
     }
-    if dcb.wait_for(e.m) != 0 {
-        return;
-    }
-    let area = live_area(e.m, page);
-    let bits = dcb.notify_pending(e.m);
-    let mut t = e.begin();
-    crate::entry::write_results(t.inner_mut(), area, &[WaitResult::NOTIFICATION, bits]);
-    dcb.set_notify_pending(&mut t, 0);
-    dcb.set_state(&mut t, DcbState::Runnable as u64);
-    t.commit();
-    dispatch::wake_from_outside(e, dcb);
 }

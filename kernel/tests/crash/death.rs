@@ -3,13 +3,13 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use abi::{Op, SysError};
-use capfmt::{CapType, DCB_ENDPOINTS, Dcb, DcbState, Kcb, PhysAddr, PhysMap};
+use capfmt::{CapType, DCB_ENDPOINTS, Dcb, DcbState, Kcb, Notification, PhysAddr, PhysMap};
 use kernel::{Event, Machine, Next, Policy, attach, step, system_call};
 use model::{Crash, Rng};
 
 use crate::support::check::{check_all, mappings};
 use crate::support::machine::TestMachine;
-use crate::support::world::{IDENTITY, KCB, World, live_area};
+use crate::support::world::{IDENTITY, KCB, NOTIFICATION, World, live_area};
 
 /// All of an OSnode that users can tell apart, but for counters of time and calls.
 pub fn fingerprint(m: &TestMachine) -> Vec<u64> {
@@ -63,6 +63,25 @@ pub fn dies<P: Policy>(m: &mut TestMachine, event: Event, n: u64) -> bool {
             Event::Syscall => drop(system_call(&mut os, m)),
             _ => drop(step(&mut os, m, event)),
         }
+    }));
+    m.arena.crash_after(None);
+    match end {
+        Ok(()) => false,
+        Err(p) if p.is::<Crash>() => true,
+        Err(p) => std::panic::resume_unwind(p),
+    }
+}
+
+/// As [`dies`], of the interrupt that tells of bits which came after the attach.
+pub fn dies_notified<P: Policy>(m: &mut TestMachine, n: u64) -> bool {
+    let end = catch_unwind(AssertUnwindSafe(|| {
+        let mut os = attach::<_, P>(m, KCB.0, IDENTITY).expect("adopted before");
+        step(&mut os, m, Event::Idle);
+        let page = Notification(NOTIFICATION);
+        page.set_word(m, 0, 0x30);
+        page.set_summary(m, 1);
+        m.arena.crash_after(Some(n));
+        drop(step(&mut os, m, Event::Notified));
     }));
     m.arena.crash_after(None);
     match end {

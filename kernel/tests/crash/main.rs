@@ -7,15 +7,15 @@ mod reclaim;
 #[path = "../support/mod.rs"]
 mod support;
 
-use abi::{Op, slots};
-use capfmt::{CapType, Cte, mdb};
+use abi::{Op, Syscall, slots};
+use capfmt::{CapType, Cte, DcbState, mdb};
 use death::{Before, adopted, check_death, dies, tell_only_surprises};
 use kernel::{Event, FairShare, Next, Policy, RoundRobin};
 use model::{Rng, scaled};
 use support::check::check_all;
 use support::machine::TestMachine;
 use support::many::{prepare, random_event, world};
-use support::world::{KCB, World};
+use support::world::{DCB, KCB, World};
 
 fn run<P: Policy>(seed: u64, steps: u64) {
     tell_only_surprises();
@@ -95,4 +95,25 @@ fn a_revoke_survives_any_number_of_deaths() {
 
 fn m_after(m: &TestMachine) -> TestMachine {
     adopted::<RoundRobin>(m)
+}
+
+/// Whoever waits for a notification gets it, however far the kernel came that was told of it.
+#[test]
+fn a_notification_survives_death_at_any_store() {
+    tell_only_surprises();
+    let mut w = World::<RoundRobin>::new(0x80_0000);
+    w.ok(Op::NotifyBind, slots::DISPATCHER, &[]);
+    let forever = [Syscall::Wait as u64, u64::MAX, 0, 0, 0, 0, 0, 0];
+    assert_eq!(w.enter(forever).next, Next::Idle);
+    let waits = |m: &TestMachine| DCB.state(m) == DcbState::Waiting as u64;
+    assert!(waits(&w.m));
+    for deaths in 0.. {
+        let mut m = w.m.clone();
+        if !death::dies_notified::<RoundRobin>(&mut m, deaths) {
+            assert!(deaths > 4, "too few deaths to mean anything: {deaths}");
+            return;
+        }
+        let found = adopted::<RoundRobin>(&m);
+        assert!(!waits(&found), "asleep after a death at store {deaths}");
+    }
 }
