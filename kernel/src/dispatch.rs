@@ -74,6 +74,13 @@ pub(crate) fn leave<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     e.os.attention = true;
 }
 
+/// As [`leave`], when nothing else has changed: with an empty queue the core rests.
+pub(crate) fn rest<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    charge(e);
+    e.os.current = None;
+    e.os.attention |= !e.os.policy.is_empty();
+}
+
 /// The current dispatcher stays runnable and goes to the queue.
 pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let Some(current) = e.os.current else { return };
@@ -99,6 +106,22 @@ pub(crate) fn wake_from_outside<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, 
         let soon = e.os.picked_at + e.os.clock.ns_to_ticks(WAKE_SLICE_NS);
         e.os.slice_end = e.os.slice_end.min(soon.max(e.counter()));
     }
+}
+
+/// As [`wake_from_outside`]; on a core that rests, `dcb` gets it at once.
+pub(crate) fn wake_resting<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
+    let rests = e.os.current.is_none() && e.os.policy.is_empty() && !e.os.attention;
+    let rests = rests && dcb.sched_class(e.m) == 0;
+    let Some(current) = rests.then(|| runnable(e.m, dcb)).flatten() else {
+        return wake_from_outside(e, dcb);
+    };
+    time::forget_wait(e, dcb);
+    let kcb = e.kcb();
+    kcb.set_current_dcb(e.m, dcb.0.0);
+    e.os.current = Some(current);
+    let now = e.now_ns();
+    let picked = e.os.policy.slice(e.m, dcb, now);
+    start_slice(e, picked.slice_ns, picked.strict);
 }
 
 fn arrive<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb, arrival: Arrival) {
@@ -244,7 +267,8 @@ pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
 
 /// Ends the entry: who runs, and what must be loaded for it.
 pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
-    if e.os.attention || e.os.op_active || e.os.current.is_none() {
+    let free = e.os.current.is_none() && !e.os.policy.is_empty();
+    if e.os.attention || e.os.op_active || free {
         settle(e);
     }
     let Some(current) = e.os.current else {

@@ -95,7 +95,7 @@ fn tell<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb, bits: u64) {
         if before != 0 {
             dcb.set_notify_pending(e.m, 0);
         }
-        return dispatch::wake_from_outside(e, dcb);
+        return dispatch::wake_resting(e, dcb);
     }
     dcb.set_notify_pending(e.m, before | bits);
     if let Some(page) = page.filter(|_| !waiting) {

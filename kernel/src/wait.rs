@@ -93,6 +93,6 @@ pub(crate) fn wait<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -
     if give_up != u64::MAX {
         time::wait_until(e, c.dcb);
     }
-    dispatch::leave(e);
+    dispatch::rest(e);
     Ok(())
 }
