@@ -268,7 +268,7 @@ pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
 /// Ends the entry: who runs, and what must be loaded for it.
 pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
     let free = e.os.current.is_none() && !e.os.policy.is_empty();
-    if e.os.attention || e.os.op_active || free {
+    if e.os.attention || e.os.op_active || e.os.dropped || free {
         settle(e);
     }
     let Some(current) = e.os.current else {
