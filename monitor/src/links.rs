@@ -275,6 +275,10 @@ pub fn accept(
         if own || s.peers.contains_key(&client) || client == world.osnode {
             return Err(ServiceError::Exists);
         }
+        // Its sponsor's word is on its way.
+        if s.members.status(client).is_none() {
+            return Err(ServiceError::NoOsnode);
+        }
     }
     let failed = |e: PeerError| match e {
         PeerError::Refused(e) => e,

@@ -14,7 +14,9 @@ use rt::{Capability, mem, task};
 use crate::world::World;
 
 /// Bytes asked for at a time for heap, slots and page tables.
-const RESERVE: u64 = 2 << 20;
+const RESERVE: u64 = 512 << 10;
+/// Below this it is asked for more: what the monitor needs while the answer is on its way is far less.
+const LOW: u64 = 256 << 10;
 
 /// From here on memory comes from the service by messages.
 pub fn open(world: &World, service: Client) {
@@ -45,7 +47,7 @@ pub async fn allocate(world: &World, bytes: u64) -> Result<Capability, PeerError
 pub fn replenish(world: &World) {
     let idle = {
         let mut s = world.state.borrow_mut();
-        mem::is_low() && s.memory.is_some() && !core::mem::replace(&mut s.replenishing, true)
+        mem::left() < LOW && s.memory.is_some() && !core::mem::replace(&mut s.replenishing, true)
     };
     if !idle {
         return;

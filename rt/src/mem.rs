@@ -69,11 +69,11 @@ pub(crate) fn replenish() {
     }
 }
 
-/// Whether what is left for heap, slots and page tables runs low: for programs that serve themselves
-/// ([`set_source`]) and get memory in another way.
+/// Bytes left for heap, slots and page tables: for programs that serve themselves ([`set_source`]) and get
+/// memory in another way.
 #[must_use]
-pub fn is_low() -> bool {
-    ram::left() < LOW_WATER
+pub fn left() -> u64 {
+    ram::left()
 }
 
 /// Adds RAM to what heap, slots and page tables are made of.

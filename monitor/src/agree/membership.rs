@@ -210,6 +210,11 @@ impl<R: Rules> Members<R> {
         }
     }
 
+    fn is_stopped(&self, osnode: &OsnodeId) -> bool {
+        let known = self.known.get(osnode);
+        known.is_some_and(|f| matches!(f.status, Status::Stopped(_)))
+    }
+
     fn is_gone(&self, osnode: &OsnodeId) -> bool {
         let known = self.known.get(osnode);
         known.is_some_and(|f| f.status == Status::Gone)
@@ -232,7 +237,8 @@ impl<R: Rules> Members<R> {
             if self.rules.hold(Rule::JoinTellsAll) {
                 out.push(MemberOutput::Send(to, MemberMessage::Announce(fact)));
             }
-            if self.rules.hold(Rule::JoinAwaitsKnown) {
+            // Who is stopped learns it before anything else when it is started again.
+            if self.rules.hold(Rule::JoinAwaitsKnown) && !self.is_stopped(&to) {
                 waiting.insert(to);
             }
         }
@@ -294,21 +300,28 @@ impl<R: Rules> Members<R> {
         out.push(MemberOutput::News(fact));
         if fact.status == Status::Gone {
             self.gone(fact.osnode, out);
+        } else if let Status::Stopped(_) = fact.status {
+            self.not_waited_for(fact.osnode, out);
         } else if fact.status == Status::Joining {
             self.take_over(&fact, out);
+        }
+    }
+
+    /// Who is gone or stopped need not say that it knows a new one.
+    fn not_waited_for(&mut self, absent: OsnodeId, out: &mut Vec<MemberOutput>) {
+        for new in self.joins.keys().copied().collect::<Vec<_>>() {
+            let waiting = self.joins.get_mut(&new);
+            if waiting.is_some_and(|w| w.remove(&absent)) {
+                self.enter_if_known(new, out);
+            }
         }
     }
 
     /// Nobody waits for it, and what only it may have said is said again.
     fn gone(&mut self, dead: OsnodeId, out: &mut Vec<MemberOutput>) {
         self.joins.remove(&dead);
-        for new in self.joins.keys().copied().collect::<Vec<_>>() {
-            if let Some(waiting) = self.joins.get_mut(&new)
-                && self.rules.hold(Rule::JoinAnswersForGone)
-                && waiting.remove(&dead)
-            {
-                self.enter_if_known(new, out);
-            }
+        if self.rules.hold(Rule::JoinAnswersForGone) {
+            self.not_waited_for(dead, out);
         }
         let told = |f: &&Fact| f.teller == dead && f.osnode != dead;
         for fact in self

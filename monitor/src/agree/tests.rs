@@ -392,3 +392,25 @@ fn an_owner_reserves_a_row_only_where_nothing_stands() {
     assert_eq!(asked((1 << 20) - 1, 1, 2), Err(Refusal::BadArgument));
     assert_eq!(agent.directory().family(&whole()).len(), 7);
 }
+
+#[test]
+fn nobody_waits_for_who_is_stopped_when_somebody_joins() {
+    let new = OsnodeId(4);
+    let enters = |out: &[MemberOutput]| {
+        let enter = |o: &MemberOutput| matches!(o, MemberOutput::Send(to, MemberMessage::Enter(_)) if *to == new);
+        out.iter().any(enter)
+    };
+    // Stopped before.
+    let mut members = Members::new(ME, &[ME, YOU, THIRD], Shipped);
+    members.step(MemberInput::Changed(YOU, Status::Stopped(ME)));
+    let out = members.step(MemberInput::Sponsor(new));
+    assert!(!enters(&out), "the third has not answered");
+    let known = MemberMessage::Announced(new);
+    let out = members.step(MemberInput::Message(THIRD, known));
+    assert!(enters(&out));
+    // Stopped meanwhile.
+    let mut members = Members::new(ME, &[ME, YOU], Shipped);
+    assert!(!enters(&members.step(MemberInput::Sponsor(new))));
+    let out = members.step(MemberInput::Changed(YOU, Status::Stopped(ME)));
+    assert!(enters(&out));
+}
