@@ -8,15 +8,15 @@ use alloc::vec::Vec;
 use abi::slots;
 use capfmt::{Cap, CapType, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
 use monitor::agree::Object;
-use proto::iface::monitor::{pack_region, unpack_bell};
+use proto::iface::monitor::{pack_region, unpack_bell, unpack_region};
 use proto::ump::Side;
 use proto::{PeerError, ServiceError};
 use rt::ump::UmpChannel;
 use rt::vspace::{self, Access, Mapped};
-use rt::{CapAddr, Capability, SysError, cap, invoke, mem};
+use rt::{CapAddr, Capability, SysError, cap, invoke, mem, task};
 
 use crate::memory;
-use crate::world::World;
+use crate::world::{State, World};
 
 /// Bytes of a channel: 127 messages each way.
 pub const CHANNEL_BYTES: u64 = 16 * 1024;
@@ -33,11 +33,16 @@ pub struct ChannelFrame {
 /// Frames that no channel uses.
 pub struct Pool {
     free: Vec<ChannelFrame>,
+    /// How many there are, used or not, beyond the stock.
+    extra: usize,
 }
 
 impl Pool {
     pub const fn new() -> Pool {
-        Pool { free: Vec::new() }
+        Pool {
+            free: Vec::new(),
+            extra: 0,
+        }
     }
     /// Takes a Frame back.
     pub fn put(&mut self, frame: ChannelFrame) {
@@ -45,20 +50,26 @@ impl Pool {
     }
 }
 
+impl State {
+    /// A Frame of the pool. One that another OSnode still holds waits until it does no more.
+    fn take_free(&mut self) -> Option<ChannelFrame> {
+        let directory = self.agreement.machine.directory();
+        let is_free = |f: &ChannelFrame| !directory.has(&f.object);
+        let place = self.pool.free.iter().position(is_free)?;
+        Some(self.pool.free.swap_remove(place))
+    }
+}
+
 /// A zeroed Frame for a channel.
 pub async fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
-    let kept = {
-        let mut s = world.state.borrow_mut();
-        let s = &mut *s;
-        // One that another OSnode still holds waits until it does no more.
-        let directory = s.agreement.machine.directory();
-        let is_free = |f: &ChannelFrame| !directory.has(&f.object);
-        let place = s.pool.free.iter().position(is_free);
-        place.map(|i| s.pool.free.swap_remove(i))
-    };
+    let kept = world.state.borrow_mut().take_free();
     let frame = match kept {
         Some(f) => f,
-        None => make_frame(world).await?,
+        None => {
+            let made = make_frame(world).await?;
+            world.state.borrow_mut().pool.extra += 1;
+            made
+        }
     };
     frame.mapped.zero(0, CHANNEL_BYTES);
     Ok(frame)
@@ -83,6 +94,40 @@ pub async fn stock(world: &World, count: usize) -> Result<(), PeerError> {
         world.state.borrow_mut().pool.put(frame);
     }
     Ok(())
+}
+
+/// Gives back what is more than the stock, once nobody else holds it.
+pub fn trim(world: &World) {
+    loop {
+        let surplus = {
+            let mut s = world.state.borrow_mut();
+            if s.pool.extra == 0 {
+                return;
+            }
+            let free = s.take_free();
+            s.pool.extra -= usize::from(free.is_some());
+            free
+        };
+        let Some(frame) = surplus else { return };
+        let world = world.clone();
+        task::spawn(async move {
+            let ChannelFrame {
+                cap,
+                region,
+                mapped,
+                ..
+            } = frame;
+            drop(mapped);
+            let (base, _) = unpack_region(region);
+            let given = match cap.delete() {
+                Ok(()) => memory::give_back(&world, base).await,
+                Err(e) => Err(PeerError::Sys(e)),
+            };
+            if let Err(e) = given {
+                rt::println!("monitor: a channel's memory is lost: {e}");
+            }
+        });
+    }
 }
 
 async fn make_frame(world: &World) -> Result<ChannelFrame, PeerError> {

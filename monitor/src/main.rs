@@ -72,6 +72,7 @@ async fn run() -> i32 {
         let request = server.next().await;
         dispatch(&world, request);
         memory::replenish(&world);
+        channels::trim(&world);
     }
 }
 

@@ -73,8 +73,10 @@ fn syscalls(n: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// Sleeps for `n` seconds, one after the other: what the machine executes meanwhile keeps it awake.
+/// Sleeps for `n` seconds, one after the other: what the machine executes meanwhile keeps it awake. Before them it
+/// lets a second pass in which those who started it come to rest.
 async fn rest(n: usize) {
+    time::sleep(REST_NS).await;
     for _ in 0..n {
         let end = time::now_ns().saturating_add(REST_NS);
         rt::marker::<{ marker::REST_BEGIN }>();
