@@ -81,7 +81,7 @@ pub fn dies_notified<P: Policy>(m: &mut TestMachine, n: u64) -> bool {
         page.set_word(m, 0, 0x30);
         page.set_summary(m, 1);
         m.arena.crash_after(Some(n));
-        drop(step(&mut os, m, Event::Notified));
+        let _ = step(&mut os, m, Event::Notified);
     }));
     m.arena.crash_after(None);
     match end {

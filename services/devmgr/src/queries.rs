@@ -41,7 +41,7 @@ pub async fn watch(manager: Manager) {
 
 /// The cores among 64 whose kernel crashed, as bits; none when nobody can tell.
 async fn crashed(manager: &Manager, first: u32) -> u64 {
-    let Some(driver) = own_driver(manager) else {
+    let Some(driver) = own_driver(manager).await else {
         return 0;
     };
     let wanted = DriverRequest::Crashed { first };
