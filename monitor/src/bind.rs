@@ -173,24 +173,37 @@ pub async fn close(world: &World, request: &Request, bind: u64) {
     let Some(outgoing) = outgoing else {
         return refuse(request, ServiceError::NotFound);
     };
+    give_up(world, outgoing).await;
+    answer(request, &NamesReply::Done {}, None);
+}
+
+/// A process here ended: its channels are given up in its place.
+pub async fn client_ended(world: &World, asker: u32) {
+    let left: Vec<Outgoing> = {
+        let outgoing = &mut world.state.borrow_mut().bindings.outgoing;
+        let of = outgoing.extract_if(.., |_, o| o.asker == asker);
+        of.map(|(_, o)| o).collect()
+    };
+    for outgoing in left {
+        give_up(world, outgoing).await;
+    }
+}
+
+/// Tells the service's side; the Frame can be used again when nobody else holds it.
+async fn give_up(world: &World, outgoing: Outgoing) {
     let closing = MonitorRequest::CloseUmp {
         osnode: outgoing.osnode,
         client: world.osnode,
         region: outgoing.frame.region,
     };
-    let closed = if outgoing.osnode == world.osnode {
+    if outgoing.osnode == world.osnode {
         closed(world, world.osnode, outgoing.frame.region).await;
-        true
     } else {
-        peers::ask(world, outgoing.osnode, &closing, &[])
-            .await
-            .is_ok()
-    };
-    if closed {
-        // Both sides are through with it.
-        world.state.borrow_mut().pool.put(outgoing.frame);
+        // An OSnode that does not answer now gives its copy back some time, or is gone.
+        let _ = peers::ask(world, outgoing.osnode, &closing, &[]).await;
     }
-    answer(request, &NamesReply::Done {}, None);
+    world.state.borrow_mut().pool.put(outgoing.frame);
+    channels::trim(world);
 }
 
 /// A connection to the service registered under `name`; one that is just starting is waited for.
@@ -270,8 +283,9 @@ pub async fn closed(world: &World, client: u64, region: u64) {
     let Some(Incoming { name, bind }) = found else {
         return;
     };
-    if let Ok(to) = service(world, name).await {
-        // A service that is gone has closed its side.
+    // A service that is gone has closed its side.
+    let to = world.state.borrow().services.get(&name).cloned();
+    if let Some(to) = to.filter(|c| c.ping().is_ok()) {
         let _ = offered(&to, &AcceptRequest::Closed { bind }, None).await;
     }
 }

@@ -68,6 +68,13 @@ async fn run() -> i32 {
             rt::println!("monitor: OSnode o{osnode} cannot be set up: {e}");
         }
     });
+    let closing = world.clone();
+    task::spawn(async move {
+        loop {
+            let (connection, _) = closing.server.next_closed().await;
+            bind::client_ended(&closing, connection).await;
+        }
+    });
     loop {
         let request = server.next().await;
         dispatch(&world, request);

@@ -81,6 +81,7 @@ pub fn take(world: &World, request: Request) {
             let world = world.clone();
             task::spawn(async move {
                 bind::services_ended(&world).await;
+                world.server.sweep();
                 answer(&request, &SystemReply::Done {}, None);
             });
         }

@@ -96,7 +96,7 @@ crate::interface! {
             /// Core.
             core: u32,
         } -> Osnode;
-        /// Spawn service: a service ended; its clients on other OSnodes are told.
+        /// Spawn service: a process ended; its channels are given up, and its clients on other OSnodes are told.
         ServiceEnded = 8 service_ended {} -> Done;
         /// The first OSnode with an id above this one in the membership view of this monitor. Answer: `Member` or
         /// `Refused(End)`.

@@ -114,9 +114,7 @@ pub fn ended(service: &Service, number: u64, end: End) {
         let mut s = service.state.borrow_mut();
         s.supervisor.ended(number, end, time::system_ns())
     };
-    if verdict != Verdict::Unsupervised {
-        tell_clients(service);
-    }
+    tell_clients(service);
     act(service, number, end, verdict);
 }
 

@@ -4,11 +4,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::Pid;
 use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
 use proto::iface::spawn::{
     Place, ProcessState, Restart, ServiceState, SpawnReply, SpawnRequest, USUAL_LIMIT,
 };
+use proto::{Pid, ServiceError};
 use shell::{ArgError, Args};
 
 use super::{time_unit, usage};
@@ -269,7 +269,7 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
             // One that nobody supervises ends for good anyway.
             ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
         }
-        end(session, one).await?;
+        end(session, one, all).await?;
         found = match all {
             true => live(session, &word).await?,
             false => Vec::new(),
@@ -278,12 +278,18 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
     Ok(())
 }
 
-async fn end(session: &mut Session, one: &Listed) -> Result<(), String> {
+/// Ends a process. Of several, one may have ended by itself meanwhile, because others of them did.
+async fn end(session: &mut Session, one: &Listed, of_several: bool) -> Result<(), String> {
     let request = SpawnRequest::Kill { pid: one.pid };
     let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
     match a.message {
         SpawnReply::Ended { .. } => {
             let line = format!("{} ({}) ended\n", one.pid, one.name());
+            session.say(&line).await;
+            Ok(())
+        }
+        SpawnReply::Refused { error } if of_several && error == ServiceError::NotFound => {
+            let line = format!("{} ({}) had ended\n", one.pid, one.name());
             session.say(&line).await;
             Ok(())
         }
