@@ -6,8 +6,8 @@ use capfmt::{CapType, Core, Cte, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, Rig
 use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
 use crate::osnode::Current;
 use crate::{
-    Effect, Machine, Osnode, Policy, Resume, Signal, decode, dispatch, invoke, notify, send,
-    share, upcall, wait,
+    Effect, Machine, Osnode, Policy, Resume, Signal, decode, dispatch, invoke, notify, send, share,
+    upcall, wait,
 };
 
 /// Carries out the system call whose registers stand in the caller's save area.
