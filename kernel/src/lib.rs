@@ -24,8 +24,6 @@ mod longop;
 mod machine;
 mod notify;
 mod osnode;
-mod peers;
-mod reclaim;
 mod sched;
 mod send;
 mod share;

@@ -3,7 +3,6 @@
 
 mod death;
 mod every;
-mod reclaim;
 #[path = "../support/mod.rs"]
 mod support;
 
