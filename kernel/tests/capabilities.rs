@@ -321,6 +321,22 @@ fn an_empty_mapping_knows_no_table() {
     assert_eq!(regs[2], RAM.0 + 0x1_0000, "the capability is untouched");
 }
 
+/// An empty Mapping of the same entry stands before the one that fills it.
+#[test]
+fn a_table_takes_the_mapping_that_fills_it_along() {
+    let mut w = world();
+    w.make(CapType::VNode, 0, 0, 0, 1, free(0));
+    w.make(CapType::Frame, 0, 0x1_0000, 0x1000, 1, free(1));
+    let same = |to| map_args(free(1), 1, 0, 1, 3, free(to));
+    w.ok(Op::Map, free(0), &same(2));
+    w.ok(Op::Unmap, free(2), &[]);
+    w.ok(Op::Map, free(0), &same(3));
+    w.ok(Op::Delete, ROOT, &[n(free(0))]);
+    assert_eq!(w.cap(free(3)).kind, CapType::Null);
+    assert_ne!(w.cap(free(2)).kind, CapType::Null);
+    w.check();
+}
+
 #[test]
 fn revoking_memory_unmaps_it() {
     let mut w = world();

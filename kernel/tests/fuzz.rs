@@ -12,6 +12,26 @@ use model::{Rng, scaled};
 use support::check::{check_all, mappings};
 use support::many::{random_step, world};
 
+/// Whether RAM may have been merged of these: each of its bytes was RAM with at least its rights.
+fn is_merged(new: &Cap, old: &[(Cte, Cap)]) -> bool {
+    let parts = || {
+        let ram = old
+            .iter()
+            .map(|(_, o)| o)
+            .filter(|o| o.kind == CapType::Ram);
+        ram.filter(|o| o.rights.contains(new.rights))
+    };
+    let mut at = new.base.0;
+    while at <= new.last() {
+        let covers = |o: &&Cap| o.base.0 <= at && at <= o.last();
+        match parts().find(covers) {
+            Some(part) => at = part.last() + 1,
+            None => return false,
+        }
+    }
+    new.kind == CapType::Ram
+}
+
 /// Whether a capability may have come to be while these existed.
 fn has_origin(new: &Cap, old: &[(Cte, Cap)]) -> bool {
     match new.kind {
@@ -24,7 +44,7 @@ fn has_origin(new: &Cap, old: &[(Cte, Cap)]) -> bool {
             && o.rights.contains(new.rights)
             && (new.extra == o.extra || o.extra == 0);
         copy || schema::is_descendant(new, o)
-    })
+    }) || is_merged(new, old)
 }
 
 fn key(c: &Cap) -> [u64; 4] {

@@ -19,7 +19,9 @@ mod query;
 mod tree;
 
 pub use check::{Stats, Violation, check_invariants};
-pub use position::{Position, copy_of, following, next_of_family, overlapping_after, vnode_at};
+pub use position::{
+    Position, copy_of, following, holds, next_of_family, overlapping_after, vnode_at,
+};
 pub use query::{
     RangeHit, ancestor, any_overlap, copies_exist, covering, descendants_exist, find_range, first,
     first_descendant, next, next_descendant, other_copy, overlapping_descendant, prev,

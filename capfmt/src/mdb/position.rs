@@ -68,6 +68,14 @@ pub fn copy_of(mem: &impl PhysMap, kcb: Kcb, cap: &Cap) -> Option<Cte> {
     schema::is_copy(&first.cap(mem), cap).then_some(first)
 }
 
+/// Whether the database holds the capability in `cte`, which is readable memory with a capability's words.
+#[must_use]
+pub fn holds(mem: &impl PhysMap, kcb: Kcb, cte: Cte) -> bool {
+    let mut before = Key::of(mem, cte);
+    before.cte = before.cte.saturating_sub(1);
+    successor(mem, kcb, &before) == Some(cte)
+}
+
 /// The first copy or descendant of `cap` after `from`, which is no place before the first copy.
 #[must_use]
 pub fn next_of_family(

@@ -43,7 +43,7 @@ pub(crate) fn is_filled_here(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr, index:
         return false;
     };
     let ours = cap.kind == CapType::Mapping && cap.extra & !(VNODE_BYTES - 1) == vnode.0;
-    ours && mdb::copy_of(m, kcb, &cap) == Some(named)
+    ours && mdb::holds(m, kcb, named)
 }
 
 /// A checked request to map.
