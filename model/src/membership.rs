@@ -18,6 +18,8 @@ pub struct State {
     done: BTreeSet<usize>,
     crashed: Option<OsnodeId>,
     dead: BTreeSet<OsnodeId>,
+    /// Who takes no messages until it is started again.
+    stopped: BTreeSet<OsnodeId>,
     fault: bool,
     /// What crashed cannot be recovered.
     lost: bool,
@@ -30,8 +32,10 @@ pub struct State {
 pub enum Plan {
     /// The first starts the second.
     Join(OsnodeId, OsnodeId),
-    /// The first says that the second is stopped.
+    /// The first stops the second.
     Stop(OsnodeId, OsnodeId),
+    /// It is started again.
+    Start(OsnodeId),
 }
 
 /// What can happen.
@@ -63,16 +67,18 @@ impl fmt::Display for Event {
                 let all = |facts: &[Fact]| facts.iter().map(brief).collect::<Vec<_>>().join(", ");
                 match message {
                     MemberMessage::Announce(fact) => write!(f, "Announce {}", brief(fact)),
-                    MemberMessage::Announced(new) => write!(f, "Announced o{}", new.0),
+                    MemberMessage::Announced(new, _) => write!(f, "Announced o{}", new.0),
                     MemberMessage::Enter(facts) => write!(f, "Enter; {}", all(facts)),
                     MemberMessage::Entered => f.write_str("Entered"),
+                    MemberMessage::Back(_) => f.write_str("Back"),
                     MemberMessage::Fact(fact) => write!(f, "Fact {}", brief(fact)),
                 }
             }
             Event::Act(_, Plan::Join(by, new)) => write!(f, "o{} starts o{}", by.0, new.0),
             Event::Act(_, Plan::Stop(by, n)) => {
-                write!(f, "o{} says that o{} is stopped", by.0, n.0)
+                write!(f, "o{} stops o{}", by.0, n.0)
             }
+            Event::Act(_, Plan::Start(n)) => write!(f, "o{} is started again", n.0),
             Event::Crash(n) => write!(f, "o{} crashes", n.0),
             Event::Recover => f.write_str("it is recovered"),
             Event::Fence(by) => write!(f, "it is fenced by o{}", by.0),
@@ -81,9 +87,11 @@ impl fmt::Display for Event {
     }
 }
 
-/// OSnodes 1 and 2, and what is planned.
+/// Some OSnodes, and what is planned.
 #[derive(Clone, Debug)]
 pub struct Membership {
+    /// How many there are at first: 1 to n.
+    pub members: u64,
     /// In any order.
     pub plan: Vec<Plan>,
     /// Whether one may crash or die.
@@ -94,9 +102,11 @@ pub struct Membership {
 
 fn says_gone(message: &MemberMessage) -> Vec<OsnodeId> {
     let facts = match message {
-        MemberMessage::Announce(f) | MemberMessage::Fact(f) => std::slice::from_ref(f),
+        MemberMessage::Announce(f) | MemberMessage::Fact(f) | MemberMessage::Back(f) => {
+            std::slice::from_ref(f)
+        }
         MemberMessage::Enter(facts) => facts,
-        MemberMessage::Announced(_) | MemberMessage::Entered => &[],
+        MemberMessage::Announced(..) | MemberMessage::Entered => &[],
     };
     let gone = facts.iter().filter(|f| f.status == Status::Gone);
     gone.map(|f| f.osnode).collect()
@@ -126,7 +136,7 @@ impl Membership {
 
     fn can_act(s: &State, n: OsnodeId) -> bool {
         let there = s.nodes.get(&n).is_some_and(Members::has_entered);
-        there && s.crashed != Some(n) && !s.dead.contains(&n)
+        there && s.crashed != Some(n) && !s.dead.contains(&n) && !s.stopped.contains(&n)
     }
 
     fn due(&self, s: &State) -> Vec<Event> {
@@ -140,20 +150,22 @@ impl Membership {
             let drained = says_gone(message)
                 .iter()
                 .all(|dead| dead == from || empty(*dead, *to));
-            if s.crashed != Some(*to) && !s.dead.contains(to) && drained {
+            let hears = s.crashed != Some(*to) && !s.dead.contains(to) && !s.stopped.contains(to);
+            if hears && drained {
                 events.push(Event::Deliver(*from, *to, message.clone()));
             }
         }
         for (place, plan) in self.plan.iter().enumerate() {
-            let (Plan::Join(by, _) | Plan::Stop(by, _)) = plan;
-            let first = match plan {
-                Plan::Join(..) => true,
+            let may = match plan {
+                Plan::Join(by, _) => Membership::can_act(s, *by),
                 Plan::Stop(by, n) => {
-                    let known = s.nodes[by].known().get(n);
-                    known.is_some_and(|f| f.status == Status::Running) && !s.dead.contains(n)
+                    let known = s.nodes.get(by).and_then(|m| m.known().get(n));
+                    let runs = known.is_some_and(|f| f.status == Status::Running);
+                    runs && Membership::can_act(s, *by) && Membership::can_act(s, *n)
                 }
+                Plan::Start(n) => s.stopped.contains(n),
             };
-            if !s.done.contains(&place) && Membership::can_act(s, *by) && first {
+            if !s.done.contains(&place) && may {
                 events.push(Event::Act(place, *plan));
             }
         }
@@ -171,20 +183,23 @@ impl Membership {
         events
     }
 
-    /// Before anybody takes an OSnode for running, all know it, and it knows all.
+    /// Before anybody takes another OSnode for running, all know it, and it knows all, but for who was stopped and
+    /// is not back for everybody: that learns of others late, and they may already know that it was away.
     fn check(s: &State) -> Result<(), String> {
         let living = || {
             s.nodes
                 .iter()
                 .filter(|(n, m)| !s.dead.contains(n) && m.has_entered())
         };
+        let stopped = |f: &Fact| matches!(f.status, Status::Stopped(_));
+        let away = |n: &OsnodeId| living().any(|(_, m)| m.known().get(n).is_some_and(stopped));
         for (m, machine) in living() {
             for (n, fact) in machine.known() {
-                if fact.status != Status::Running || s.dead.contains(n) {
+                if fact.status != Status::Running || s.dead.contains(n) || n == m || away(n) {
                     continue;
                 }
                 for (k, other) in living() {
-                    let known = other.known().contains_key(n);
+                    let known = away(k) || other.known().contains_key(n);
                     let knows = s.nodes.get(n).is_some_and(|x| x.known().contains_key(k));
                     if !known || !knows {
                         return Err(format!(
@@ -204,14 +219,15 @@ impl System for Membership {
     type Event = Event;
 
     fn initial(&self) -> State {
-        let both = [1, 2].map(OsnodeId);
-        let node = |n: OsnodeId| (n, Members::new(n, &both, self.rules));
+        let all: Vec<OsnodeId> = (1..=self.members).map(OsnodeId).collect();
+        let node = |n: &OsnodeId| (*n, Members::new(*n, &all, self.rules));
         State {
-            nodes: both.into_iter().map(node).collect(),
+            nodes: all.iter().map(node).collect(),
             channels: BTreeMap::new(),
             done: BTreeSet::new(),
             crashed: None,
             dead: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             fault: false,
             lost: false,
             breath: None,
@@ -249,9 +265,11 @@ impl System for Membership {
                         Membership::step(&mut s, by, MemberInput::Sponsor(new));
                     }
                     Plan::Stop(by, n) => {
-                        let stopped = Status::Stopped(by);
-                        Membership::step(&mut s, by, MemberInput::Changed(n, stopped));
-                        Membership::step(&mut s, by, MemberInput::Changed(n, Status::Running));
+                        s.stopped.insert(n);
+                        Membership::step(&mut s, by, MemberInput::Stopped(n));
+                    }
+                    Plan::Start(n) => {
+                        s.stopped.remove(&n);
                     }
                 }
             }
@@ -267,7 +285,7 @@ impl System for Membership {
                 s.fault = true;
                 s.lost = true;
                 if let Event::Deliver(_, n, _)
-                | Event::Act(_, Plan::Join(n, _) | Plan::Stop(n, _)) = **event
+                | Event::Act(_, Plan::Join(n, _) | Plan::Stop(n, _) | Plan::Start(n)) = **event
                 {
                     s.crashed = Some(n);
                 }
@@ -275,6 +293,7 @@ impl System for Membership {
             Event::Fence(by) => {
                 if let Some(dead) = s.crashed.take() {
                     s.dead.insert(dead);
+                    s.stopped.remove(&dead);
                     s.channels.retain(|(_, to), _| *to != dead);
                     Membership::step(&mut s, *by, MemberInput::Fenced(dead));
                 }
@@ -287,6 +306,9 @@ impl System for Membership {
     fn at_rest(&self, s: &State) -> Result<(), String> {
         if !self.due(s).is_empty() {
             return Ok(());
+        }
+        if !s.stopped.is_empty() {
+            return Err("somebody stays stopped".into());
         }
         let living: Vec<_> = s
             .nodes
@@ -316,7 +338,8 @@ impl System for Membership {
             }
             for (other, fact) in machine.known() {
                 let gone = s.dead.contains(other);
-                if gone != (fact.status == Status::Gone) || fact.status == Status::Joining {
+                let wrong = matches!(fact.status, Status::Joining | Status::Stopped(_));
+                if gone != (fact.status == Status::Gone) || wrong {
                     return Err(format!("o{} is wrong about o{}", n.0, other.0));
                 }
             }

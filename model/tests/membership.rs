@@ -8,29 +8,37 @@ use monitor::agree::Rule;
 
 const LIMIT: usize = 20_000_000;
 
-/// What is planned, and whether somebody may die.
-fn plans() -> Vec<(Vec<Plan>, bool)> {
+/// How many OSnodes there are at first, what is planned, and whether somebody may die.
+fn plans() -> Vec<(u64, Vec<Plan>, bool)> {
     let n = OsnodeId;
     let three = Plan::Join(n(1), n(3));
     let four = Plan::Join(n(2), n(4));
-    let stop = Plan::Stop(n(1), n(2));
+    let (stop, start) = (Plan::Stop(n(1), n(2)), Plan::Start(n(2)));
+    let third = Plan::Join(n(3), n(4));
     let mut plans = vec![
-        (vec![three], true),
-        (vec![four], true),
-        (vec![three, stop], true),
-        (vec![three, four], false),
+        (2, vec![three], true),
+        (2, vec![four], true),
+        (2, vec![stop, start], true),
+        (2, vec![three, stop, start], true),
+        (3, vec![stop, start], true),
+        (3, vec![third, stop, start], false),
+        (2, vec![three, four], false),
     ];
-    plans.push((vec![three, four], true));
-    if model::scaled(1) > 1 {
-        plans.push((vec![three, four, stop], false));
-    }
+    plans.push((2, vec![three, four], true));
+    plans.push((2, vec![three, four, stop, start], false));
+    plans.push((3, vec![third, stop, start], true));
     plans
 }
 
 fn check(rules: Broken) -> Result<Covered, Counterexample> {
     let mut covered = Covered::default();
-    for (plan, crash) in plans() {
-        let system = Membership { plan, crash, rules };
+    for (members, plan, crash) in plans() {
+        let system = Membership {
+            members,
+            plan,
+            crash,
+            rules,
+        };
         covered.add(explore(&system, LIMIT)?);
     }
     Ok(covered)

@@ -183,19 +183,11 @@ fn forget_bells(osnode: OsnodeId) {
     }
 }
 
-/// Where an OSnode runs, as its device manager says.
+/// Where an OSnode runs, as its device manager says. One that runs again says so itself.
 pub fn located(world: &World, osnode: u64, core: u32) {
-    let status = world.state.borrow().members.status(osnode);
-    let me = OsnodeId(world.osnode);
-    let change = match (status, core) {
-        (Some(Status::Running), NOWHERE) => Some(Status::Stopped(me)),
-        (Some(Status::Stopped(_)), c) if c != NOWHERE => Some(Status::Running),
-        _ => None,
-    };
-    if let Some(status) = change
-        && osnode != world.osnode
-    {
-        step(world, MemberInput::Changed(OsnodeId(osnode), status));
+    let runs = world.state.borrow().members.status(osnode) == Some(Status::Running);
+    if runs && core == NOWHERE && osnode != world.osnode {
+        step(world, MemberInput::Stopped(OsnodeId(osnode)));
     }
 }
 

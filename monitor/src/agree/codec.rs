@@ -272,10 +272,11 @@ enums! {
     }
     MemberMessage {
         1 Announce(fact),
-        2 Announced(osnode),
+        2 Announced(osnode, inside),
         3 Enter(facts),
         4 Entered,
         5 Fact(fact),
+        6 Back(fact),
     }
     FlushMessage {
         1 Flush { op, pages, below },

@@ -191,6 +191,10 @@ rules! {
     JoinTellsAll,
     /// It enters when all know it.
     JoinAwaitsKnown,
+    /// Who is known to those that know it is told as well.
+    JoinTellsMore,
+    /// Its sponsor tells it what is new until all know it.
+    JoinTellsNews,
     /// Who knows it says so.
     JoinSaysKnown,
     /// It runs when it has entered.
@@ -201,6 +205,16 @@ rules! {
     JoinAnswersForGone,
     /// A sponsor that is gone is replaced.
     JoinTakesOver,
+    /// Who is stopped need not know it, unless it comes back meanwhile.
+    JoinAwaitsBack,
+    /// Nor is it taken for running before it knows who entered meanwhile.
+    JoinHoldsBack,
+    /// Who was stopped enters once more before it is taken for running.
+    ViewBackEnters,
+    /// It enters until it knows what was learnt meanwhile.
+    ViewBackKnowsAll,
+    /// It asks somebody else when who was helping it is gone.
+    ViewBackAsksAgain,
     /// Older facts do not replace newer ones.
     ViewNewer,
     /// All are told of a change.

@@ -207,7 +207,7 @@ fn a_tree_with_wrong_counts_is_still_a_tree() {
 fn views_count_changes_and_gone_is_for_ever() {
     let mut members = Members::new(ME, &[ME, YOU], Shipped);
     let before = members.view();
-    let stopped = MemberInput::Changed(YOU, Status::Stopped(ME));
+    let stopped = MemberInput::Stopped(YOU);
     let out = members.step(stopped);
     assert!(matches!(
         out[..],
@@ -402,15 +402,15 @@ fn nobody_waits_for_who_is_stopped_when_somebody_joins() {
     };
     // Stopped before.
     let mut members = Members::new(ME, &[ME, YOU, THIRD], Shipped);
-    members.step(MemberInput::Changed(YOU, Status::Stopped(ME)));
+    members.step(MemberInput::Stopped(YOU));
     let out = members.step(MemberInput::Sponsor(new));
     assert!(!enters(&out), "the third has not answered");
-    let known = MemberMessage::Announced(new);
+    let known = MemberMessage::Announced(new, Nodes::new());
     let out = members.step(MemberInput::Message(THIRD, known));
     assert!(enters(&out));
     // Stopped meanwhile.
     let mut members = Members::new(ME, &[ME, YOU], Shipped);
     assert!(!enters(&members.step(MemberInput::Sponsor(new))));
-    let out = members.step(MemberInput::Changed(YOU, Status::Stopped(ME)));
+    let out = members.step(MemberInput::Stopped(YOU));
     assert!(enters(&out));
 }

@@ -9,18 +9,26 @@
 //!   │── Fact (it runs) ▶│ may give it things │
 //! ```
 //! The rule that inheritance builds on: *before anybody takes an OSnode for running,
-//! all know it, and it knows all*. What changes later (stopped, started, gone) is a
-//! [`Fact`]. Each OSnode has a count of its changes, so facts can arrive in any order and
-//! more than once; the sum of the counts is the number of the view. If who told a fact
-//! is gone, all who heard it tell it again, and the lowest that lives goes on with
-//! what it was sponsoring. To leave is to be stopped, and then fenced.
+//! all know it, and it knows all*; only who is taken for stopped may learn of it later.
+//! Who was stopped finds that in its messages when it runs again, says that it is back
+//! to whom it has it from, and enters once more, until it knows what was learnt
+//! meanwhile; only then does anybody take it for running.
+//!
+//! What changes later (stopped, running again, gone) is a [`Fact`]. Each OSnode has a
+//! count of its changes, so facts can arrive in any order and more than once; the sum of
+//! the counts is the number of the view. If who told a fact is gone, all who heard it
+//! tell it again, and the lowest that lives goes on with what it was sponsoring. To leave
+//! is to be stopped, and then fenced.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 
+use self::join::Join;
 use super::{Nodes, Rule, Rules, Shipped};
+
+mod join;
 
 /// How an OSnode is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -61,12 +69,15 @@ impl Fact {
 pub enum MemberMessage {
     /// Sponsor to all: this one joins.
     Announce(Fact),
-    /// To the sponsor: it is known. Whom the sender makes known itself, it has announced before.
-    Announced(OsnodeId),
-    /// Sponsor to the new one: all that is known.
+    /// To the sponsor: it is known. Whom the sender makes known itself, it has announced before; who may have
+    /// entered by then is named, to be told as well.
+    Announced(OsnodeId, Nodes),
+    /// Sponsor to the new one, or to one that is back: all that is known.
     Enter(Vec<Fact>),
     /// To the sponsor.
     Entered,
+    /// To who says that the sender is stopped: it runs again.
+    Back(Fact),
     /// To all.
     Fact(Fact),
 }
@@ -80,8 +91,8 @@ pub enum MemberInput {
     Message(OsnodeId, MemberMessage),
     /// An OSnode was fenced from here.
     Fenced(OsnodeId),
-    /// An OSnode was stopped from here, or started again.
-    Changed(OsnodeId, Status),
+    /// An OSnode was stopped from here.
+    Stopped(OsnodeId),
 }
 
 /// What a machine wants to be done.
@@ -100,8 +111,12 @@ pub struct Members<R = Shipped> {
     rules: R,
     known: BTreeMap<OsnodeId, Fact>,
     entered: bool,
-    /// Who joins by this one's help, and who has not said that it knows it.
-    joins: BTreeMap<OsnodeId, Nodes>,
+    /// Who joins by this one's help.
+    joins: BTreeMap<OsnodeId, Join>,
+    /// Who is back by this one's help, and the view that it was last told.
+    returns: BTreeMap<OsnodeId, u64>,
+    /// Who is said to run again, but has not said that it knows who entered meanwhile.
+    held: BTreeMap<OsnodeId, Fact>,
 }
 
 impl<R: Rules> Members<R> {
@@ -123,6 +138,8 @@ impl<R: Rules> Members<R> {
             known: running.iter().map(fact).collect(),
             entered: running.contains(&me),
             joins: BTreeMap::new(),
+            returns: BTreeMap::new(),
+            held: BTreeMap::new(),
         }
     }
     /// All that is known.
@@ -145,7 +162,7 @@ impl<R: Rules> Members<R> {
     /// Whether nothing is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.joins.is_empty()
+        self.joins.is_empty() && self.returns.is_empty()
     }
 
     /// Takes one input.
@@ -155,7 +172,9 @@ impl<R: Rules> Members<R> {
             MemberInput::Sponsor(new) => self.sponsor(new, &mut out),
             MemberInput::Message(from, message) => self.message(from, message, &mut out),
             MemberInput::Fenced(osnode) => self.change(osnode, Status::Gone, &mut out),
-            MemberInput::Changed(osnode, status) => self.change(osnode, status, &mut out),
+            MemberInput::Stopped(osnode) => {
+                self.change(osnode, Status::Stopped(self.me), &mut out);
+            }
         }
         out
     }
@@ -169,17 +188,11 @@ impl<R: Rules> Members<R> {
                     known.teller = fact.teller;
                 }
                 if self.rules.hold(Rule::JoinSaysKnown) {
-                    let message = MemberMessage::Announced(fact.osnode);
+                    let message = MemberMessage::Announced(fact.osnode, self.inside());
                     out.push(MemberOutput::Send(from, message));
                 }
             }
-            MemberMessage::Announced(new) => {
-                if let Some(waiting) = self.joins.get_mut(&new)
-                    && waiting.remove(&from)
-                {
-                    self.enter_if_known(new, out);
-                }
-            }
+            MemberMessage::Announced(new, inside) => self.announced(from, new, &inside, out),
             MemberMessage::Enter(known) => {
                 self.entered = true;
                 for fact in known {
@@ -190,6 +203,12 @@ impl<R: Rules> Members<R> {
                 }
             }
             MemberMessage::Entered => self.entered(from, out),
+            MemberMessage::Back(fact) => {
+                self.learn(fact, out);
+                if self.is_stopped(&from) && !self.returns.contains_key(&from) {
+                    self.take_back(from, out);
+                }
+            }
             MemberMessage::Fact(fact) => self.learn(fact, out),
         }
     }
@@ -220,58 +239,33 @@ impl<R: Rules> Members<R> {
         known.is_some_and(|f| f.status == Status::Gone)
     }
 
-    /// Sponsor: makes a new one known.
-    fn sponsor(&mut self, new: OsnodeId, out: &mut Vec<MemberOutput>) {
-        let fact = Fact {
-            osnode: new,
-            count: 1,
-            status: Status::Joining,
-            teller: self.me,
-        };
-        self.learn(fact, out);
-        if let Some(known) = self.known.get_mut(&new) {
-            known.teller = self.me;
+    /// Who was stopped runs again: first it learns what it missed.
+    fn take_back(&mut self, osnode: OsnodeId, out: &mut Vec<MemberOutput>) {
+        if !self.rules.hold(Rule::ViewBackEnters) {
+            return self.change(osnode, Status::Running, out);
         }
-        let mut waiting = Nodes::new();
-        for to in self.others().into_iter().filter(|n| *n != new) {
-            if self.rules.hold(Rule::JoinTellsAll) {
-                out.push(MemberOutput::Send(to, MemberMessage::Announce(fact)));
-            }
-            // Who is stopped learns it before anything else when it is started again.
-            if self.rules.hold(Rule::JoinAwaitsKnown) && !self.is_stopped(&to) {
-                waiting.insert(to);
-            }
-        }
-        self.joins.insert(new, waiting);
-        self.enter_if_known(new, out);
-    }
-
-    /// Sponsor: once all know it, it may know all.
-    fn enter_if_known(&mut self, new: OsnodeId, out: &mut Vec<MemberOutput>) {
-        let known = self.joins.get(&new).is_some_and(Nodes::is_empty);
-        if !known {
-            return;
-        }
+        self.returns.insert(osnode, self.view());
         let message = MemberMessage::Enter(self.facts());
-        out.push(MemberOutput::Send(new, message));
-        if !self.rules.hold(Rule::JoinAwaitsEntered) {
-            self.entered(new, out);
-        }
+        out.push(MemberOutput::Send(osnode, message));
     }
 
-    /// Sponsor: it runs.
-    fn entered(&mut self, new: OsnodeId, out: &mut Vec<MemberOutput>) {
-        if self.joins.remove(&new).is_none() {
+    /// If this one is taken for stopped, it says that it is back: to who says so, or to the lowest that runs.
+    fn say_back(&mut self, out: &mut Vec<MemberOutput>) {
+        let Some(fact) = self.known.get(&self.me).copied() else {
+            return;
+        };
+        if !matches!(fact.status, Status::Stopped(_)) {
             return;
         }
-        let fact = Fact {
-            osnode: new,
-            count: 2,
-            status: Status::Running,
-            teller: self.me,
-        };
-        self.learn(fact, out);
-        self.tell(fact, out);
+        let helps = |f: &&Fact| f.status == Status::Running && f.osnode != self.me;
+        let teller = self.known.get(&fact.teller).filter(helps);
+        match teller.or_else(|| self.known.values().find(helps)) {
+            Some(helper) => {
+                let to = helper.osnode;
+                out.push(MemberOutput::Send(to, MemberMessage::Back(fact)));
+            }
+            None => self.change(self.me, Status::Running, out),
+        }
     }
 
     /// Says what happened to an OSnode.
@@ -296,33 +290,40 @@ impl<R: Rules> Members<R> {
         if !newer && self.rules.hold(Rule::ViewNewer) {
             return;
         }
+        let back = fact.status == Status::Running && self.is_stopped(&fact.osnode);
+        if back && self.owes_answer(fact.osnode) && self.rules.hold(Rule::JoinHoldsBack) {
+            self.held.insert(fact.osnode, fact);
+            return;
+        }
         self.known.insert(fact.osnode, fact);
         out.push(MemberOutput::News(fact));
-        if fact.status == Status::Gone {
+        let entering = |(new, j): (&OsnodeId, &Join)| j.entering.then_some(*new);
+        for to in self.joins.iter().filter_map(entering) {
+            if to != fact.osnode && self.rules.hold(Rule::JoinTellsNews) {
+                out.push(MemberOutput::Send(to, MemberMessage::Fact(fact)));
+            }
+        }
+        if fact.status == Status::Running {
+            self.announce_joins(fact.osnode, out);
+        } else if fact.status == Status::Gone {
             self.gone(fact.osnode, out);
         } else if let Status::Stopped(_) = fact.status {
-            self.not_waited_for(fact.osnode, out);
-        } else if fact.status == Status::Joining {
-            self.take_over(&fact, out);
-        }
-    }
-
-    /// Who is gone or stopped need not say that it knows a new one.
-    fn not_waited_for(&mut self, absent: OsnodeId, out: &mut Vec<MemberOutput>) {
-        for new in self.joins.keys().copied().collect::<Vec<_>>() {
-            let waiting = self.joins.get_mut(&new);
-            if waiting.is_some_and(|w| w.remove(&absent)) {
+            if fact.osnode == self.me {
+                self.say_back(out);
+            }
+            for new in self.joins.keys().copied().collect::<Vec<_>>() {
                 self.enter_if_known(new, out);
             }
+        } else if fact.status == Status::Joining {
+            self.take_over(&fact, out);
         }
     }
 
     /// Nobody waits for it, and what only it may have said is said again.
     fn gone(&mut self, dead: OsnodeId, out: &mut Vec<MemberOutput>) {
         self.joins.remove(&dead);
-        if self.rules.hold(Rule::JoinAnswersForGone) {
-            self.not_waited_for(dead, out);
-        }
+        self.returns.remove(&dead);
+        self.held.remove(&dead);
         let told = |f: &&Fact| f.teller == dead && f.osnode != dead;
         for fact in self
             .known
@@ -336,15 +337,20 @@ impl<R: Rules> Members<R> {
             }
             self.take_over(&fact, out);
         }
-    }
-
-    /// Who joins by the help of somebody who is gone gets another sponsor.
-    fn take_over(&mut self, fact: &Fact, out: &mut Vec<MemberOutput>) {
-        let member = |f: &&Fact| matches!(f.status, Status::Running | Status::Stopped(_));
-        let lowest = self.known.values().find(member).map(|f| f.osnode);
-        let orphan = fact.status == Status::Joining && self.is_gone(&fact.teller);
-        if orphan && lowest == Some(self.me) && self.rules.hold(Rule::JoinTakesOver) {
-            self.sponsor(fact.osnode, out);
+        for new in self.joins.keys().copied().collect::<Vec<_>>() {
+            if let Some(join) = self.joins.get_mut(&new)
+                && self.rules.hold(Rule::JoinAnswersForGone)
+                && join.waiting.remove(&dead)
+            {
+                self.enter_if_known(new, out);
+            }
+        }
+        self.let_back(out);
+        for new in self.joins.keys().copied().collect::<Vec<_>>() {
+            self.end_if_done(new);
+        }
+        if self.rules.hold(Rule::ViewBackAsksAgain) {
+            self.say_back(out);
         }
     }
 }
