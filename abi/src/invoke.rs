@@ -32,7 +32,7 @@ ops! {
     Revoke = 4,
     /// Retypable capability: r2 = offset in bytes, r3 = type | param << 8 (VNode level; CNode: log2 slots) , r4 = object size in bytes (sized types), r5 = count, r6 = destination CNode root cap, r7 = first destination address. Result r1 = count made (all or none).
     Retype = 5,
-    /// Ram: the RAM in r2, which begins where the invoked one ends, becomes part of it; slot r2 is empty then. Refused while anything else covers a byte of either: copies, what was made of them, what they were made of.
+    /// Ram: the RAM in r2, which begins where the invoked one ends, becomes part of it; slot r2 is empty then. Refused while anything covers some of their bytes and not all of them and more: copies, what was made of them.
     Merge = 6,
     /// VNode: r2 = Frame/DevFrame/UmpEndpoint/VNode cap, r3 = first index, r4 = offset in the region in bytes, r5 = count | rights << 32 | flags << 40 (1 = uncached), r6 = destination slot of the Mapping.
     Map = 16,

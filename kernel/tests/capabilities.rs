@@ -462,11 +462,28 @@ fn neighbours_merge_while_nothing_else_covers_them() {
     }
     let merge = |w: &mut W, a, b| w.op(Op::Merge, free(a), &[n(free(b))])[0];
     let still = SysError::StillInUse as u64;
+    // What they were made of covers all of them: it is in nobody's way.
+    w.make(ram, 0, 0x10_0000, 0x1000, 2, free(20));
+    assert_eq!(merge(&mut w, 20, 21), 0);
     assert_eq!(
-        merge(&mut w, 0, 1),
-        still,
-        "what they were made of is there"
+        (w.cap(free(20)).size, w.cap(free(21)).kind),
+        (0x2000, CapType::Null)
     );
+    w.check();
+    w.make(ram, 0, 0x20_0000, 0x2000, 1, free(22));
+    for to in [23, 24] {
+        let half = [
+            0x1000 * u64::from(to - 23),
+            ram as u64,
+            0x1000,
+            1,
+            n(ROOT),
+            n(free(to)),
+        ];
+        w.ok(Op::Retype, free(22), &half);
+    }
+    assert_eq!(merge(&mut w, 23, 24), still, "it would be a copy");
+    w.ok(Op::Revoke, ROOT, &[n(free(22))]);
     w.ok(Op::Delete, ROOT, &[n(slots::RAM)]);
     let before = w.check();
     for (a, b) in [(0, 2), (1, 0), (0, 0)] {

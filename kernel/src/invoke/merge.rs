@@ -9,8 +9,8 @@ use crate::entry::{Caller, Entry, Res, commit, refuse};
 use crate::{Machine, Policy, decode, share};
 
 /// `Merge`: the invoked RAM and the RAM in r2 that begins where it ends become one capability, in the slot of
-/// the invoked one; the other slot is empty then. Nothing else may cover any of their bytes: no copy, nothing
-/// made of them, nothing that they were made of. So no capability's range ever cuts another's.
+/// the invoked one; the other slot is empty then. Whatever else covers any of their bytes must cover all of them
+/// and more: there is no copy of either and nothing made of them. So no capability's range ever cuts another's.
 ///
 /// # Rights
 /// WRITE on both; the result has the rights that both have.
@@ -35,8 +35,14 @@ pub(crate) fn merge<M: Machine, P: Policy>(
         return refuse(SysError::BadArgument);
     }
     let bytes = i.cap.size + after.size;
-    let own = |n, _: &Cap| n != i.cte && n != next;
-    let other = mdb::any_overlap(e.m, e.os.kcb, Class::Physical, i.cap.base.0, bytes, own);
+    let end = after.last();
+    let cuts = |n, other: &Cap| {
+        let around = other.base <= i.cap.base && other.last() >= end;
+        let same = other.kind == CapType::Ram && other.size == bytes;
+        n != i.cte && n != next && (!around || same)
+    };
+    let class = Class::Physical;
+    let other = mdb::any_overlap(e.m, e.os.kcb, class, i.cap.base.0, bytes, cuts);
     if other.is_some() {
         return refuse(SysError::StillInUse);
     }
