@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use capfmt::{CORE_OBJECT_BYTES, CapType, Core, ImageRecord, PhysAddr};
 use genesis::{CoreParams, IMAGE_AREA_BYTES};
 use proto::Name;
-use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::memory::{MemoryPlace, MemoryReply, MemoryRequest};
 use rt::chan::{Answer, Attach, Client};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke};
 
@@ -200,7 +200,7 @@ pub fn word(control: CapAddr, at: u64) -> Result<u64, SysError> {
     invoke::core_read(control, at)
 }
 
-/// RAM of a NUMA node, from the memory service.
+/// RAM of a NUMA node, or as near to it as there is, from the memory service.
 ///
 /// # Errors
 /// A sentence.
@@ -210,17 +210,18 @@ pub async fn ram_on(
     align: u64,
     node: u32,
 ) -> Result<Capability, String> {
-    let request = MemoryRequest::AllocateOn {
+    let request = MemoryRequest::AllocateAt {
         bytes,
         align,
-        node: node as u8,
+        place: MemoryPlace::NearNode,
+        number: node,
     };
     let answer = memory.request(&request, Attach::NONE).await;
     let answer: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
     match (answer.message, answer.cap) {
         (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
         (MemoryReply::Refused { error }, _) => Err(format!(
-            "{bytes} bytes on node {node} cannot be had: {error}"
+            "{bytes} bytes near node {node} cannot be had: {error}"
         )),
         _ => Err("the memory service's answer is not understood".into()),
     }

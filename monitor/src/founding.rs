@@ -103,6 +103,7 @@ async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result
     let image = program_file(archive, "mem")?;
     let bytes = memory_needed(image, MEMORY_SERVICE_BYTES);
     let bytes = bytes.map_err(|e| spawn_error("mem", &e))?;
+    let bytes = bytes.next_power_of_two();
     let ranges = ranges(world);
     let places = ranges.iter().enumerate();
     let mut places = places.filter_map(|(i, r)| Some((i, fit(r.piece, bytes)?)));
@@ -120,9 +121,14 @@ async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result
     let ram = ram.map_err(|e| sentence("the memory service's RAM", e))?;
     let names = introduction(world, introducer::SYSTEM)?;
     let given = [(Name::truncated("names"), names.addr())];
+    let home = format!("{}", world.home);
+    let args: &[&str] = match world.home {
+        0 => &["mem"],
+        _ => &["mem", "home", &home],
+    };
     let process = build(
         world,
-        "mem",
+        args,
         image,
         &given,
         introducer::MEMORY,
@@ -140,19 +146,20 @@ fn introduction(world: &World, badge: u32) -> Result<Capability, String> {
 
 fn build(
     world: &World,
-    name: &str,
+    args: &[&str],
     image: &[u8],
     given: &[(Name, CapAddr)],
     badge: u32,
     memory_service: CapAddr,
     ram: Capability,
 ) -> Result<Process, String> {
+    let name = args[0];
     let parent = introduction(world, badge)?;
     let fault = world.server.fault_introduction(badge);
     let fault = fault.map_err(|e| sentence("an endpoint of the monitor", e))?;
     let program = Program {
         image,
-        args: &[name],
+        args,
         given,
         pid: Pid {
             osnode: world.osnode,
@@ -198,7 +205,10 @@ async fn donate(world: &World, left: &Leftover) -> Result<(), String> {
                 false => mem::retype_one(range.cap, CapType::Ram, 0, offset, piece.bytes),
             };
             let ram = made.map_err(|e| sentence("RAM to donate", e))?;
-            let request = MemoryRequest::Donate { node: range.node };
+            let request = MemoryRequest::Donate {
+                node: range.node,
+                fixed: world.home != 0,
+            };
             let answer = client.request(&request, Attach::cap(ram.addr())).await;
             let answer: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
             if let MemoryReply::Refused { error } = answer.message {
@@ -227,7 +237,7 @@ fn make_spawn_service(
     ];
     let process = build(
         world,
-        "spawn",
+        &["spawn"],
         image,
         &given,
         introducer::SPAWN,

@@ -17,7 +17,7 @@ use crate::{agreement, bind, channels, links, members, unmaps};
 /// How long another monitor may take to answer (ns of system time).
 pub const ANSWER_NS: u64 = 10_000_000_000;
 /// Frames made beforehand for channels with a new OSnode.
-const STOCK: usize = 4;
+const STOCK: usize = 6;
 
 /// Another monitor.
 pub struct Peer {

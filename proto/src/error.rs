@@ -105,6 +105,10 @@ service_errors! {
     NoInterface = 26,
     /// the service gave the request up without an answer
     GivenUp = 27,
+    /// the process has as much memory as it may have
+    OverLimit = 32,
+    /// the memory server's books are not in order
+    BadBooks = 33,
 }
 
 impl From<SysError> for ServiceError {

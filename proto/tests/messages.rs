@@ -93,7 +93,7 @@ fn requests_and_replies_of_an_interface_share_no_number() {
 
 #[test]
 fn other_versions_and_interfaces_are_refused() {
-    let words = memory::MemoryRequest::Stats {}.to_words(1);
+    let words = memory::MemoryRequest::Stats { server: 0 }.to_words(1);
     assert_eq!(
         spawn::SpawnRequest::from_words(words),
         Err(WireError::OtherInterface)

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::{CapAddr, SysError};
 use capfmt::CapType;
-use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::memory::{MemoryPlace, MemoryReply, MemoryRequest};
 use proto::{PeerError, ServiceError, WireError};
 
 use crate::cap::{self, Capability};
@@ -27,6 +27,8 @@ pub struct Stats {
     pub largest: u64,
     /// Blocks given out.
     pub blocks: u64,
+    /// NUMA node that the server is for.
+    pub node: u32,
 }
 
 /// Gives a RAM capability of at least so many bytes (a power of two).
@@ -84,7 +86,7 @@ pub fn donate(memory: Capability) -> Result<(), SysError> {
     ram::donate(memory.leak())
 }
 
-/// RAM of `bytes` (rounded up to a power of two, at least 4 KiB), aligned to its size.
+/// RAM of `bytes` (rounded up to a power of two, at least 4 KiB), aligned to its size, but to no more than 64 KiB.
 ///
 /// # Errors
 /// [`PeerError`]; `Refused(OutOfMemory)` when there is none.
@@ -95,6 +97,28 @@ pub fn alloc_ram(bytes: u64) -> Result<Capability, PeerError> {
     match from_source(bytes) {
         Some(ram) => ram.ok_or(out),
         None => link::allocate(bytes),
+    }
+}
+
+/// RAM of `bytes` (whole pages), aligned to `align`, where `place` says; `number` is a NUMA node or a core.
+///
+/// # Errors
+/// [`PeerError`]; `Refused(OutOfMemory)` when there is none, `Refused(OverLimit)` when the process may have no more.
+pub fn alloc_ram_at(
+    bytes: u64,
+    align: u64,
+    place: MemoryPlace,
+    number: u32,
+) -> Result<Capability, PeerError> {
+    let request = MemoryRequest::AllocateAt {
+        bytes,
+        align,
+        place,
+        number,
+    };
+    match link::ask_memory(&request)? {
+        (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
+        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
     }
 }
 
@@ -147,13 +171,14 @@ pub fn retype_one(
 /// # Errors
 /// [`PeerError`].
 pub fn stats() -> Result<Stats, PeerError> {
-    match link::ask_memory(&MemoryRequest::Stats {})? {
+    match link::ask_memory(&MemoryRequest::Stats { server: 0 })? {
         (
             MemoryReply::Stats {
                 total,
                 free,
                 largest,
                 blocks,
+                node,
             },
             _,
         ) => Ok(Stats {
@@ -161,6 +186,7 @@ pub fn stats() -> Result<Stats, PeerError> {
             free,
             largest,
             blocks,
+            node,
         }),
         _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
     }

@@ -92,6 +92,18 @@ impl Args {
     }
 }
 
+/// Reads a number of bytes: `4096`, `512K`, `4M`, `1G`.
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
+    let (digits, unit) = match text.as_bytes().last()? {
+        b'K' | b'k' => (&text[..text.len() - 1], 1 << 10),
+        b'M' | b'm' => (&text[..text.len() - 1], 1 << 20),
+        b'G' | b'g' => (&text[..text.len() - 1], 1 << 30),
+        _ => (text, 1),
+    };
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 /// Reads a list of cores: `3`, `1,2`, `1-3`; at most 256, each once.
 ///
 /// # Errors

@@ -83,8 +83,8 @@ pub struct Session {
     /// The monitor.
     pub system: Client,
     output: String,
-    /// Free memory of every OSnode when it was marked.
-    pub free_marked: BTreeMap<u64, u64>,
+    /// Used memory of every OSnode when it was marked.
+    pub used_marked: BTreeMap<u64, u64>,
 }
 
 impl Session {
@@ -101,7 +101,7 @@ impl Session {
             registry: Service::new("registry"),
             system: Client::bind(names).await?,
             output: String::new(),
-            free_marked: BTreeMap::new(),
+            used_marked: BTreeMap::new(),
         })
     }
 

@@ -92,6 +92,22 @@ fn core_lists() {
 }
 
 #[test]
+fn numbers_of_bytes() {
+    let all = [
+        ("4096", 4096),
+        ("512K", 512 << 10),
+        ("4M", 4 << 20),
+        ("1G", 1 << 30),
+    ];
+    for (text, bytes) in all {
+        assert_eq!(parse_bytes(text), Some(bytes));
+    }
+    for bad in ["", "M", "-1", "4MB", "1.5M", "18446744073709551615K"] {
+        assert_eq!(parse_bytes(bad), None, "{bad}");
+    }
+}
+
+#[test]
 fn records_are_json() {
     let mut r = Record::new("cmd");
     r.string("cmd", "echo \"a\\b\"\n\u{1}")

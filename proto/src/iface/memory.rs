@@ -1,64 +1,170 @@
-//! Memory service of an OSnode. The badge of the client's capability names its account.
+//! Memory servers. The badge of the client's capability names its account.
+//!
+//! An OSnode's programs ask the server of their OSnode (slot `MEMORY`), which asks others when it has to. In the
+//! first OSnode there is one more for each further NUMA node, registered as `.memory.N`.
 
 use crate::ServiceError;
 
+crate::codes! {
+    /// Where memory is to be.
+    pub enum MemoryPlace {
+        /// On the OSnode's own NUMA node if there is some, else as near to it as there is.
+        Own = 0,
+        /// On the OSnode's own NUMA node, or not at all.
+        Local = 1,
+        /// On this NUMA node, or not at all.
+        OnNode = 2,
+        /// On this NUMA node, else as near to it as there is.
+        NearNode = 3,
+        /// On the NUMA node of this core, else as near to it as there is.
+        NearCore = 4,
+        /// Wherever the server has it, else wherever there is.
+        Anywhere = 5,
+    }
+}
+
+crate::codes! {
+    /// What a fact is about.
+    pub enum MemoryFact {
+        /// Memory from byte `a` on, `b` bytes, is on node `c`.
+        Range = 0,
+        /// The distance from node `a` to node `b` is `c` (10 = local).
+        Distance = 1,
+        /// Core `a` is on node `c`.
+        Core = 2,
+    }
+}
+
 crate::messages! {
     /// Requests.
-    pub enum MemoryRequest: 1 (Memory 1) {
-        /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size
-        /// (at least 4 KiB). Answer: `Allocated` with a RAM capability, or `Refused`.
+    pub enum MemoryRequest: 1 (Memory 2) {
+        /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size but to no more than
+        /// 64 KiB, placed as `Own` says. Answer: `Allocated` with a RAM capability, or `Refused`.
         Allocate = 1 {
             /// Bytes wanted.
             bytes: u64,
         },
-        /// Gives back RAM that `Allocate` gave: revoked and free again when answered.
+        /// Gives back RAM that was allocated: revoked and free again when answered.
         /// The region is named by its base (from `Identify`).
         Free = 2 {
             /// Physical address of the region.
             base: u64,
         },
-        /// How much is there? Answer: `Stats`.
-        Stats = 3 {},
-        /// Makes an account for a child process whose memory is counted apart, with at most `limit`
-        /// bytes (0 = none set). Answer: `Account` with an Endpoint capability for it.
-        OpenAccount = 4 {
-            /// Most bytes.
-            limit: u64,
+        /// How much is there? Answer: `Stats`, or `Refused(End)`.
+        Stats = 3 {
+            /// 0 = this server; above that, the others of its OSnode that it knows, by index.
+            server: u32,
         },
-        /// Closes the account: all its RAM is revoked and free again when answered.
+        /// System only. Makes an account for a process. Answer: `Account` with an Endpoint capability for it,
+        /// or `Refused(OutOfMemory)` when so much cannot be promised.
+        OpenAccount = 4 {
+            /// Most bytes (0 = none set).
+            limit: u64,
+            /// Bytes that it can always have, whatever others take.
+            share: u64,
+        },
+        /// System only. Closes the account: all its RAM is revoked and free again when answered.
         CloseAccount = 5 {
             /// Number from `Account`.
             account: u32,
         },
-        /// Donates the RAM capability that comes along. Answer: `Freed`.
+        /// System only. Donates the RAM capability that comes along: nobody else holds it. Answer: `Freed`.
         Donate = 6 {
-            /// NUMA node of the region.
+            /// NUMA node of the region, as far as the loader knows.
             node: u8,
+            /// It is part of the OSnode's own region, which no other OSnode may get.
+            fixed: bool,
         },
-        /// As `Allocate`, but any whole number of pages, aligned as asked, on one NUMA node.
-        AllocateOn = 7 {
+        /// As `Allocate`, but any whole number of pages, aligned as asked, where asked.
+        AllocateAt = 7 {
             /// Bytes wanted.
             bytes: u64,
             /// Alignment (a power of two).
             align: u64,
-            /// NUMA node.
+            /// How `number` is meant.
+            place: MemoryPlace,
+            /// NUMA node or core.
+            number: u32,
+        },
+        /// System only. The device manager, or another server, says what it knows. Answer: `Freed`.
+        Learn = 8 {
+            /// What it is about.
+            about: MemoryFact,
+            /// See [`MemoryFact`].
+            a: u64,
+            /// See [`MemoryFact`].
+            b: u64,
+            /// See [`MemoryFact`].
+            c: u64,
+        },
+        /// System only. As `Allocate`, but any whole number of pages, aligned to 64 KiB, on somebody else's account.
+        AllocateFor = 9 {
+            /// Whose.
+            account: u32,
+            /// Bytes wanted.
+            bytes: u64,
+        },
+        /// System only. What the server knows. Answer: `Fact`, or `Refused(End)`.
+        Fact = 10 {
+            /// Position.
+            index: u32,
+        },
+        /// System only. A server of the same OSnode: its Endpoint capability comes along. Answer: `Freed`.
+        Join = 11 {
+            /// Its NUMA node.
             node: u8,
         },
-        /// Device manager: memory from `base` on is on this NUMA node. Answer: `Freed`.
-        NodeRange = 8 {
-            /// First byte.
-            base: u64,
-            /// Bytes.
+        /// Another server: RAM to be given whole, so that nothing of it stays here. Answer: `Allocated` with
+        /// it, or `Refused`.
+        Refill = 12 {
+            /// Bytes wanted; 0 = the largest run on that node.
             bytes: u64,
-            /// NUMA node.
-            node: u8,
+            /// Alignment (a power of two).
+            align: u64,
+            /// NUMA node, or 256: any.
+            node: u32,
+            /// Not 0: the asker says with `Receipt` and this number whether the RAM arrived; until then the giver
+            /// can have it again. For servers of other OSnodes.
+            ticket: u64,
+        },
+        /// System only. As `Free`, on somebody else's account.
+        FreeFor = 18 {
+            /// Whose.
+            account: u32,
+            /// Physical address of the region.
+            base: u64,
+        },
+        /// Another server: what became of a `Refill` with a ticket. No answer.
+        Receipt = 17 {
+            /// Its ticket.
+            ticket: u64,
+            /// The RAM is there.
+            arrived: bool,
+        },
+        /// Another server gives RAM whole: the capability comes along. Answer: `Freed`.
+        GiveBack = 13 {},
+        /// System only. What is on an account. Answer: `Account`, or `Refused(NotFound)`.
+        Account = 14 {
+            /// Its number.
+            account: u32,
+        },
+        /// System only. The first account from this number on. Answer: `Account`, or `Refused(End)`.
+        Accounts = 15 {
+            /// Number to begin with.
+            from: u32,
+        },
+        /// System only. Checks the books and that every free piece is what its capability says. Answer:
+        /// `Checked`; `Refused` with a sentence in the blob when something is wrong.
+        Check = 16 {
+            /// As in `Stats`.
+            server: u32,
         },
     }
 }
 
 crate::messages! {
     /// Replies.
-    pub enum MemoryReply: 1 (Memory 1) {
+    pub enum MemoryReply: 1 (Memory 2) {
         /// Here is the RAM.
         Allocated = 0x8001 {
             /// Physical address.
@@ -66,7 +172,7 @@ crate::messages! {
             /// Bytes given.
             bytes: u64,
         },
-        /// Taken back.
+        /// Taken back, or taken note of.
         Freed = 0x8002 {
             /// Bytes that became free.
             bytes: u64,
@@ -81,11 +187,45 @@ crate::messages! {
             largest: u64,
             /// Blocks given out.
             blocks: u64,
+            /// NUMA node that the server is for.
+            node: u32,
         },
-        /// Account made.
+        /// An account.
         Account = 0x8004 {
             /// Its number.
             account: u32,
+            /// Bytes held.
+            held: u64,
+            /// Most bytes (0 = no limit).
+            limit: u64,
+            /// Bytes that it can always have.
+            share: u64,
+            /// Its owner has ended: what it still holds is waited for.
+            closed: bool,
+        },
+        /// One fact.
+        Fact = 0x8005 {
+            /// What it is about.
+            about: MemoryFact,
+            /// See [`MemoryFact`].
+            a: u64,
+            /// See [`MemoryFact`].
+            b: u64,
+            /// See [`MemoryFact`].
+            c: u64,
+        },
+        /// The books are in order.
+        Checked = 0x8006 {
+            /// Bytes that the server began with.
+            donated: u64,
+            /// Ever come from other servers.
+            got: u64,
+            /// Ever gone to other servers.
+            sent: u64,
+            /// Free now.
+            free: u64,
+            /// On accounts now.
+            used: u64,
         },
         /// Refused.
         Refused = 0x80ff {

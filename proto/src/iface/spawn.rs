@@ -60,7 +60,7 @@ crate::codes! {
 
 crate::messages! {
     /// Requests.
-    pub enum SpawnRequest: 2 (Spawn 1) {
+    pub enum SpawnRequest: 2 (Spawn 2) {
         /// Keeps the capability that comes along for the connection's next `Spawn`, which
         /// gives it to the process under this name. Answer: `Kept`. This OSnode only.
         Give = 1 {
@@ -74,7 +74,7 @@ crate::messages! {
             place: Place,
             /// Core number or OSnode id.
             number: u64,
-            /// Bytes of memory for the process (0 = the usual).
+            /// Most bytes of memory that the process may have, those that it begins with included (0 = no limit).
             memory: u64,
         },
         /// The first process after this one, in the order OSnode, number. Answer: `Process` or `Refused(End)`.
@@ -114,8 +114,21 @@ crate::messages! {
             /// OSnode.
             osnode: u64,
         },
-        /// Memory of an OSnode. Answer: `Memory`.
+        /// Memory of an OSnode's memory servers. Answer: `Memory`, or `Refused(End)` when there is no such server.
         Memory = 8 {
+            /// Its id.
+            osnode: u64,
+            /// 0 = the one that its programs ask; above that, the others that it has, by index.
+            server: u32,
+        },
+        /// What is on a process's memory account. Answer: `Usage`.
+        Usage = 20 {
+            /// Which.
+            pid: Pid,
+        },
+        /// Checks an OSnode's memory: books, capabilities, and that only live processes hold any. Answer:
+        /// `MemoryChecked`; `Refused` with a sentence in the blob when something is wrong.
+        CheckMemory = 21 {
             /// Its id.
             osnode: u64,
         },
@@ -125,7 +138,7 @@ crate::messages! {
             place: Place,
             /// Core number or OSnode id.
             number: u64,
-            /// Bytes of memory for the process (0 = the usual).
+            /// As in `Spawn`.
             memory: u64,
             /// After which ends.
             restart: Restart,
@@ -162,7 +175,7 @@ pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 
 crate::messages! {
     /// Replies.
-    pub enum SpawnReply: 2 (Spawn 1) {
+    pub enum SpawnReply: 2 (Spawn 2) {
         /// The capability is kept.
         Kept = 0x8001 {},
         /// The process runs.
@@ -207,6 +220,30 @@ crate::messages! {
             largest: u64,
             /// Blocks given out.
             blocks: u64,
+            /// NUMA node that the server is for.
+            node: u32,
+        },
+        /// A process's memory account.
+        Usage = 0x8010 {
+            /// Bytes held.
+            held: u64,
+            /// Most bytes (0 = no limit).
+            limit: u64,
+            /// Bytes that it can always have.
+            share: u64,
+        },
+        /// The memory is in order: sums over the OSnode's memory servers.
+        MemoryChecked = 0x8011 {
+            /// Bytes that they began with.
+            donated: u64,
+            /// Ever come from other servers.
+            got: u64,
+            /// Ever gone to other servers.
+            sent: u64,
+            /// Free now.
+            free: u64,
+            /// On accounts now.
+            used: u64,
         },
         /// The running kernel.
         Kernel = 0x8007 {

@@ -16,6 +16,9 @@ use crate::invoke::{self, DispInfo};
 use crate::isa;
 use crate::plan::block;
 
+/// What a process's block of RAM is aligned to, and a multiple of.
+const BLOCK_ALIGN: u64 = 64 << 10;
+
 /// RAM that a process gets beyond what it needs, if its starter names no size.
 const USUAL_RAM: u64 = 1 << 20;
 
@@ -113,7 +116,7 @@ pub fn memory_needed(image: &[u8], extra: u64) -> Result<u64, SpawnError> {
     let extra = if extra == 0 { USUAL_RAM } else { extra };
     let needed = block::plan(0, image.bytes()).rest.saturating_add(extra);
     needed
-        .checked_next_power_of_two()
+        .checked_next_multiple_of(BLOCK_ALIGN)
         .ok_or(SpawnError::TooBig { needed })
 }
 

@@ -60,6 +60,8 @@ pub struct MachineDescription {
     pub interrupts: Interrupts,
     /// Which memory is on which node, if firmware says it.
     pub memory: Vec<NodeMemory>,
+    /// Distances between NUMA nodes (from, to, distance; 10 = local), if firmware says them.
+    pub distances: Vec<(u32, u32, u32)>,
     /// Arm: PSCI conduit: 0 none, 1 SMC, 2 HVC.
     pub psci_conduit: u64,
 }
@@ -84,6 +86,18 @@ impl fmt::Display for Unusable {
 
 /// Relative speed where nothing is known.
 const FULL_CAPACITY: u32 = 1024;
+
+/// What a SLIT says, pair by pair; unreachable nodes are left out.
+fn slit_distances(slit: &firmware::acpi::Slit) -> Vec<(u32, u32, u32)> {
+    let nodes = u32::try_from(slit.domains).unwrap_or(0).min(MAX_NODES);
+    let pairs = (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b)));
+    let known = pairs.filter_map(|(a, b)| Some((a, b, slit.distance(a, b)?)));
+    let reachable = known.filter(|(.., d)| *d != firmware::acpi::UNREACHABLE);
+    reachable.map(|(a, b, d)| (a, b, d.into())).collect()
+}
+
+/// Most NUMA nodes that distances are kept of.
+const MAX_NODES: u32 = 64;
 
 impl MachineDescription {
     /// A machine with ACPI. Without a sound SRAT every core is on node 0.
@@ -117,6 +131,7 @@ impl MachineDescription {
                 local: madt.local_apic,
             },
             memory: srat.map(memory).collect(),
+            distances: acpi.slit.iter().flat_map(slit_distances).collect(),
             psci_conduit: 0,
         })
     }
@@ -168,6 +183,11 @@ impl MachineDescription {
             cores,
             interrupts,
             memory: machine.memory.iter().filter_map(memory).collect(),
+            distances: machine
+                .distances
+                .iter()
+                .map(|(&(a, b), &d)| (a, b, d))
+                .collect(),
             psci_conduit: match machine.psci {
                 None => 0,
                 Some(Conduit::Smc) => 1,

@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod discovery;
 mod knowledge;
+mod memory;
 mod operations;
 mod queries;
 mod start;
@@ -105,7 +106,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
     start::console(&manager, &machine).await?;
     // Its own lines go there, too: this process was started before there was a console.
     rt::io::set_console(Client::lookup("console").await.map_err(lost)?);
-    start::nodes(&machine).await?;
+    memory::start(&manager.spawn, &machine).await?;
     start::driver(&manager, &machine).await?;
     let server = Server::open().map_err(|e| e.message().to_string())?;
     server.register("cores").await.map_err(text)?;

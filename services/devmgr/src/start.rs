@@ -9,7 +9,6 @@ use capfmt::CapType;
 use devmgr::Interrupts;
 use proto::Name;
 use proto::iface::driver::DriverRequest;
-use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT};
 use rt::chan::{Answer, Attach, Client};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
@@ -27,7 +26,7 @@ fn sentence(what: &str, e: SysError) -> String {
 }
 
 /// Starts a program with capabilities by name, and again when it ends so.
-async fn start(
+pub async fn start(
     spawn: &Client,
     restart: Restart,
     words: &[&str],
@@ -102,24 +101,6 @@ fn device_frame(base: u64, bytes: u64) -> Result<Capability, String> {
     let offset = base.wrapping_sub(id.cap.base.0);
     let frame = mem::retype_one(devices, CapType::DevFrame, 0, offset, bytes);
     frame.map_err(|e| sentence("a device's registers", e))
-}
-
-/// Tells the memory service which memory is on which node.
-///
-/// # Errors
-/// A sentence.
-pub async fn nodes(machine: &Machine) -> Result<(), String> {
-    let memory = Client::lookup(".memory").await.map_err(|e| e.to_string())?;
-    for m in &machine.description.memory {
-        let request = MemoryRequest::NodeRange {
-            base: m.base,
-            bytes: m.bytes,
-            node: m.node as u8,
-        };
-        let answer = memory.request(&request, Attach::NONE).await;
-        let _: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
-    }
-    Ok(())
 }
 
 /// Starts the boot driver of this OSnode and describes every core to it.

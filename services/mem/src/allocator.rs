@@ -1,22 +1,19 @@
-//! Regions of RAM: split at a grant, merged when they come back.
+//! The books of a memory server: which RAM it has, who has what of it.
 //!
-//! Every byte of the regions that were added is either free or granted to
-//! exactly one client (invariant RAM-PARTITION, checked by
-//! [`Allocator::check_invariants`]). A free region never crosses the border of
-//! the capability it comes from (`source`), because a retype cannot.
+//! Every byte that the server has is either in one free piece, which is one capability, or granted to exactly
+//! one account (invariant RAM-PARTITION). What it gave away whole to another server it has no more.
+//! Deciding and entering are two steps, because between them a capability is cut: [`Allocator::plan`], then
+//! [`Allocator::grant`]. Nothing else may be entered in between.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use crate::accounts::{Account, Accounts, Promise};
+use crate::pieces::{BLOCK, Cut, Piece, Pieces};
+use crate::topology::Topology;
+
 /// Smallest unit of a grant, in bytes.
 pub const PAGE: u64 = 4096;
-
-/// A free piece.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Free {
-    size: u64,
-    source: u16,
-}
 
 /// A piece of RAM in the hands of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,42 +22,40 @@ pub struct Grant {
     pub base: u64,
     /// Bytes, a multiple of [`PAGE`].
     pub size: u64,
-    /// Index of the RAM capability that it was cut from, in the order of [`Allocator::add`].
-    pub source: u16,
-    /// Who has it.
-    pub client: u32,
-    /// Free for the holder's use: the slot in which the service keeps its own copy of the capability.
-    pub slot: u32,
+    /// Whose account it is on.
+    pub account: u32,
+    /// The caller's name for the copy of the capability that it kept; 0 = it kept none.
+    pub handle: u32,
 }
 
-/// A source of RAM.
-#[derive(Clone, Copy, Debug)]
-struct Source {
-    base: u64,
-    size: u64,
-    node: u8,
+/// Where RAM comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// What the server begins with.
+    Donated,
+    /// The same, but it is part of the OSnode's own region and never goes to another server.
+    Fixed,
+    /// Another server gave it.
+    Server,
 }
 
-/// What one client has and may have.
-#[derive(Clone, Copy, Default, Debug)]
-struct Account {
-    held: u64,
-    quota: Option<u64>,
-}
-
-/// Sums over all regions, in bytes.
+/// Sums, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Totals {
-    /// Added so far.
+    /// All that the server has.
     pub total: u64,
     /// Not granted.
     pub free: u64,
-    /// Largest free piece.
+    /// Largest free run.
     pub largest: u64,
-    /// Ever granted.
-    pub out: u64,
-    /// Ever come back.
-    pub back: u64,
+    /// What the server began with.
+    pub donated: u64,
+    /// Ever come from other servers.
+    pub got: u64,
+    /// Ever gone to other servers.
+    pub sent: u64,
+    /// Came back without having been granted here.
+    pub found: u64,
     /// Grants outstanding.
     pub grants: u64,
 }
@@ -68,11 +63,11 @@ pub struct Totals {
 /// Why nothing was granted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AllocError {
-    /// The size is zero or wraps, or the alignment is no power of two.
+    /// The size is zero or wraps, or the alignment is no power of two, or ranges overlap.
     BadSize,
-    /// The client would exceed its quota; bytes left to it.
+    /// The account would exceed its limit; bytes left to it.
     Quota(u64),
-    /// No free piece (of that node) is large enough; bytes of the largest.
+    /// No free run (of that node) is large enough, or the rest is promised to others; bytes of the largest.
     OutOfMemory(u64),
 }
 
@@ -81,21 +76,32 @@ pub enum AllocError {
 pub enum FreeError {
     /// No grant begins at this address.
     NotGranted,
-    /// Another client has it.
+    /// It is on another account.
     NotYours,
 }
 
-/// The books of a memory service.
+/// What became of the capability of a piece that was cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Handles {
+    /// Of the part before the block, if there is one.
+    pub before: u32,
+    /// Of the block.
+    pub block: u32,
+    /// Of the part after the block, if there is one.
+    pub after: u32,
+}
+
+/// The books.
 #[derive(Clone, Debug, Default)]
 pub struct Allocator {
-    sources: Vec<Source>,
-    /// (first byte, first byte after, node): where firmware says which node memory is on.
-    nodes: Vec<(u64, u64, u8)>,
-    free: BTreeMap<u64, Free>,
+    /// What is known of the machine.
+    pub topology: Topology,
+    pieces: Pieces,
     granted: BTreeMap<u64, Grant>,
-    accounts: BTreeMap<u32, Account>,
-    out: u64,
-    back: u64,
+    accounts: Accounts,
+    /// Ranges (first byte, first byte after) that stay with this server.
+    fixed: Vec<(u64, u64)>,
+    sums: Totals,
 }
 
 impl Allocator {
@@ -105,297 +111,354 @@ impl Allocator {
         Allocator::default()
     }
 
-    /// Adds the region of one RAM capability on NUMA node `node`; returns its source index.
+    /// Enters a piece that the server gets.
     ///
     /// # Errors
-    /// `BadSize` when it is empty, not made of whole pages, wraps, or overlaps a region added before.
-    pub fn add(&mut self, base: u64, size: u64, node: u8) -> Result<u16, AllocError> {
-        let end = base.checked_add(size).ok_or(AllocError::BadSize)?;
-        if size == 0 || !(base | size).is_multiple_of(PAGE) {
+    /// `BadSize` when it is empty, not made of whole pages, wraps, or overlaps what is entered.
+    pub fn add(&mut self, piece: Piece, origin: Origin) -> Result<(), AllocError> {
+        self.ensure_new(&piece)?;
+        match origin {
+            Origin::Donated => self.sums.donated += piece.size,
+            Origin::Fixed => {
+                self.sums.donated += piece.size;
+                self.fixed.push((piece.base, piece.end()));
+            }
+            Origin::Server => self.sums.got += piece.size,
+        }
+        self.pieces.insert(piece);
+        Ok(())
+    }
+
+    fn ensure_new(&self, piece: &Piece) -> Result<(), AllocError> {
+        let end = piece.base.checked_add(piece.size);
+        let end = end.ok_or(AllocError::BadSize)?;
+        let pages = piece.size > 0 && (piece.base | piece.size).is_multiple_of(PAGE);
+        let before = self.granted.range(..end).next_back();
+        let granted = before.is_some_and(|(_, g)| g.base + g.size > piece.base);
+        if !pages || granted || self.pieces.overlaps(piece.base, end) {
             return Err(AllocError::BadSize);
         }
-        let overlaps = |s: &Source| base < s.base + s.size && s.base < end;
-        if self.sources.iter().any(overlaps) {
-            return Err(AllocError::BadSize);
-        }
-        let source = u16::try_from(self.sources.len()).map_err(|_| AllocError::BadSize)?;
-        self.sources.push(Source { base, size, node });
-        self.free.insert(base, Free { size, source });
-        Ok(source)
+        Ok(())
     }
 
-    /// Offset of an address in the capability with index `source`.
-    #[must_use]
-    pub fn offset(&self, grant: &Grant) -> u64 {
-        grant.base - self.sources[usize::from(grant.source)].base
-    }
-
-    /// Limits what `client` may hold; `None` lifts the limit.
-    pub fn set_quota(&mut self, client: u32, quota: Option<u64>) {
-        self.accounts.entry(client).or_default().quota = quota;
-    }
-
-    /// Bytes that `client` holds.
-    #[must_use]
-    pub fn held(&self, client: u32) -> u64 {
-        self.accounts.get(&client).map_or(0, |a| a.held)
-    }
-
-    /// Grants `size` bytes (rounded up to pages), aligned to `align` (at least a page), from `node` if one is named.
-    ///
-    /// Takes the smallest piece that does, and cuts so that the rest stays in one piece where it can.
+    /// Opens an account.
     ///
     /// # Errors
-    /// See [`AllocError`]; nothing changes then.
-    pub fn alloc(
+    /// `OutOfMemory` when the promise could not be kept.
+    pub fn open(
         &mut self,
-        client: u32,
-        size: u64,
+        number: u32,
+        limit: Option<u64>,
+        promise: Promise,
+    ) -> Result<(), AllocError> {
+        let promise = match (promise, limit) {
+            (Promise::Share(share), Some(limit)) => Promise::Share(share.min(limit)),
+            (promise, _) => promise,
+        };
+        let account = Account {
+            limit,
+            promise,
+            ..Account::default()
+        };
+        let wanted = account.reserved();
+        let (bytes, blocks) = self.accounts.reserved();
+        if self.pieces.bytes() < bytes + wanted || self.pieces.blocks() < blocks + wanted / BLOCK {
+            return Err(AllocError::OutOfMemory(
+                self.pieces.bytes().saturating_sub(bytes),
+            ));
+        }
+        self.accounts.change(number, |a| {
+            a.limit = limit;
+            a.promise = promise;
+            a.closed = false;
+        });
+        Ok(())
+    }
+
+    /// Promises an account something without looking whether there is so much yet.
+    pub fn promise(&mut self, number: u32, promise: Promise) {
+        self.accounts.change(number, |a| a.promise = promise);
+    }
+
+    /// One account.
+    #[must_use]
+    pub fn account(&self, number: u32) -> Account {
+        self.accounts.get(number)
+    }
+
+    /// The first account above `number`.
+    #[must_use]
+    pub fn next_account(&self, number: Option<u32>) -> Option<(u32, Account)> {
+        self.accounts.next(number)
+    }
+
+    /// Whether the account is known.
+    #[must_use]
+    pub fn has_account(&self, number: u32) -> bool {
+        self.accounts.is_known(number)
+    }
+
+    /// The account's owner has ended; it is forgotten as soon as it holds nothing. Bytes that it still holds.
+    pub fn close(&mut self, number: u32) -> u64 {
+        if !self.accounts.is_known(number) {
+            return 0;
+        }
+        self.accounts.change(number, |a| a.closed = true);
+        self.accounts.get(number).held
+    }
+
+    /// Where `bytes` (rounded up to pages), aligned to `align` (at least a page), on `node` if one is named, are
+    /// to be cut for `account`.
+    ///
+    /// # Errors
+    /// See [`AllocError`].
+    pub fn plan(
+        &self,
+        account: u32,
+        bytes: u64,
         align: u64,
         node: Option<u8>,
-    ) -> Result<Grant, AllocError> {
-        if size == 0 || !align.is_power_of_two() {
+    ) -> Result<Cut, AllocError> {
+        if bytes == 0 || !align.is_power_of_two() {
             return Err(AllocError::BadSize);
         }
-        let size = size
-            .checked_next_multiple_of(PAGE)
-            .ok_or(AllocError::BadSize)?;
-        let account = self.accounts.get(&client).copied().unwrap_or_default();
-        if let Some(quota) = account.quota {
-            let left = quota.saturating_sub(account.held);
-            if size > left {
-                return Err(AllocError::Quota(left));
-            }
+        let bytes = bytes.checked_next_multiple_of(PAGE);
+        let bytes = bytes.ok_or(AllocError::BadSize)?;
+        let left = self.accounts.get(account).left();
+        if bytes > left {
+            return Err(AllocError::Quota(left));
         }
-        let (piece, base) = self
-            .find_on(size, align.max(PAGE), node)
-            .ok_or(AllocError::OutOfMemory(self.largest(node)))?;
-        let Free {
-            size: piece_size,
-            source,
-        } = self
-            .free
-            .remove(&piece)
-            .unwrap_or(Free { size: 0, source: 0 });
-        if base > piece {
-            let size = base - piece;
-            self.free.insert(piece, Free { size, source });
-        }
-        let end = base + size;
-        if piece + piece_size > end {
-            let size = piece + piece_size - end;
-            self.free.insert(end, Free { size, source });
-        }
-        let grant = Grant {
-            base,
-            size,
-            source,
-            client,
-            slot: 0,
-        };
-        self.granted.insert(base, grant);
-        self.accounts.entry(client).or_default().held += size;
-        self.out += size;
-        Ok(grant)
-    }
-
-    /// Says that memory from `base` on is on `node`. Once anything is said, only that counts.
-    pub fn set_node(&mut self, base: u64, size: u64, node: u8) {
-        self.nodes.push((base, base.saturating_add(size), node));
-    }
-
-    /// Where memory of a node may lie: runs of bytes of a source.
-    fn windows(&self, source: u16, node: Option<u8>) -> Vec<(u64, u64)> {
-        match node {
-            None => Vec::from([(0, u64::MAX)]),
-            Some(n) if self.nodes.is_empty() => {
-                let on = self.sources[usize::from(source)].node == n;
-                if on {
-                    Vec::from([(0, u64::MAX)])
-                } else {
-                    Vec::new()
-                }
-            }
-            Some(n) => {
-                let of_node = self.nodes.iter().filter(|(.., node)| *node == n);
-                of_node.map(|(from, to, _)| (*from, *to)).collect()
-            }
-        }
-    }
-
-    /// The best piece for a request: (its first byte, first byte of the grant).
-    ///
-    /// A grant is never a whole source: its capability would be a copy of the source's, and to
-    /// revoke the one is to lose the other.
-    fn find_on(&self, size: u64, align: u64, node: Option<u8>) -> Option<(u64, u64)> {
-        let mut best: Option<(u64, u64, u64)> = None;
-        for (&piece, free) in &self.free {
-            for (from, to) in self.windows(free.source, node) {
-                let first = piece.max(from);
-                let end = (piece + free.size).min(to);
-                let Some(base) = first.checked_next_multiple_of(align) else {
-                    continue;
-                };
-                let whole = self.sources[usize::from(free.source)].size == size;
-                let fits = base <= end && end - base >= size && !whole;
-                if fits && best.is_none_or(|(_, _, s)| free.size < s) {
-                    best = Some((piece, base, free.size));
-                }
-            }
-        }
-        best.map(|(piece, base, _)| (piece, base))
-    }
-
-    /// Bytes of the largest piece that lies on a node.
-    fn largest(&self, node: Option<u8>) -> u64 {
-        let pieces = self.free.iter().flat_map(|(&base, f)| {
-            let windows = self.windows(f.source, node).into_iter();
-            let cut = move |(from, to)| {
-                let end = (base + f.size).min(to);
-                end.saturating_sub(base.max(from))
-            };
-            windows.map(cut)
+        let found = self.pieces.find(&self.topology, bytes, align, node);
+        let allowed = found.filter(|cut| {
+            let free = self.pieces.bytes() - bytes;
+            let places = self.pieces.blocks_after(cut);
+            self.accounts.may_take(account, bytes, free, places)
         });
-        pieces.max().unwrap_or(0)
+        allowed.ok_or_else(|| AllocError::OutOfMemory(self.pieces.largest(&self.topology, node)))
     }
 
-    /// Notes in which slot the service keeps its own copy of a grant's capability.
-    pub fn set_slot(&mut self, base: u64, slot: u32) {
-        if let Some(g) = self.granted.get_mut(&base) {
-            g.slot = slot;
+    /// Enters a grant that was planned; `handles` say what became of the piece's capability.
+    pub fn grant(&mut self, cut: &Cut, account: u32, handles: Handles) -> Grant {
+        self.take(cut, handles);
+        let grant = Grant {
+            base: cut.base,
+            size: cut.bytes,
+            account,
+            handle: handles.block,
+        };
+        self.granted.insert(cut.base, grant);
+        self.accounts.change(account, |a| a.held += cut.bytes);
+        grant
+    }
+
+    /// Enters that a block was given whole to another server.
+    pub fn send(&mut self, cut: &Cut, handles: Handles) {
+        self.take(cut, handles);
+        self.sums.sent += cut.bytes;
+    }
+
+    fn take(&mut self, cut: &Cut, handles: Handles) {
+        self.pieces.remove(cut.piece.base);
+        let parts = [
+            (cut.piece.base, cut.before(), handles.before),
+            (cut.base + cut.bytes, cut.after(), handles.after),
+        ];
+        for (base, size, handle) in parts.into_iter().filter(|p| p.1 > 0) {
+            self.pieces.insert(Piece { base, size, handle });
         }
     }
 
-    /// The grant of `client` that begins at `base`.
+    /// The grant on `account` that begins at `base`.
     ///
     /// # Errors
     /// See [`FreeError`].
-    pub fn grant(&self, client: u32, base: u64) -> Result<Grant, FreeError> {
+    pub fn granted(&self, account: u32, base: u64) -> Result<Grant, FreeError> {
         let grant = self.granted.get(&base).ok_or(FreeError::NotGranted)?;
-        if grant.client != client {
+        if grant.account != account {
             return Err(FreeError::NotYours);
         }
         Ok(*grant)
     }
 
-    /// Everything that `client` holds, in address order.
+    /// Everything on an account, in address order.
     #[must_use]
-    pub fn grants_of(&self, client: u32) -> Vec<Grant> {
-        let of_client = self.granted.values().filter(|g| g.client == client);
-        of_client.copied().collect()
+    pub fn grants_of(&self, account: u32) -> Vec<Grant> {
+        let of = self.granted.values().filter(|g| g.account == account);
+        of.copied().collect()
     }
 
-    /// Makes what `from` holds at `base` a holding of `to` (whose quota is not asked: it did not ask).
+    /// Enters RAM that is free again: any range, of which all, parts or nothing were granted. What was not is
+    /// new to this server (memory that was there before it, or another server's).
     ///
     /// # Errors
-    /// See [`FreeError`].
-    pub fn transfer(&mut self, from: u32, base: u64, to: u32) -> Result<(), FreeError> {
-        let grant = self.grant(from, base)?;
-        self.granted.insert(
-            base,
-            Grant {
-                client: to,
-                ..grant
-            },
-        );
-        self.accounts.entry(from).or_default().held -= grant.size;
-        self.accounts.entry(to).or_default().held += grant.size;
+    /// `BadSize` when it is empty, not made of whole pages, wraps, or overlaps what is free.
+    pub fn returned(&mut self, piece: Piece) -> Result<(), AllocError> {
+        let end = piece.base.checked_add(piece.size);
+        let end = end.ok_or(AllocError::BadSize)?;
+        let pages = piece.size > 0 && (piece.base | piece.size).is_multiple_of(PAGE);
+        if !pages || self.pieces.overlaps(piece.base, end) {
+            return Err(AllocError::BadSize);
+        }
+        let back = self.take_off(piece.base, end);
+        self.sums.found += piece.size - back;
+        self.pieces.insert(piece);
         Ok(())
     }
 
-    /// Takes the grant at `base` back from `client`, after its capabilities were revoked.
-    ///
-    /// # Errors
-    /// See [`FreeError`]; nothing changes then.
-    pub fn free(&mut self, client: u32, base: u64) -> Result<Grant, FreeError> {
-        let grant = self.grant(client, base)?;
-        self.granted.remove(&base);
-        if let Some(a) = self.accounts.get_mut(&client) {
-            a.held -= grant.size;
+    /// Takes a range off all grants; bytes that were granted.
+    fn take_off(&mut self, base: u64, end: u64) -> u64 {
+        let first = self.granted.range(..base).next_back();
+        let first = first.map_or(base, |(&b, _)| b);
+        let hit = self.granted.range(first..end).map(|(_, g)| *g);
+        let hit: Vec<Grant> = hit.filter(|g| g.base + g.size > base).collect();
+        let mut back = 0;
+        for g in hit {
+            self.granted.remove(&g.base);
+            let (from, to) = (g.base.max(base), (g.base + g.size).min(end));
+            let rest = [(g.base, from), (to, g.base + g.size)];
+            for (b, e) in rest.into_iter().filter(|(b, e)| b < e) {
+                let size = e - b;
+                self.granted.insert(b, Grant { base: b, size, ..g });
+            }
+            back += to - from;
+            self.accounts.change(g.account, |a| a.held -= to - from);
         }
-        self.back += grant.size;
-        let (mut base, mut size) = (grant.base, grant.size);
-        if let Some((&before, f)) = self.free.range(..base).next_back()
-            && before + f.size == base
-            && f.source == grant.source
-        {
-            size += f.size;
-            base = before;
-            self.free.remove(&before);
-        }
-        if let Some(f) = self.free.get(&(base + size)).copied()
-            && f.source == grant.source
-        {
-            self.free.remove(&(base + size));
-            size += f.size;
-        }
-        let source = grant.source;
-        self.free.insert(base, Free { size, source });
-        Ok(grant)
+        back
     }
 
-    /// Forgets the account of a client that holds nothing any more.
-    pub fn close(&mut self, client: u32) {
-        if self.held(client) == 0 {
-            self.accounts.remove(&client);
+    /// Two free neighbours, one of them the piece at `base`, whose capabilities can be merged.
+    #[must_use]
+    pub fn neighbours(&self, base: u64) -> Option<(Piece, Piece)> {
+        self.pieces.neighbours(base)
+    }
+
+    /// The capabilities of two neighbours were merged.
+    pub fn joined(&mut self, first: u64, second: u64) {
+        self.pieces.join(first, second);
+    }
+
+    /// The largest free run on a node that `may_go`, when more than `keep` bytes of such nodes are free.
+    #[must_use]
+    pub fn surplus(&self, keep: u64, may_go: impl Fn(u8) -> bool) -> Option<(Cut, u8)> {
+        let nodes: Vec<u8> = self
+            .topology
+            .nodes()
+            .into_iter()
+            .filter(|n| may_go(*n))
+            .collect();
+        let mut bytes = 0;
+        let mut best: Option<(Cut, u8)> = None;
+        for piece in self.pieces.iter() {
+            for &node in &nodes {
+                for (from, to) in self.topology.parts(piece.base, piece.end(), Some(node)) {
+                    for (from, to) in self.movable(from, to) {
+                        bytes += to - from;
+                        if best.is_none_or(|(b, _)| b.bytes < to - from) {
+                            let (base, bytes) = (from, to - from);
+                            best = Some((Cut { piece, base, bytes }, node));
+                        }
+                    }
+                }
+            }
         }
+        best.filter(|_| bytes > keep)
+    }
+
+    /// The largest run on `node` that may go to another server.
+    #[must_use]
+    pub fn largest_to_give(&self, account: u32, node: u8) -> Option<Cut> {
+        let (cut, _) = self.surplus(0, |n| n == node)?;
+        let free = self.pieces.bytes() - cut.bytes;
+        let places = self.pieces.blocks_after(&cut);
+        let allowed = self.accounts.may_take(account, cut.bytes, free, places);
+        allowed.then_some(cut)
+    }
+
+    /// The parts of a range that may go to another server.
+    fn movable(&self, base: u64, end: u64) -> Vec<(u64, u64)> {
+        let mut parts = Vec::from([(base, end)]);
+        for &(from, to) in &self.fixed {
+            let cut = parts
+                .into_iter()
+                .flat_map(|(b, e)| [(b, e.min(from)), (b.max(to), e)]);
+            parts = cut.filter(|(b, e)| b < e).collect();
+        }
+        parts
+    }
+
+    /// Whether a block may go to another server.
+    #[must_use]
+    pub fn may_go(&self, cut: &Cut) -> bool {
+        let end = cut.base + cut.bytes;
+        self.movable(cut.base, end) == [(cut.base, end)]
+    }
+
+    /// The free pieces, by address.
+    pub fn free(&self) -> impl Iterator<Item = Piece> + '_ {
+        self.pieces.iter()
+    }
+
+    /// Every grant, by address.
+    pub fn grants(&self) -> impl Iterator<Item = Grant> + '_ {
+        self.granted.values().copied()
+    }
+
+    /// Bytes that are free.
+    #[must_use]
+    pub const fn free_bytes(&self) -> u64 {
+        self.pieces.bytes()
     }
 
     /// The sums.
     #[must_use]
     pub fn totals(&self) -> Totals {
+        let held: u64 = self.granted.values().map(|g| g.size).sum();
         Totals {
-            total: self.sources.iter().map(|s| s.size).sum(),
-            free: self.free.values().map(|f| f.size).sum(),
-            largest: self.largest(None),
-            out: self.out,
-            back: self.back,
+            total: self.pieces.bytes() + held,
+            free: self.pieces.bytes(),
+            largest: self.pieces.largest(&self.topology, None),
             grants: self.granted.len() as u64,
+            ..self.sums
         }
     }
 
-    /// Checks RAM-PARTITION, that neighbours are merged, and that the accounts add up.
+    /// Checks RAM-PARTITION, that the accounts add up, and that no byte came from or went to nowhere.
     ///
     /// # Errors
     /// The name of the broken invariant.
     pub fn check_invariants(&self) -> Result<(), &'static str> {
-        let free = self.free.iter().map(|(&b, f)| (b, f.size, f.source, true));
-        let out = self.granted.values();
-        let out = out.map(|g| (g.base, g.size, g.source, false));
-        let mut all: Vec<_> = free.chain(out).collect();
+        let free = self.pieces.iter().map(|p| (p.base, p.size));
+        let out = self.granted.values().map(|g| (g.base, g.size));
+        let mut all: Vec<(u64, u64)> = free.chain(out).collect();
         all.sort_unstable();
-        for s in &self.sources {
-            let mut at = s.base;
-            let mut last_free = false;
-            for &(base, size, source, is_free) in &all {
-                if base < s.base || base >= s.base + s.size {
-                    continue;
-                }
-                let whole = base == at && size > 0 && size % PAGE == 0;
-                let same = usize::from(source) < self.sources.len()
-                    && self.sources[usize::from(source)].base == s.base;
-                if !whole || !same {
-                    return Err("RAM-PARTITION: a hole, an overlap or a wrong source");
-                }
-                if is_free && last_free {
-                    return Err("RAM-MERGED: two free neighbours");
-                }
-                last_free = is_free;
-                at += size;
+        let whole = |(base, size): &(u64, u64)| *size > 0 && (base | size).is_multiple_of(PAGE);
+        if !all.iter().all(whole) || all.windows(2).any(|w| w[0].0 + w[0].1 > w[1].0) {
+            return Err("RAM-PARTITION: two pieces overlap, or one is not made of pages");
+        }
+        let Totals {
+            total,
+            donated,
+            got,
+            sent,
+            found,
+            ..
+        } = self.totals();
+        if total != (donated + got + found).wrapping_sub(sent) {
+            return Err("RAM-CONSERVED: what came and did not go is not what is there");
+        }
+        for (number, account) in self.accounts.iter() {
+            let sum: u64 = self.grants_of(number).iter().map(|g| g.size).sum();
+            if sum != account.held || account.closed && sum == 0 {
+                return Err("RAM-ACCOUNTS: an account's grants do not add up");
             }
-            if at != s.base + s.size {
-                return Err("RAM-PARTITION: the regions do not fill their source");
+            if account.limit.is_some_and(|limit| sum > limit) {
+                return Err("RAM-ACCOUNTS: an account is over its limit");
             }
         }
-        for (&client, account) in &self.accounts {
-            let sum: u64 = self.grants_of(client).iter().map(|g| g.size).sum();
-            if sum != account.held {
-                return Err("RAM-ACCOUNTS: a client's grants do not add up");
-            }
-        }
-        let held: u64 = self.granted.values().map(|g| g.size).sum();
-        if self.out - self.back != held {
-            return Err("RAM-ACCOUNTS: out minus back is not what is out");
+        let reserved: u64 = self.accounts.iter().map(|(_, a)| a.reserved()).sum();
+        let free: u64 = self.pieces.iter().map(|p| p.size).sum();
+        if (reserved, free) != (self.accounts.reserved().0, self.pieces.bytes()) {
+            return Err("RAM-ACCOUNTS: a sum that is kept is not the sum");
         }
         Ok(())
     }

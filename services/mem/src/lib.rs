@@ -1,21 +1,29 @@
-//! The memory service of an OSnode: who has which piece of its RAM.
+//! The memory server: who has which piece of RAM.
 //!
-//! The library is the bookkeeping and knows no capability: regions, grants,
-//! quotas. The binary holds the RAM capabilities and carries grants out by
-//! retype, copy, revoke. Not here: how a process asks (`rt`, `proto`).
+//! The library is the bookkeeping and knows no capability: free pieces, grants, accounts with limits and
+//! promises, what is known of NUMA nodes. The binary holds the RAM capabilities and carries out what the books
+//! say by retype, merge, revoke, and asks other servers. Not here: how a process asks (`rt`, `proto`).
 //!
-//! Key types: [`Allocator`], [`Grant`], [`Totals`].
+//! Key types: [`Allocator`], [`Cut`], [`Account`], [`Topology`].
 
 #![no_std]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod accounts;
 mod allocator;
+mod pieces;
+mod topology;
 
-pub use allocator::{AllocError, Allocator, FreeError, Grant, PAGE, Totals};
+pub use accounts::{Account, Accounts, Promise};
+pub use allocator::{AllocError, Allocator, FreeError, Grant, Handles, Origin, PAGE, Totals};
+pub use pieces::{ALIGN, BLOCK, Cut, Piece, Pieces};
+pub use topology::{Fact, Topology};
 
 #[cfg(test)]
 extern crate std;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

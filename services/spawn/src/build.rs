@@ -10,12 +10,14 @@ use archive::ArchiveError;
 use proto::start::FLAG_AGAIN;
 use proto::{Name, Pid, ServiceError};
 use rt::spawn::{Failed, Process, Program, SpawnError, memory_needed};
-use rt::{CapAddr, Capability, env, invoke, mem};
+use rt::{CapAddr, Capability, env, invoke};
 
 use crate::service::{Account, Console, Service};
 
 /// Largest memory block of a process, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
+/// Bytes of a page.
+const PAGE: u64 = 4096;
 
 /// Why a program was not started: an error, and a sentence.
 pub type Failure = (ServiceError, String);
@@ -56,18 +58,32 @@ pub async fn start(
     console: Console,
 ) -> Result<(u64, bool), Failure> {
     let Spec { words, memory, .. } = spec;
+    let limit = *memory;
     let name = words.first().cloned().unwrap_or_default();
     let image = program_file(service, &name)?;
-    let bytes = block_bytes(image, *memory, &name)?;
+    let bytes = block_bytes(image, limit, &name)?;
+    let no_memory = |e| {
+        let text = format!("no memory for {name} ({bytes} bytes): {e}");
+        (ServiceError::OutOfMemory, text)
+    };
     let left = spec.account.take();
     let again = matches!(console, Console::Had(_));
     let account = match left {
         Some(account) => account,
-        None => service
-            .open_account()
-            .await
-            .map_err(|e| (ServiceError::OutOfMemory, format!("no memory account: {e}")))?,
+        None => {
+            let opened = service.open_account(limit, bytes).await;
+            opened.map_err(no_memory)?
+        }
     };
+    service.state.borrow_mut().opening.insert(account.number);
+    let ram = service.allocate_for(account.number, bytes).await;
+    let ram = match ram.map_err(no_memory) {
+        Ok(ram) => ram,
+        Err(e) => {
+            give_up(service, spec, account, None).await;
+            return Err(e);
+    };
+    let block = invoke::identify(ram.addr()).map_or(0, |id| id.cap.base.0);
     let console = service.console(console).await;
     let has_console = console.is_some();
     let number = service.state.borrow_mut().table.add(words.clone());
@@ -76,7 +92,7 @@ pub async fn start(
         number,
         words,
         image,
-        bytes,
+        ram,
         &spec.given(),
         console,
         account.endpoint.addr(),
@@ -92,19 +108,32 @@ pub async fn start(
     });
     match started {
         Ok(process) => {
+            let number_of_account = account.number;
             service.enter(number, process, account);
+            let opening = &mut service.state.borrow_mut().opening;
+            opening.remove(&number_of_account);
             Ok((number, has_console))
         }
         Err(e) => {
             service.state.borrow_mut().table.remove(number);
-            if spec.keeps.get() {
-                spec.account.replace(Some(account));
-            } else {
-                service.close_account(account.number).await;
-            }
+            give_up(service, spec, account, Some(block)).await;
             Err(e)
         }
     }
+}
+
+/// Leaves the account of a process that cannot be started to the next one, if that needs what is in it, or closes it.
+async fn give_up(service: &Service, spec: &Spec, account: Account, block: Option<u64>) {
+    let number = account.number;
+    if spec.keeps.get() {
+        if let Some(block) = block {
+            service.free_for(number, block).await;
+        }
+        spec.account.replace(Some(account));
+    } else {
+        service.close_account(number).await;
+    }
+    service.state.borrow_mut().opening.remove(&number);
 }
 
 fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Failure> {
@@ -119,8 +148,15 @@ fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Failure>
     verified.map_err(|e: ArchiveError<'_>| (ServiceError::BadProgram, e.to_string()))
 }
 
-fn block_bytes(image: &[u8], asked: u64, name: &str) -> Result<u64, Failure> {
-    let needed = memory_needed(image, asked).map_err(|e| failure(name, &e))?;
+/// Bytes that a process begins with; the memory server counts a page more.
+fn block_bytes(image: &[u8], limit: u64, name: &str) -> Result<u64, Failure> {
+    let needed = memory_needed(image, 0).map_err(|e| failure(name, &e))?;
+    let least = needed + PAGE;
+    if limit > 0 && limit < least {
+        let text =
+            format!("{name} needs {least} bytes to begin with: --memory {limit} is too little");
+        return Err((ServiceError::BadArgument, text));
+    }
     if needed > MAX_MEMORY {
         let text = format!("{name}: {needed} bytes are more than a process may have");
         return Err((ServiceError::BadArgument, text));
@@ -144,7 +180,7 @@ fn build(
     number: u64,
     words: &[String],
     image: &[u8],
-    bytes: u64,
+    ram: Capability,
     kept: &[(Name, CapAddr)],
     console: Option<CapAddr>,
     memory_service: CapAddr,
@@ -193,14 +229,6 @@ fn build(
             false => env::flags(),
         },
     };
-    let ram = mem::alloc_ram(bytes).map_err(|e| {
-        let text = format!("no memory for {name} ({bytes} bytes): {e}");
-        (ServiceError::OutOfMemory, text)
-    })?;
-    Process::build(&program, ram).map_err(|Failed { error, ram }| {
-        if let Err(e) = mem::free_ram(ram) {
-            rt::println!("spawn: {bytes} bytes are lost: {e}");
-        }
-        failure(name, &error)
-    })
+    // What is left of a process that cannot be built goes with its account.
+    Process::build(&program, ram).map_err(|Failed { error, .. }| failure(name, &error))
 }

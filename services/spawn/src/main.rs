@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod build;
+mod memory;
 mod news;
 mod peers;
 mod requests;

@@ -6,19 +6,18 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use abi::slots;
-use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest, unpack_limit};
 use proto::{Pid, ServiceError, Wire};
-use rt::chan::{Answer, Attach, Request};
+use rt::chan::{Attach, Request};
 use rt::{env, invoke, task};
 use spawn::{NameError, Rules, join_words, split_words};
 
 use crate::build::{self, Failure, Spec};
 use crate::service::{CHECK_NS, Console, STOP_NS, Service};
-use crate::{peers, supervision};
+use crate::{memory, peers, supervision};
 
-type Reply = (SpawnReply, Vec<u8>);
+pub type Reply = (SpawnReply, Vec<u8>);
 
 /// Takes one request or notice; it is answered now or later.
 pub fn take(service: &Service, mut request: Request) {
@@ -85,8 +84,11 @@ async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u6
         | SpawnRequest::Wait { pid }
         | SpawnRequest::Tell { pid }
         | SpawnRequest::Release { pid }
-        | SpawnRequest::Supervision { pid } => pid.osnode,
-        SpawnRequest::Memory { osnode } | SpawnRequest::Kernel { osnode } => osnode,
+        | SpawnRequest::Supervision { pid }
+        | SpawnRequest::Usage { pid } => pid.osnode,
+        SpawnRequest::Memory { osnode, .. }
+        | SpawnRequest::CheckMemory { osnode }
+        | SpawnRequest::Kernel { osnode } => osnode,
         SpawnRequest::Next { .. } | SpawnRequest::NextHere { .. } | SpawnRequest::Give { .. } => {
             return None;
         }
@@ -165,7 +167,9 @@ async fn here(service: &Service, message: SpawnRequest, request: Request) {
             }
             Err(unknown(pid))
         }
-        SpawnRequest::Memory { .. } => memory(service).await,
+        SpawnRequest::Memory { server, .. } => memory::figures(service, server).await,
+        SpawnRequest::Usage { pid } => memory::usage(service, pid).await,
+        SpawnRequest::CheckMemory { .. } => memory::check(service).await,
         SpawnRequest::Kernel { .. } => kernel(),
         SpawnRequest::Give { .. } => Err((ServiceError::BadOperation, String::new())),
     };
@@ -358,32 +362,4 @@ fn kernel() -> Result<Reply, Failure> {
         epoch: env::epoch(),
     };
     Ok((reply, hex.into_bytes()))
-}
-
-async fn memory(service: &Service) -> Result<Reply, Failure> {
-    let answer = service
-        .memory
-        .request(&MemoryRequest::Stats {}, Attach::NONE)
-        .await;
-    let answer: Result<Answer<MemoryReply>, _> = answer;
-    match answer.map(|a| a.message) {
-        Ok(MemoryReply::Stats {
-            total,
-            free,
-            largest,
-            blocks,
-        }) => {
-            let reply = SpawnReply::Memory {
-                total,
-                free,
-                largest,
-                blocks,
-            };
-            Ok((reply, Vec::new()))
-        }
-        _ => Err((
-            ServiceError::NoAnswer,
-            String::from("the memory service does not answer"),
-        )),
-    }
 }

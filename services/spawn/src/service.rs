@@ -9,7 +9,6 @@ use core::cell::RefCell;
 
 use abi::{MessageTag, slots};
 use archive::Archive;
-use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{ProcessState, SpawnReply};
@@ -61,6 +60,8 @@ pub struct State {
     pub live: BTreeMap<u64, Live>,
     /// Processes that were asked to end: an exit of theirs is no end of their own.
     pub killing: BTreeSet<u64>,
+    /// Accounts of processes that are being built or taken apart.
+    pub opening: BTreeSet<u32>,
     /// Capabilities kept for the next spawn of a connection.
     pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
     /// Spawn services of other OSnodes.
@@ -107,6 +108,7 @@ impl Service {
                 table: Table::new(),
                 live: BTreeMap::new(),
                 killing: BTreeSet::new(),
+                opening: BTreeSet::new(),
                 kept: BTreeMap::new(),
                 peers: BTreeMap::new(),
                 console: None,
@@ -197,13 +199,10 @@ impl Service {
         };
         let live = self.state.borrow_mut().live.remove(&number);
         let Some(live) = live else { return };
+        self.state.borrow_mut().opening.insert(live.account.number);
         drop(live.control);
         match live.process.destroy() {
-            Ok(ram) => {
-                if let Err(e) = rt::mem::free_ram(ram) {
-                    rt::println!("spawn: the memory of process {number} is lost: {e}");
-                }
-            }
+            Ok(ram) => self.free_block(live.account.number, ram).await,
             Err((e, process)) => {
                 let text = e.message();
                 rt::println!("spawn: process {number} cannot be taken apart: {text}");
@@ -211,9 +210,11 @@ impl Service {
                 drop(process);
             }
         }
+        let account_number = live.account.number;
         if let Some(account) = supervision::leave_account(self, number, live.account) {
             self.close_account(account.number).await;
         }
+        self.state.borrow_mut().opening.remove(&account_number);
         let told: Vec<(u64, Request)> = {
             let mut s = self.state.borrow_mut();
             s.killing.remove(&number);
@@ -238,34 +239,21 @@ impl Service {
         }
     }
 
-    /// Opens a memory account.
-    ///
-    /// # Errors
-    /// What the memory service says.
-    pub async fn open_account(&self) -> Result<Account, PeerError> {
-        let request = MemoryRequest::OpenAccount { limit: 0 };
-        let a: Answer<MemoryReply> = self.memory.request(&request, Attach::NONE).await?;
-        match (a.message, a.cap) {
-            (MemoryReply::Account { account }, Some(endpoint)) => Ok(Account {
-                number: account,
-                endpoint,
-            }),
-            (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-            _ => Err(PeerError::Gone),
-        }
+    /// The memory account of a live process.
+    pub fn account_of(&self, number: u64) -> Option<u32> {
+        let s = self.state.borrow();
+        s.live.get(&number).map(|l| l.account.number)
     }
 
-    /// Closes a memory account.
-    pub async fn close_account(&self, account: u32) {
-        let request = MemoryRequest::CloseAccount { account };
-        let a: Result<Answer<MemoryReply>, _> = self.memory.request(&request, Attach::NONE).await;
-        match a.map(|a| a.message) {
-            Ok(MemoryReply::Freed { .. }) => {}
-            Ok(MemoryReply::Refused { error }) => {
-                rt::println!("spawn: memory account {account} cannot be closed: {error}");
-            }
-            _ => rt::println!("spawn: the memory service does not answer"),
-        }
+    /// The memory accounts of all processes that live, are being built, or will be started again.
+    pub fn accounts(&self) -> Vec<u32> {
+        let s = self.state.borrow();
+        let live = s.live.values().map(|l| l.account.number);
+        let left = s.specs.values().filter_map(|made| {
+            let left = made.spec.account.borrow();
+            left.as_ref().map(|a| a.number)
+        });
+        live.chain(left).chain(s.opening.iter().copied()).collect()
     }
 
     /// Asks a process something; `None` when it is not there or does not answer in time.

@@ -194,3 +194,15 @@ proptest! {
         prop_assert!(most <= MAX_RESTARTS);
     }
 }
+
+#[test]
+fn an_account_without_a_process_is_found() {
+    let set = |all: &[u32]| all.iter().copied().collect();
+    let held = [(1, 4096), (2, 0)].into();
+    let check = |before: &[u32], after: &[u32]| fit_together(&set(before), &held, &set(after));
+    assert_eq!(check(&[1, 2], &[1, 2]), Ok(()));
+    // One ended, and another began, while the memory server was asked.
+    assert_eq!(check(&[1, 3], &[1, 2]), Ok(()));
+    assert_eq!(check(&[2], &[2]), Err(Misfit::NoProcess(4096, 1)));
+    assert_eq!(check(&[1, 2, 3], &[1, 2, 3]), Err(Misfit::NoAccount(3)));
+}

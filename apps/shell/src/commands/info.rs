@@ -6,24 +6,26 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use abi::CapAddr;
+use proto::ServiceError;
 use proto::iface::cores::{CoresReply, CoresRequest};
 use proto::iface::spawn::{SpawnReply, SpawnRequest};
-use rt::invoke;
+use rt::{invoke, time};
 use shell::Args;
 
 use super::usage;
 use crate::session::{Session, ask, text_of};
 
-/// Memory of an OSnode.
+/// What a memory server has.
 struct Figures {
+    node: u32,
     total: u64,
     free: u64,
     largest: u64,
     blocks: u64,
 }
 
-/// Every OSnode, and its memory if it runs.
-async fn figures(session: &Session) -> Result<Vec<(u64, Option<Figures>)>, String> {
+/// The OSnodes, and whether they run.
+pub async fn osnodes(session: &Session) -> Result<Vec<(u64, bool)>, String> {
     let mut all = Vec::new();
     for index in 0.. {
         let request = CoresRequest::Osnode { index };
@@ -34,11 +36,16 @@ async fn figures(session: &Session) -> Result<Vec<(u64, Option<Figures>)>, Strin
         else {
             break;
         };
-        if !attached {
-            all.push((osnode, None));
-            continue;
-        }
-        let request = SpawnRequest::Memory { osnode };
+        all.push((osnode, attached));
+    }
+    Ok(all)
+}
+
+/// The memory servers of an OSnode.
+async fn servers(session: &Session, osnode: u64) -> Result<Vec<Figures>, String> {
+    let mut all = Vec::new();
+    for server in 0.. {
+        let request = SpawnRequest::Memory { osnode, server };
         let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
         match a.message {
             SpawnReply::Memory {
@@ -46,15 +53,17 @@ async fn figures(session: &Session) -> Result<Vec<(u64, Option<Figures>)>, Strin
                 free,
                 largest,
                 blocks,
-            } => all.push((
-                osnode,
-                Some(Figures {
-                    total,
-                    free,
-                    largest,
-                    blocks,
-                }),
-            )),
+                node,
+            } => all.push(Figures {
+                node,
+                total,
+                free,
+                largest,
+                blocks,
+            }),
+            SpawnReply::Refused {
+                error: ServiceError::End,
+            } => break,
             SpawnReply::Refused { error } => {
                 return Err(format!("o{osnode}: {}", text_of(&a.blob, error)));
             }
@@ -67,36 +76,44 @@ async fn figures(session: &Session) -> Result<Vec<(u64, Option<Figures>)>, Strin
 /// `mem`, `mem mark`, `mem check`.
 pub async fn memory(session: &mut Session, mut args: Args) -> Result<(), String> {
     let word = args.rest().join(" ");
-    let all = figures(session).await?;
     let mut text = format!(
-        "{:<8} {:>14} {:>14} {:>14} {:>14} {:>7}\n",
-        "OSnode", "total", "free", "used", "largest free", "blocks"
+        "{:<8} {:>4} {:>14} {:>14} {:>14} {:>14} {:>7}\n",
+        "OSnode", "node", "total", "free", "used", "largest free", "blocks"
     );
-    for (osnode, figures) in &all {
-        let Some(f) = figures else {
-            text += &format!("o{osnode:<7} {:>14}\n", "detached");
+    let mut used: BTreeMap<u64, u64> = BTreeMap::new();
+    for (osnode, runs) in osnodes(session).await? {
+        if !runs {
+            text += &format!("o{osnode:<7} {:>19}\n", "detached");
             continue;
-        };
-        let used = f.total.saturating_sub(f.free);
-        text += &format!(
-            "o{osnode:<7} {:>14} {:>14} {used:>14} {:>14} {:>7}\n",
-            f.total, f.free, f.largest, f.blocks
-        );
+        }
+        for f in servers(session, osnode).await? {
+            let out = f.total.saturating_sub(f.free);
+            *used.entry(osnode).or_default() += out;
+            text += &format!(
+                "o{osnode:<7} {:>4} {:>14} {:>14} {out:>14} {:>14} {:>7}\n",
+                f.node, f.total, f.free, f.largest, f.blocks
+            );
+        }
     }
     session.say(&text).await;
-    let running = all.iter().filter_map(|(o, f)| Some((*o, f.as_ref()?.free)));
     match word.as_str() {
         "" => Ok(()),
         "mark" => {
-            session.free_marked = running.collect();
+            session.used_marked = used;
             Ok(())
         }
-        "check" => compare(&session.free_marked, &running.collect()),
+        "check" => {
+            compare(&session.used_marked, &used)?;
+            let text = check_memory(session).await?;
+            session.say(&text).await;
+            Ok(())
+        }
         _ => Err(format!("\"{word}\" is not mark or check")),
     }
 }
 
-/// Whether every OSnode has exactly as much free memory as when it was marked.
+/// Whether every OSnode uses exactly as much memory as when it was marked. (What is free may differ: servers give
+/// each other what nobody uses.)
 fn compare(marked: &BTreeMap<u64, u64>, now: &BTreeMap<u64, u64>) -> Result<(), String> {
     if marked.is_empty() {
         return Err("nothing is marked: mem mark comes first".into());
@@ -105,11 +122,11 @@ fn compare(marked: &BTreeMap<u64, u64>, now: &BTreeMap<u64, u64>) -> Result<(), 
     for (osnode, before) in marked {
         match now.get(osnode) {
             None => wrong.push(format!("o{osnode} does not run")),
-            Some(free) if free < before => {
-                wrong.push(format!("o{osnode} has {} bytes less", before - free));
+            Some(used) if used > before => {
+                wrong.push(format!("o{osnode} uses {} bytes more", used - before));
             }
-            Some(free) if free > before => {
-                wrong.push(format!("o{osnode} has {} bytes more", free - before));
+            Some(used) if used < before => {
+                wrong.push(format!("o{osnode} uses {} bytes less", before - used));
             }
             Some(_) => {}
         }
@@ -119,10 +136,79 @@ fn compare(marked: &BTreeMap<u64, u64>, now: &BTreeMap<u64, u64>) -> Result<(), 
     if wrong.is_empty() {
         return Ok(());
     }
-    Err(format!(
-        "free memory is not as marked: {}",
-        wrong.join(", ")
-    ))
+    Err(format!("memory is not as marked: {}", wrong.join(", ")))
+}
+
+/// The leak check: every memory server's books are in order, only live processes hold memory, and what servers gave
+/// each other adds up. A line for each OSnode that runs; who does not answer is said, and is no failure.
+///
+/// # Errors
+/// What is wrong.
+pub async fn check_memory(session: &Session) -> Result<String, String> {
+    let mut result = check_once(session).await;
+    for _ in 0..RETRIES {
+        if result.is_ok() {
+            break;
+        }
+        // RAM may be on its way between two servers, or a process about to end.
+        time::sleep(RETRY_NS).await;
+        result = check_once(session).await;
+    }
+    result
+}
+
+/// How often the leak check is made again when it says no, and the pause before (ns).
+const RETRIES: u32 = 10;
+const RETRY_NS: u64 = 100_000_000;
+
+async fn check_once(session: &Session) -> Result<String, String> {
+    let mut text = String::new();
+    let (mut all_got, mut all_sent, mut complete) = (0u64, 0u64, true);
+    for (osnode, runs) in osnodes(session).await? {
+        let request = SpawnRequest::CheckMemory { osnode };
+        let asked = match runs {
+            true => Some(ask::<SpawnReply>(&session.spawn, &request, &[]).await?),
+            false => None,
+        };
+        match asked.as_ref().map(|a| &a.message) {
+            None => {
+                complete = false;
+                text += &format!("o{osnode} does not run: its memory is not checked\n");
+            }
+            Some(SpawnReply::MemoryChecked {
+                donated,
+                got,
+                sent,
+                free,
+                used,
+            }) => {
+                all_got += got;
+                all_sent += sent;
+                text += &format!(
+                    "o{osnode}: {donated} bytes, {got} more from others, {sent} to others, {free} free, {used} used\n"
+                );
+                if donated + got != free + used + sent {
+                    return Err(format!("o{osnode}: its bytes do not add up\n{text}"));
+                }
+            }
+            Some(SpawnReply::Refused {
+                error: ServiceError::BadBooks,
+            }) => {
+                let why = asked.map(|a| text_of(&a.blob, ServiceError::BadBooks));
+                return Err(format!("o{osnode}: {}", why.unwrap_or_default()));
+            }
+            Some(_) => {
+                complete = false;
+                text += &format!("o{osnode} does not answer: its memory is not checked\n");
+            }
+        }
+    }
+    if complete && all_got != all_sent {
+        return Err(format!(
+            "{all_sent} bytes were sent to other servers, {all_got} arrived\n{text}"
+        ));
+    }
+    Ok(text)
 }
 
 /// Root slots that `caps` looks into.

@@ -1,7 +1,7 @@
 //! The commands: one function each, an error being a sentence that names the cause.
 
 mod cores;
-mod info;
+pub mod info;
 mod process;
 mod registry;
 mod skb;
@@ -30,14 +30,15 @@ osnodes                                 every OSnode and where it is
 members                                 the OSnodes as the monitor here knows them
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode
                                         --restart on-failure|always: and again when it ends
+                                        --memory BYTES: it may have no more (2M, 512K)
 ps                                      processes of all OSnodes
 kill PID                                end a process (o1.3, or its name)
 kill NAME --all                         end every process of that name
                                         --for-good: one that is started again, too
 ticker check, churn check               ask every process of that name whether all is well
 churn check --inside N                  and whether N kernel changes fell inside its revokes
-mem                                     memory of every OSnode, in bytes
-mem mark, mem check                     remember what is free; fail unless as much is free again
+mem                                     memory of every memory server, in bytes
+mem mark, mem check                     remember what is used; fail unless as much is used again
 skb query 'QUESTION'                    what follows from all that is known
 skb assert|withdraw|load 'TEXT'         facts come, go; rules come
 skb measure                             what a message takes between each two cores that run: as facts

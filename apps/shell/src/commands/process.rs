@@ -18,7 +18,6 @@ use crate::session::{Session, ask, text_of};
 struct Listed {
     pid: Pid,
     state: ProcessState,
-    memory: u64,
     used_ns: u64,
     /// Name and arguments.
     words: Vec<String>,
@@ -46,8 +45,8 @@ async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
             SpawnReply::Process {
                 pid,
                 state,
-                memory,
                 used_ns,
+                ..
             } => {
                 let text = String::from_utf8_lossy(&a.blob).into_owned();
                 let words = text.split_terminator('\0').map(String::from).collect();
@@ -55,7 +54,6 @@ async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
                 found.push(Listed {
                     pid,
                     state,
-                    memory,
                     used_ns,
                     words,
                 });
@@ -73,10 +71,11 @@ async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
 pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let mut text = format!(
-        "{:<8} {:<9} {:>10} {:>11} {:>8}  {}\n",
+        "{:<8} {:<9} {:>10} {:>10} {:>11} {:>8}  {}\n",
         "process",
         "state",
         "memory",
+        "limit",
         time_unit(),
         "restarts",
         "program"
@@ -93,9 +92,9 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         let ms = p.used_ns / 1_000_000;
         let words = p.words.join(" ");
         let restarts = restarts(session, &p).await?;
+        let (held, limit) = usage_of(session, &p).await?;
         text += &format!(
-            "{pid:<8} {state:<9} {:>10} {ms:>11} {restarts:>8}  {words}\n",
-            p.memory
+            "{pid:<8} {state:<9} {held:>10} {limit:>10} {ms:>11} {restarts:>8}  {words}\n"
         );
     }
     for line in absent(session).await? {
@@ -103,6 +102,26 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
     }
     session.say(&text).await;
     Ok(())
+}
+
+/// What a process holds and may hold at most, as text.
+async fn usage_of(session: &Session, p: &Listed) -> Result<(String, String), String> {
+    let none = || (String::from("0"), String::from("-"));
+    if !p.is_live() {
+        return Ok(none());
+    }
+    let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Usage { pid: p.pid }, &[]).await?;
+    Ok(match a.message {
+        SpawnReply::Usage { held, limit, .. } => {
+            let limit = match limit {
+                0 => String::from("-"),
+                bytes => bytes.to_string(),
+            };
+            (held.to_string(), limit)
+        }
+        // It ended meanwhile.
+        _ => none(),
+    })
 }
 
 /// How often a process was started again, and whether that was given up; of one that nobody
@@ -176,17 +195,27 @@ fn restart(args: &mut Args) -> Result<Restart, String> {
     }
 }
 
-/// `spawn NAME [ARGS] [--on N] [--restart POLICY]`.
+/// `spawn NAME [ARGS] [--on N] [--memory BYTES] [--restart POLICY]`.
 pub async fn spawn(session: &mut Session, mut args: Args) -> Result<(), String> {
     let osnode = place(session, &mut args).await?;
     let restart = restart(&mut args)?;
+    let limit = limit(&mut args)?;
     let name = args.next("a program's name").map_err(usage)?;
     let mut words = Vec::from([name]);
     words.extend(args.rest());
-    let (pid, core) = start(session, osnode, &words, restart).await?;
+    let (pid, core) = start(session, osnode, &words, restart, limit).await?;
     let line = format!("{} is {pid} on core {core}\n", words[0]);
     session.say(&line).await;
     Ok(())
+}
+
+/// The most memory that `--memory` names; 0 = no limit.
+fn limit(args: &mut Args) -> Result<u64, String> {
+    let what = "a number of bytes like 4194304, 4096K or 4M";
+    let text = args.option("--memory", what).map_err(usage)?;
+    let Some(text) = text else { return Ok(0) };
+    let bytes = shell::parse_bytes(&text).filter(|b| *b > 0);
+    bytes.ok_or_else(|| usage(ArgError::Bad(what, text)))
 }
 
 /// Starts a program; its process and core.
@@ -195,12 +224,12 @@ async fn start(
     osnode: Option<u64>,
     words: &[String],
     restart: Restart,
+    memory: u64,
 ) -> Result<(Pid, u32), String> {
     let (place, number) = match osnode {
         Some(o) => (Place::Osnode, o),
         None => (Place::Here, 0),
     };
-    let memory = 0;
     let request = match restart {
         Restart::Never => SpawnRequest::Spawn {
             place,
@@ -390,7 +419,7 @@ async fn run_test(
     osnode: Option<u64>,
     words: &[String],
 ) -> Result<(), String> {
-    let (pid, _) = start(session, osnode, words, Restart::Never).await?;
+    let (pid, _) = start(session, osnode, words, Restart::Never, 0).await?;
     let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Wait { pid }, &[]).await?;
     match a.message {
         SpawnReply::Ended {

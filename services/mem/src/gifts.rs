@@ -1,0 +1,253 @@
+//! RAM between memory servers: it goes whole, so that nothing of it stays with the giver.
+//!
+//! A server asks others only for what it cannot give itself, and what it is asked for by another server it gives
+//! of its own or refuses: no chain of servers waits for each other.
+//! What goes to another OSnode can be refused on the way, by monitors. So the giver keeps a copy until the asker has
+//! said that the RAM is there: then it has none, or else all of it.
+
+use mem::{Cut, Origin, PAGE};
+use proto::ServiceError;
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use rt::chan::{Answer, Attach, Client, Request};
+use rt::{Capability, cap, task, time};
+
+use crate::service::{Role, SERVERS, Service, refusal};
+
+/// RAM comes from other servers in pieces of at least this size, if they have them.
+const CHUNK: u64 = 2 << 20;
+/// A front with less than this asks for a piece before anybody needs it.
+const LOW_WATER: u64 = 4 << 20;
+/// It does not ask again for so long (ns of system time) when it got none.
+const REST_NS: u64 = 1_000_000_000;
+/// A front keeps so much of what came from others.
+const KEEP: u64 = 4 << 20;
+/// `node` of a request that any node will do for.
+const ANY_NODE: u32 = 256;
+
+/// The capability itself goes with a message.
+fn whole(ram: &Capability) -> Attach<'static> {
+    Attach::give(ram.addr())
+}
+
+/// The capability went: only its slot is left.
+fn gone(ram: Capability) {
+    cap::free_slot(ram.leak());
+}
+
+impl Service {
+    /// Asks a server for RAM; the bytes that came.
+    pub async fn ask_for(&self, other: &Client, bytes: u64, align: u64, node: u8) -> Option<u64> {
+        let ticket = self.new_ticket();
+        let request = MemoryRequest::Refill {
+            bytes,
+            align,
+            node: node.into(),
+            ticket,
+        };
+        let answer: Result<Answer<MemoryReply>, _> = other.request(&request, Attach::NONE).await;
+        let came = self.enter_gift(answer.ok().and_then(|a| a.cap));
+        if ticket != 0 {
+            let arrived = came.is_some();
+            let receipt = MemoryRequest::Receipt { ticket, arrived };
+            // A giver that is gone needs none.
+            let _ = other.notice(&receipt, Attach::NONE).await;
+        }
+        came
+    }
+
+    fn enter_gift(&self, ram: Option<Capability>) -> Option<u64> {
+        match self.take_in(ram?, Origin::Server) {
+            Ok(bytes) => Some(bytes),
+            Err(e) => {
+                rt::println!("mem: RAM of another server cannot be used: {e}");
+                None
+            }
+        }
+    }
+
+    /// A number for a request to another OSnode; 0 when the servers are in this one.
+    fn new_ticket(&self) -> u64 {
+        let mut s = self.state.borrow_mut();
+        if !matches!(s.role, Role::Front(Some(_))) {
+            return 0;
+        }
+        s.last_ticket += 1;
+        s.last_ticket
+    }
+
+    /// Gets RAM of a node from its server; whether any came.
+    pub async fn refill(&self, node: u8, bytes: u64, align: u64) -> bool {
+        let Some(server) = self.server_of(node).await else {
+            return false;
+        };
+        let more = bytes.max(CHUNK);
+        let came = match self.ask_for(&server, more, align.max(PAGE), node).await {
+            None if bytes < more => self.ask_for(&server, bytes, align, node).await,
+            done => done,
+        };
+        came.is_some()
+    }
+
+    /// Asks for more before anybody needs it.
+    pub fn look_ahead(&self) {
+        let low = {
+            let mut s = self.state.borrow_mut();
+            let low = s.books.free_bytes() < LOW_WATER && !s.refilling;
+            let low = low && matches!(s.role, Role::Front(_));
+            let low = low && time::system_ns() >= s.refill_from_ns;
+            s.refilling |= low;
+            low
+        };
+        if !low {
+            return;
+        }
+        let service = self.clone();
+        task::spawn(async move {
+            let order = {
+                let s = service.state.borrow();
+                s.books.topology.nearest(s.own_node())
+            };
+            let mut came = false;
+            for node in order {
+                came = came || service.refill(node, CHUNK, PAGE).await;
+            }
+            let mut s = service.state.borrow_mut();
+            s.refilling = false;
+            if !came {
+                s.refill_from_ns = time::system_ns().saturating_add(REST_NS);
+            }
+        });
+    }
+
+    /// Gives back what other servers gave and nobody needs here.
+    pub fn give_surplus(&self) {
+        if self.surplus().is_none() || self.state.borrow().giving {
+            return;
+        }
+        self.state.borrow_mut().giving = true;
+        let service = self.clone();
+        task::spawn(async move {
+            while let Some((cut, node)) = service.surplus() {
+                if service.give(&cut, node).await.is_none() {
+                    break;
+                }
+            }
+            service.state.borrow_mut().giving = false;
+        });
+    }
+
+    fn surplus(&self) -> Option<(Cut, u8)> {
+        let s = self.state.borrow();
+        let own = s.own_node();
+        match s.role {
+            Role::Front(None) if s.servers.is_empty() => None,
+            Role::Front(None) => {
+                let others = |n| n != own && s.servers.contains_key(&n);
+                s.books.surplus(KEEP, others)
+            }
+            Role::Front(Some(_)) => s.books.surplus(KEEP, |_| true),
+            Role::Node(_) => None,
+        }
+    }
+
+    async fn give(&self, cut: &Cut, node: u8) -> Option<()> {
+        let server = self.server_of(node).await?;
+        // Whatever happened meanwhile: the run must still be what it was.
+        let same = self.surplus().is_some_and(|(c, n)| (c, n) == (*cut, node));
+        if !same {
+            return Some(());
+        }
+        let ram = self.take_out(cut).ok()?;
+        let Ok(kept) = ram.duplicate() else {
+            self.take_again(ram);
+            return None;
+        };
+        let answer = server
+            .request(&MemoryRequest::GiveBack {}, whole(&ram))
+            .await;
+        let answer: Result<Answer<MemoryReply>, _> = answer;
+        gone(ram);
+        match answer.map(|a| a.message) {
+            Ok(MemoryReply::Freed { .. }) => Some(()),
+            _ => {
+                self.take_again(kept);
+                None
+            }
+        }
+    }
+
+    /// RAM that was to go stays.
+    fn take_again(&self, ram: Capability) {
+        if let Err(e) = self.take_in(ram, Origin::Server) {
+            rt::println!("mem: RAM is lost: {e}");
+        }
+    }
+
+    /// Another server wants RAM.
+    pub fn give_whole(&self, request: &Request, bytes: u64, align: u64, node: u32, ticket: u64) {
+        let taken = self.cut_for_server(bytes, align, node);
+        let taken = taken.and_then(|cut| Ok((cut, self.take_out(&cut)?)));
+        let refuse = |error| {
+            // Whoever is gone needs no answer.
+            let _ = request.answer(&MemoryReply::Refused { error }, Attach::NONE);
+        };
+        let (cut, ram) = match taken {
+            Ok(taken) => taken,
+            Err(error) => return refuse(error),
+        };
+        let kept = match (ticket, ram.duplicate()) {
+            (0, _) => None,
+            (_, Ok(copy)) => Some(copy),
+            (_, Err(e)) => {
+                self.take_again(ram);
+                return refuse(e.into());
+            }
+        };
+        let reply = MemoryReply::Allocated {
+            base: cut.base,
+            bytes: cut.bytes,
+        };
+        if request.answer(&reply, whole(&ram)).is_err() {
+            drop(kept);
+            self.take_again(ram);
+            return refuse(ServiceError::Unsupported);
+        }
+        gone(ram);
+        if let Some(kept) = kept {
+            let key = (request.connection(), ticket);
+            self.state.borrow_mut().on_the_way.insert(key, kept);
+        }
+    }
+
+    /// Another server says what became of what it asked for.
+    pub fn take_receipt(&self, connection: u32, ticket: u64, arrived: bool) {
+        let key = (connection, ticket);
+        let kept = self.state.borrow_mut().on_the_way.remove(&key);
+        match kept {
+            // It is the other's: this copy goes.
+            Some(kept) if arrived => drop(kept),
+            Some(kept) => self.take_again(kept),
+            None => {}
+        }
+    }
+
+    fn cut_for_server(&self, bytes: u64, align: u64, node: u32) -> Result<Cut, ServiceError> {
+        let node = match node {
+            ANY_NODE => None,
+            n => Some(u8::try_from(n).map_err(|_| ServiceError::BadArgument)?),
+        };
+        let find = || {
+            let books = &self.state.borrow().books;
+            match (bytes, node) {
+                (0, Some(node)) => books
+                    .largest_to_give(SERVERS, node)
+                    .ok_or(ServiceError::OutOfMemory),
+                _ => books.plan(SERVERS, bytes, align, node).map_err(refusal),
+            }
+        };
+        find().or_else(|_| {
+            self.merge_all();
+            find()
+        })
+    }
+}

@@ -1,0 +1,181 @@
+//! Other memory servers: who they are, and what is known of the machine's nodes.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use mem::{Fact, PAGE};
+use proto::ServiceError;
+use proto::iface::memory::{MemoryFact, MemoryReply, MemoryRequest};
+use rt::chan::{Answer, Attach, Client};
+use rt::{env, task, time};
+
+use crate::service::{Role, Service};
+
+/// How often the first OSnode's server is looked for, and the pause after each (ns of system time).
+const TRIES: u32 = 100;
+const PAUSE_NS: u64 = 50_000_000;
+
+/// Name of a node's server.
+pub fn name_of(node: u8) -> alloc::string::String {
+    format!(".memory.{node}")
+}
+
+fn to_fact(about: MemoryFact, a: u64, b: u64, c: u64) -> Option<Fact> {
+    let node = |n: u64| u8::try_from(n).ok();
+    Some(match about {
+        MemoryFact::Range => Fact::Range(a, b, node(c)?),
+        MemoryFact::Distance => Fact::Distance(node(a)?, node(b)?, u32::try_from(c).ok()?),
+        MemoryFact::Core => Fact::Core(u32::try_from(a).ok()?, node(c)?),
+    })
+}
+
+/// A fact as a message.
+pub fn from_fact(fact: Fact) -> MemoryReply {
+    let (about, a, b, c) = match fact {
+        Fact::Range(base, bytes, node) => (MemoryFact::Range, base, bytes, node.into()),
+        Fact::Distance(from, to, distance) => (
+            MemoryFact::Distance,
+            from.into(),
+            to.into(),
+            distance.into(),
+        ),
+        Fact::Core(core, node) => (MemoryFact::Core, core.into(), 0, node.into()),
+    };
+    MemoryReply::Fact { about, a, b, c }
+}
+
+impl Service {
+    /// Enters what somebody knows.
+    pub fn learn(&self, about: MemoryFact, a: u64, b: u64, c: u64) -> Result<(), ServiceError> {
+        let fact = to_fact(about, a, b, c).ok_or(ServiceError::BadArgument)?;
+        let mut state = self.state.borrow_mut();
+        state.books.topology.learn(fact);
+        let first = state.role == Role::Front(None) && !state.named;
+        if first && matches!(fact, Fact::Core(core, _) if core == env::core()) {
+            state.named = true;
+            let service = self.clone();
+            task::spawn(async move { service.be_a_nodes_server().await });
+        }
+        Ok(())
+    }
+
+    /// The first server is also the one of its own node, for servers of other OSnodes.
+    async fn be_a_nodes_server(&self) {
+        self.say_order();
+        let name = name_of(self.state.borrow().own_node());
+        if let Err(e) = self.server.register(&name).await {
+            rt::println!("mem: cannot register as {name}: {e}");
+        }
+    }
+
+    /// Takes over everything that another server knows.
+    async fn learn_from(&self, other: &Client) -> Option<()> {
+        for index in 0.. {
+            let request = MemoryRequest::Fact { index };
+            let a: Answer<MemoryReply> = other.request(&request, Attach::NONE).await.ok()?;
+            let MemoryReply::Fact { about, a, b, c } = a.message else {
+                break;
+            };
+            // What cannot be a fact is none.
+            let _ = self.learn(about, a, b, c);
+        }
+        Some(())
+    }
+
+    /// A node's server begins: it tells the OSnode's own server of itself, and asks for its node's memory.
+    pub async fn join(&self, node: u8) {
+        if let Err(e) = self.try_to_join(node).await {
+            rt::println!("mem: node {node} has no memory server: {e}");
+        }
+    }
+
+    async fn try_to_join(&self, node: u8) -> Result<(), rt::PeerError> {
+        let front = Client::lookup(".memory").await?;
+        let own = self.server.introduction(0)?;
+        let request = MemoryRequest::Join { node };
+        let _: Answer<MemoryReply> = front.request(&request, Attach::cap(own.addr())).await?;
+        self.learn_from(&front).await;
+        let mut bytes = 0;
+        while let Some(more) = self.ask_for(&front, 0, PAGE, node).await {
+            bytes += more;
+        }
+        rt::io::log(format_args!("mem: node {node} has {bytes} bytes\n"));
+        Ok(())
+    }
+
+    /// A further OSnode's server begins: it learns what the first one's knows.
+    pub async fn find_home(&self, home: u64) {
+        for _ in 0..TRIES {
+            if let Ok(first) = Client::lookup_on(home, ".memory").await
+                && self.learn_from(&first).await.is_some()
+            {
+                return self.say_order();
+            }
+            time::sleep(PAUSE_NS).await;
+        }
+        rt::println!("mem: o{home} does not say what it knows of the machine");
+    }
+
+    /// Says in which order nodes are asked, when there is a choice.
+    pub fn say_order(&self) {
+        let state = self.state.borrow();
+        let topology = &state.books.topology;
+        let order = topology.nearest(state.own_node());
+        if order.len() < 2 {
+            return;
+        }
+        let known = match topology.has_distances() {
+            true => "by distance",
+            false => "by number: no distances are known",
+        };
+        let osnode = env::osnode();
+        rt::io::log(format_args!(
+            "mem: o{osnode} asks nodes {order:?}, {known}\n"
+        ));
+    }
+
+    /// The server of a node, unless it is this one.
+    pub async fn server_of(&self, node: u8) -> Option<Client> {
+        let (role, known) = {
+            let s = self.state.borrow();
+            (s.role, s.servers.get(&node).cloned())
+        };
+        if let Some(known) = known.filter(|c| !c.is_gone()) {
+            return Some(known);
+        }
+        let Role::Front(Some(home)) = role else {
+            return None;
+        };
+        let client = Client::lookup_on(home, &name_of(node)).await.ok()?;
+        let mut s = self.state.borrow_mut();
+        s.servers.insert(node, client.clone());
+        Some(client)
+    }
+
+    /// Whether another server may have memory of a node.
+    pub fn can_ask(&self, node: u8) -> bool {
+        let s = self.state.borrow();
+        s.servers.contains_key(&node) || matches!(s.role, Role::Front(Some(_)))
+    }
+
+    /// The order in which nodes are tried: `None` is whatever this server has.
+    pub fn order(&self, place: crate::Where) -> Vec<Option<u8>> {
+        let state = self.state.borrow();
+        let topology = &state.books.topology;
+        let near = |node| {
+            let nearest = topology.nearest(node).into_iter().map(Some);
+            nearest.chain([None]).collect()
+        };
+        match place {
+            crate::Where::Only(node) => Vec::from([Some(node)]),
+            crate::Where::Near(node) => near(node),
+            crate::Where::Anywhere => {
+                let others = topology.nearest(state.own_node());
+                [None]
+                    .into_iter()
+                    .chain(others.into_iter().map(Some))
+                    .collect()
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! The server's state, and what the books say carried out by retype, merge and revoke.
+
+use alloc::collections::BTreeMap;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+
+use abi::{CapAddr, SysError};
+use capfmt::CapType;
+use mem::{ALIGN, AllocError, Allocator, BLOCK, Cut, Grant, Handles, Origin, PAGE, Piece};
+use proto::ServiceError;
+use rt::chan::{Client, Server};
+use rt::{Capability, cap, env, invoke, mem as own};
+
+/// Account of the OSnode's monitor and spawn service, and of whoever finds the server by its name.
+pub const SYSTEM: u32 = 0;
+/// Account of this server itself.
+pub const OWN: u32 = u32::MAX;
+/// Whoever asks for RAM to be given whole: it has no account, and is promised nothing.
+pub const SERVERS: u32 = u32::MAX - 1;
+
+/// The server keeps a capability that is one page larger than what it gave: an ancestor, which the client
+/// cannot revoke, and by which it takes back whatever became of the memory.
+pub const GUARD: u64 = PAGE;
+
+/// Which server this is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// The one that an OSnode's programs ask; the OSnode that has the nodes' servers, if it is another one.
+    Front(Option<u64>),
+    /// The server of a NUMA node.
+    Node(u8),
+}
+
+/// What the server has; never borrowed across an `await`.
+pub struct State {
+    pub books: Allocator,
+    pub role: Role,
+    /// Node of the memory that it began with.
+    pub first_node: u8,
+    /// It is registered as its own node's server, too.
+    pub named: bool,
+    /// Servers of nodes.
+    pub servers: BTreeMap<u8, Client>,
+    /// Highest account number that was given.
+    pub last_account: u32,
+    /// It is being refilled now, or gives RAM back.
+    pub refilling: bool,
+    /// It does not look ahead before this time (ns of system time).
+    pub refill_from_ns: u64,
+    pub last_ticket: u64,
+    /// Copies of what goes to another OSnode, by connection and ticket, until it has arrived.
+    pub on_the_way: BTreeMap<(u32, u64), Capability>,
+    pub giving: bool,
+}
+
+/// The server.
+#[derive(Clone)]
+pub struct Service {
+    pub state: Rc<RefCell<State>>,
+    pub server: Server,
+}
+
+impl State {
+    /// NUMA node of this OSnode's core, or of the server.
+    pub fn own_node(&self) -> u8 {
+        match self.role {
+            Role::Node(node) => node,
+            Role::Front(_) => {
+                let of_core = self.books.topology.node_of_core(env::core());
+                of_core.unwrap_or(self.first_node)
+            }
+        }
+    }
+}
+
+/// What the books' refusal is to the asker.
+pub fn refusal(e: AllocError) -> ServiceError {
+    match e {
+        AllocError::BadSize => ServiceError::BadArgument,
+        AllocError::Quota(_) => ServiceError::OverLimit,
+        AllocError::OutOfMemory(_) => ServiceError::OutOfMemory,
+    }
+}
+
+/// Cuts a block out of its piece: afterwards each part is a capability of its own, and none covers two.
+fn cut_piece(cut: &Cut) -> Result<Handles, SysError> {
+    let piece = CapAddr(cut.piece.handle);
+    if cut.is_whole() {
+        return Ok(Handles {
+            before: 0,
+            block: piece.0,
+            after: 0,
+        });
+    }
+    let part = |offset: u64, bytes: u64| match bytes {
+        0 => Ok(None),
+        _ => own::retype_one(piece, CapType::Ram, 0, offset, bytes).map(Some),
+    };
+    let before = part(0, cut.before())?;
+    let block = part(cut.before(), cut.bytes)?;
+    let after = part(cut.before() + cut.bytes, cut.after())?;
+    invoke::delete(piece)?;
+    cap::free_slot(piece);
+    let handle = |c: Option<Capability>| c.map_or(0, |c| c.leak().0);
+    Ok(Handles {
+        before: handle(before),
+        block: handle(block),
+        after: handle(after),
+    })
+}
+
+impl Service {
+    /// Grants RAM; the capability for the client.
+    pub fn grant(
+        &self,
+        account: u32,
+        bytes: u64,
+        align: u64,
+        node: Option<u8>,
+    ) -> Result<(Grant, Capability), ServiceError> {
+        let pages = bytes.checked_next_multiple_of(PAGE).filter(|b| *b > 0);
+        let bytes = pages.ok_or(ServiceError::BadArgument)?;
+        let all = bytes.checked_add(GUARD).ok_or(ServiceError::BadArgument)?;
+        let mut state = self.state.borrow_mut();
+        let cut = state.books.plan(account, all, align, node);
+        let cut = cut.map_err(refusal)?;
+        let handles = cut_piece(&cut)?;
+        let kept = CapAddr(handles.block);
+        // Entered at once, whatever comes: the piece is cut.
+        let grant = state.books.grant(&cut, account, handles);
+        drop(state);
+        match own::retype_one(kept, CapType::Ram, 0, 0, bytes) {
+            Ok(ram) => Ok((grant, ram)),
+            Err(e) => {
+                self.take_back(&grant)?;
+                Err(e.into())
+            }
+        }
+    }
+
+    /// RAM for the server's own objects. `None` also while the books are in use: whoever needed a slot then gets
+    /// an error, nothing worse.
+    pub fn own_ram(&self, bytes: u64) -> Option<Capability> {
+        let mut state = self.state.try_borrow_mut().ok()?;
+        let cut = state.books.plan(OWN, bytes, ALIGN, None);
+        // In need a smaller piece is better than none.
+        let cut = cut.or_else(|_| state.books.plan(OWN, BLOCK, ALIGN, None));
+        let cut = cut.ok()?;
+        let handles = cut_piece(&cut).ok()?;
+        let block = CapAddr(handles.block);
+        // It never comes back: nothing of it is kept.
+        state.books.grant(
+            &cut,
+            OWN,
+            Handles {
+                block: 0,
+                ..handles
+            },
+        );
+        Some(Capability::from_slot(block))
+    }
+
+    /// Takes a block out of the books to be given to another server.
+    pub fn take_out(&self, cut: &Cut) -> Result<Capability, ServiceError> {
+        let mut state = self.state.borrow_mut();
+        if !state.books.may_go(cut) {
+            return Err(ServiceError::OutOfMemory);
+        }
+        let handles = cut_piece(cut)?;
+        state.books.send(cut, handles);
+        Ok(Capability::from_slot(CapAddr(handles.block)))
+    }
+
+    /// Enters RAM that came; its bytes.
+    pub fn take_in(&self, ram: Capability, origin: Origin) -> Result<u64, ServiceError> {
+        let id = invoke::identify(ram.addr())?;
+        if id.cap.kind != CapType::Ram {
+            return Err(ServiceError::NoCapability);
+        }
+        let piece = Piece {
+            base: id.cap.base.0,
+            size: id.cap.size,
+            handle: ram.addr().0,
+        };
+        let added = self.state.borrow_mut().books.add(piece, origin);
+        added.map_err(|_| ServiceError::BadArgument)?;
+        ram.leak();
+        self.merge(piece.base);
+        Ok(piece.size)
+    }
+
+    /// Merges a piece with its neighbours. What somebody else still covers stays apart for now.
+    pub fn merge(&self, base: u64) {
+        let mut at = base;
+        loop {
+            let next = self.state.borrow().books.neighbours(at);
+            let Some((first, second)) = next else { return };
+            let (a, b) = (CapAddr(first.handle), CapAddr(second.handle));
+            if invoke::merge(a, b).is_err() {
+                return;
+            }
+            cap::free_slot(b);
+            let books = &mut self.state.borrow_mut().books;
+            books.joined(first.base, second.base);
+            at = first.base;
+        }
+    }
+
+    /// Merges what could not be merged when it came.
+    pub fn merge_all(&self) {
+        let all: Vec<u64> = self.state.borrow().books.free().map(|p| p.base).collect();
+        for base in all {
+            self.merge(base);
+        }
+    }
+
+    /// Takes back whatever became of a grant; its bytes.
+    pub fn take_back(&self, grant: &Grant) -> Result<u64, ServiceError> {
+        invoke::revoke(CapAddr(grant.handle))?;
+        let piece = Piece {
+            base: grant.base,
+            size: grant.size,
+            handle: grant.handle,
+        };
+        let returned = self.state.borrow_mut().books.returned(piece);
+        returned.map_err(refusal)?;
+        self.merge(grant.base);
+        Ok(grant.size)
+    }
+
+    /// Whether each free piece, and each that was kept of a grant, is what its capability says.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), &'static str> {
+        let state = self.state.borrow();
+        state.books.check_invariants()?;
+        let kept = state.books.grants().filter(|g| g.handle != 0);
+        let kept = kept.map(|g| (g.base, g.size, g.handle));
+        let free = state.books.free().map(|p| (p.base, p.size, p.handle));
+        for (base, size, handle) in free.chain(kept) {
+            match invoke::identify(CapAddr(handle)) {
+                Ok(id)
+                    if id.cap.kind == CapType::Ram
+                        && (id.cap.base.0, id.cap.size) == (base, size) => {}
+                _ => return Err("RAM-CAPABILITY: a piece is not what its capability says"),
+            }
+        }
+        Ok(())
+    }
+}

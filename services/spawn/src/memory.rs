@@ -1,0 +1,247 @@
+//! Memory accounts of processes, and questions about memory that are asked of the memory servers.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::spawn::SpawnReply;
+use proto::{PeerError, Pid, ServiceError};
+use rt::{Capability, invoke};
+use rt::chan::{Answer, Attach};
+use spawn::{Misfit, fit_together};
+
+use crate::build::Failure;
+use crate::requests::Reply;
+use crate::service::{Account, Service};
+
+/// What a process can always have beyond the block that it begins with: a block of 256 KiB. To each the memory server
+/// adds a page.
+const SHARE: u64 = (256 << 10) + 2 * 4096;
+/// Accounts from here on are the memory server's own.
+const NOT_OPENED: u32 = 0x1_0000;
+
+async fn ask(service: &Service, request: MemoryRequest) -> Result<Answer<MemoryReply>, PeerError> {
+    service.memory.request(&request, Attach::NONE).await
+}
+
+impl Service {
+    /// Opens a memory account for a process that begins with a block of `bytes`, of at most `limit` bytes in all (0 = no
+    /// limit).
+    ///
+    /// # Errors
+    /// What the memory service says.
+    pub async fn open_account(
+        &self,
+        limit: u64,
+        bytes: u64,
+    ) -> Result<Account, PeerError> {
+        let share = bytes.saturating_add(SHARE);
+        let a = ask(self, MemoryRequest::OpenAccount { limit, share }).await?;
+        match (a.message, a.cap) {
+            (MemoryReply::Account { account, .. }, Some(endpoint)) => Ok(Account {
+                number: account,
+                endpoint,
+            }),
+            (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
+            _ => Err(PeerError::Gone),
+        }
+    }
+
+    /// RAM on a process's account.
+    ///
+    /// # Errors
+    /// What the memory service says.
+    pub async fn allocate_for(&self, account: u32, bytes: u64) -> Result<Capability, PeerError> {
+        let a = ask(self, MemoryRequest::AllocateFor { account, bytes }).await?;
+        match (a.message, a.cap) {
+            (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
+            (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
+            _ => Err(PeerError::Gone),
+        }
+    }
+
+    /// Gives the block back that a process began with.
+    pub async fn free_block(&self, account: u32, ram: Capability) {
+        let base = invoke::identify(ram.addr()).map(|id| id.cap.base.0);
+        drop(ram);
+        // What is revoked already goes with the account.
+        if let Ok(base) = base {
+            self.free_for(account, base).await;
+        }
+    }
+
+    /// Gives RAM back that was allocated on somebody's account.
+    pub async fn free_for(&self, account: u32, base: u64) {
+        let freed = ask(self, MemoryRequest::FreeFor { account, base }).await;
+        if !matches!(freed.map(|a| a.message), Ok(MemoryReply::Freed { .. })) {
+            rt::println!("spawn: memory at {base:#x} on account {account} stays there");
+        }
+    }
+
+    /// Closes a memory account: all that is on it is free again.
+    pub async fn close_account(&self, account: u32) {
+        let closed = ask(self, MemoryRequest::CloseAccount { account }).await;
+        match closed.map(|a| a.message) {
+            Ok(MemoryReply::Freed { .. }) => {}
+            Ok(MemoryReply::Refused { error }) => {
+                rt::println!("spawn: memory account {account} cannot be closed: {error}");
+            }
+            _ => rt::println!("spawn: the memory service does not answer"),
+        }
+    }
+}
+
+fn no_answer() -> Failure {
+    let text = String::from("the memory service does not answer");
+    (ServiceError::NoAnswer, text)
+}
+
+/// What a memory server has.
+///
+/// # Errors
+/// There is no such server, or it does not answer.
+pub async fn figures(service: &Service, server: u32) -> Result<Reply, Failure> {
+    let a = ask(service, MemoryRequest::Stats { server }).await;
+    match a.map(|a| a.message) {
+        Ok(MemoryReply::Stats {
+            total,
+            free,
+            largest,
+            blocks,
+            node,
+        }) => {
+            let reply = SpawnReply::Memory {
+                total,
+                free,
+                largest,
+                blocks,
+                node,
+            };
+            Ok((reply, Vec::new()))
+        }
+        Ok(MemoryReply::Refused { error }) => Err((error, String::new())),
+        _ => Err(no_answer()),
+    }
+}
+
+/// What is on a process's account.
+///
+/// # Errors
+/// It does not run, or the memory service does not answer.
+pub async fn usage(service: &Service, pid: Pid) -> Result<Reply, Failure> {
+    let account = service.account_of(pid.number);
+    let account = account.ok_or_else(|| {
+        let text = format!("there is no process {pid}");
+        (ServiceError::NotFound, text)
+    })?;
+    let a = ask(service, MemoryRequest::Account { account }).await;
+    match a.map(|a| a.message) {
+        Ok(MemoryReply::Account {
+            held, limit, share, ..
+        }) => Ok((SpawnReply::Usage { held, limit, share }, Vec::new())),
+        Ok(MemoryReply::Refused { error }) => Err((error, String::new())),
+        _ => Err(no_answer()),
+    }
+}
+
+/// Sums over servers.
+#[derive(Default)]
+struct Sums {
+    donated: u64,
+    got: u64,
+    sent: u64,
+    free: u64,
+    used: u64,
+}
+
+/// Checks every memory server of this OSnode, then that only live processes hold memory.
+///
+/// # Errors
+/// What is wrong.
+pub async fn check(service: &Service) -> Result<Reply, Failure> {
+    let mut sums = Sums::default();
+    for server in 0.. {
+        let a = ask(service, MemoryRequest::Check { server }).await;
+        let a = a.map_err(|_| no_answer())?;
+        match a.message {
+            MemoryReply::Checked {
+                donated,
+                got,
+                sent,
+                free,
+                used,
+            } => {
+                sums.donated += donated;
+                sums.got += got;
+                sums.sent += sent;
+                sums.free += free;
+                sums.used += used;
+            }
+            MemoryReply::Refused {
+                error: ServiceError::End,
+            } => break,
+            MemoryReply::Refused { error } => {
+                let text = String::from_utf8_lossy(&a.blob).into_owned();
+                return Err((error, format!("memory server {server}: {error}: {text}")));
+            }
+            _ => return Err(no_answer()),
+        }
+    }
+    check_accounts(service).await?;
+    let Sums {
+        donated,
+        got,
+        sent,
+        free,
+        used,
+    } = sums;
+    let reply = SpawnReply::MemoryChecked {
+        donated,
+        got,
+        sent,
+        free,
+        used,
+    };
+    Ok((reply, Vec::new()))
+}
+
+/// Whether each account is some live process's, and each live process has one.
+async fn check_accounts(service: &Service) -> Result<(), Failure> {
+    let before: BTreeSet<u32> = service.accounts().into_iter().collect();
+    let held = accounts(service).await?;
+    let after: BTreeSet<u32> = service.accounts().into_iter().collect();
+    let text = match fit_together(&before, &held, &after) {
+        Ok(()) => return Ok(()),
+        Err(Misfit::NoProcess(bytes, account)) => {
+            format!("{bytes} bytes are on account {account}, whose process has ended")
+        }
+        Err(Misfit::NoAccount(account)) => {
+            format!("the memory server knows no account {account}")
+        }
+    };
+    Err((ServiceError::BadBooks, text))
+}
+
+/// The accounts of processes at the memory server, and what is on them.
+async fn accounts(service: &Service) -> Result<BTreeMap<u32, u64>, Failure> {
+    let mut found = BTreeMap::new();
+    let mut from = 1;
+    loop {
+        let a = ask(service, MemoryRequest::Accounts { from }).await;
+        match a.map(|a| a.message) {
+            Ok(MemoryReply::Account { account, held, .. }) if account < NOT_OPENED => {
+                found.insert(account, held);
+                from = account + 1;
+            }
+            Ok(
+                MemoryReply::Account { .. }
+                | MemoryReply::Refused {
+                    error: ServiceError::End,
+                },
+            ) => return Ok(found),
+            _ => return Err(no_answer()),
+        }
+    }
+}
