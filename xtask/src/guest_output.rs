@@ -32,6 +32,8 @@ pub enum Record {
         #[serde(default)]
         msg: String,
     },
+    /// Whether all memory is accounted for at the end, and what was found.
+    Memory { ok: bool, text: String },
     /// All commands of `--exec` are through, or the first failure ended them.
     Done { failed: u64 },
 }

@@ -107,6 +107,7 @@ impl<'a> Report<'a> {
                     Record::Cmd(_)
                     | Record::Boot { .. }
                     | Record::Mark(_)
+                    | Record::Memory { .. }
                     | Record::Done { .. } => {}
                 }
                 self.records.push(record);

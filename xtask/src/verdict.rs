@@ -111,6 +111,7 @@ pub fn failures(asked: usize, records: &[Record], end: End) -> Vec<String> {
             done.len()
         ));
     }
+    reasons.extend(leak(records));
     match records.iter().rev().find_map(|record| match record {
         Record::Done { failed } => Some(*failed),
         _ => None,
@@ -123,6 +124,20 @@ pub fn failures(asked: usize, records: &[Record], end: End) -> Vec<String> {
     }
     reasons.extend(bad_end(end));
     reasons
+}
+
+/// What is wrong with the memory at the end of a run that came to its end: bytes out must be bytes back.
+fn leak(records: &[Record]) -> Option<String> {
+    let ended = records.iter().any(|r| matches!(r, Record::Done { .. }));
+    let checks = records.iter().filter_map(|record| match record {
+        Record::Memory { ok, text } => Some((*ok, text)),
+        _ => None,
+    });
+    match checks.last() {
+        None if ended => Some("the guest did not check its memory at the end".to_owned()),
+        Some((false, text)) => Some(format!("memory leaks: {}", text.trim_end())),
+        _ => None,
+    }
 }
 
 /// What is wrong with commands of which every execution is to print the same: they must be executed
@@ -171,9 +186,16 @@ mod tests {
 
     const DONE: Record = Record::Done { failed: 0 };
 
+    fn memory(ok: bool) -> Record {
+        Record::Memory {
+            ok,
+            text: "4096 bytes are on account 7".into(),
+        }
+    }
+
     #[test]
     fn all_well_is_no_reason() {
-        let records = [cmd("cores", true), cmd("ps", true), DONE];
+        let records = [cmd("cores", true), cmd("ps", true), memory(true), DONE];
         assert!(failures(2, &records, End::Success).is_empty());
         // `repeat` makes more records than top-level commands.
         assert!(failures(1, &records, End::Success).is_empty());
@@ -181,17 +203,17 @@ mod tests {
 
     #[test]
     fn every_way_to_fail_is_seen() {
-        let good = [cmd("cores", true), DONE];
+        let good = [cmd("cores", true), memory(true), DONE];
         assert_eq!(
-            failures(1, &[cmd("cores", false), DONE], End::Success).len(),
+            failures(1, &[cmd("cores", false), memory(true), DONE], End::Success).len(),
             1
         );
         assert_eq!(failures(2, &good, End::Success).len(), 1);
-        assert_eq!(failures(1, &good[..1], End::Success).len(), 1);
+        assert_eq!(failures(1, &good[..2], End::Success).len(), 1);
         assert_eq!(
             failures(
                 1,
-                &[cmd("a", true), Record::Done { failed: 1 }],
+                &[cmd("a", true), memory(true), Record::Done { failed: 1 }],
                 End::Success
             )
             .len(),
@@ -212,9 +234,18 @@ mod tests {
             msg: "m".into(),
         };
         assert_eq!(
-            failures(1, &[test, cmd("a", true), DONE], End::Success).len(),
+            failures(1, &[test, cmd("a", true), memory(true), DONE], End::Success).len(),
             1
         );
+    }
+
+    #[test]
+    fn memory_must_be_checked_and_in_order() {
+        let unchecked = [cmd("a", true), DONE];
+        assert_eq!(failures(1, &unchecked, End::Success).len(), 1);
+        let leaking = [cmd("a", true), memory(false), DONE];
+        let reasons = failures(1, &leaking, End::Success);
+        assert_eq!(reasons, ["memory leaks: 4096 bytes are on account 7"]);
     }
 
     #[test]

@@ -77,12 +77,30 @@ async fn execute(session: &mut Session, text: &str) -> i32 {
     finish(session, failed).await
 }
 
-/// The last record, then the end of the machine.
+/// The leak check and the last record, then the end of the machine.
 async fn finish(session: &mut Session, failed: u64) -> i32 {
+    let clean = check_memory(session).await;
     let mut done = Record::new("done");
     done.number("failed", failed);
     session.record(&done).await;
-    session.halt(u32::from(failed > 0)).await
+    session.halt(u32::from(failed > 0 || !clean)).await
+}
+
+/// Whether all memory is accounted for; what is wrong is printed.
+async fn check_memory(session: &mut Session) -> bool {
+    let checked = commands::info::check_memory(session).await;
+    let clean = checked.is_ok();
+    let text = match checked {
+        Ok(text) => text,
+        Err(text) => {
+            session.print(&format!("error: memory: {text}\n")).await;
+            text
+        }
+    };
+    let mut record = Record::new("memory");
+    record.flag("ok", clean).string("text", &text);
+    session.record(&record).await;
+    clean
 }
 
 /// Runs one command and prints its error; `! command` succeeds when the command fails.
@@ -132,7 +150,8 @@ async fn interact(session: &mut Session) -> i32 {
             let (ok, stop) = run_command(session, words).await;
             session.take_output();
             if stop.is_some() {
-                return session.halt(0).await;
+                let clean = check_memory(session).await;
+                return session.halt(u32::from(!clean)).await;
             }
             if !ok {
                 break;
