@@ -58,7 +58,7 @@ impl Child {
     /// # Errors
     /// A sentence.
     pub async fn start(words: &[&str], place: Place) -> Result<Child, String> {
-        Child::start_on(words, place, 0).await
+        Child::begin(words, place, 0, 0).await
     }
 
     /// As [`Child::start`], on the core or OSnode with this number.
@@ -66,12 +66,29 @@ impl Child {
     /// # Errors
     /// A sentence.
     pub async fn start_on(words: &[&str], place: Place, number: u64) -> Result<Child, String> {
+        Child::begin(words, place, number, 0).await
+    }
+
+    /// Starts a program that may have at most so many bytes of memory (0 = no limit).
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn start_limited(words: &[&str], place: Place, memory: u64) -> Result<Child, String> {
+        Child::begin(words, place, 0, memory).await
+    }
+
+    async fn begin(
+        words: &[&str],
+        place: Place,
+        number: u64,
+        memory: u64,
+    ) -> Result<Child, String> {
         let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
         let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
         let request = SpawnRequest::Spawn {
             place,
             number,
-            memory: 0,
+            memory,
         };
         let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
         let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
@@ -101,6 +118,20 @@ impl Child {
     /// A sentence.
     pub async fn wait(&self) -> Result<End, String> {
         self.ask(&SpawnRequest::Wait { pid: self.pid }).await
+    }
+
+    /// Asks it whether all is well; it answers when it is not busy with something else.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn check(&self) -> Result<(), String> {
+        let request = SpawnRequest::Check { pid: self.pid };
+        let answer = self.spawn.request(&request, Attach::NONE).await;
+        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
+        match answer.message {
+            SpawnReply::Checked { ok: true, .. } => Ok(()),
+            _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
+        }
     }
 
     /// Ends it.

@@ -82,6 +82,7 @@ pub async fn start(
         Err(e) => {
             give_up(service, spec, account, None).await;
             return Err(e);
+        }
     };
     let block = invoke::identify(ram.addr()).map_or(0, |id| id.cap.base.0);
     let console = service.console(console).await;

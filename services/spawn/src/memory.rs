@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::spawn::SpawnReply;
 use proto::{PeerError, Pid, ServiceError};
-use rt::{Capability, invoke};
 use rt::chan::{Answer, Attach};
+use rt::{Capability, invoke};
 use spawn::{Misfit, fit_together};
 
 use crate::build::Failure;
@@ -32,11 +32,7 @@ impl Service {
     ///
     /// # Errors
     /// What the memory service says.
-    pub async fn open_account(
-        &self,
-        limit: u64,
-        bytes: u64,
-    ) -> Result<Account, PeerError> {
+    pub async fn open_account(&self, limit: u64, bytes: u64) -> Result<Account, PeerError> {
         let share = bytes.saturating_add(SHARE);
         let a = ask(self, MemoryRequest::OpenAccount { limit, share }).await?;
         match (a.message, a.cap) {

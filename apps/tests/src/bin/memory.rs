@@ -6,12 +6,16 @@
 
 extern crate alloc;
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use proto::iface::memory::MemoryPlace;
+use proto::iface::spawn::Place;
 use proto::{PeerError, ServiceError};
-use rt::{env, mem, task, time};
+use rt::control::Verdict;
+use rt::{env, invoke, mem, task, time};
 use tests::{Child, Suite};
 
 rt::entry!(main);
@@ -20,27 +24,93 @@ const SELF: &str = "t-memory";
 
 fn main() -> i32 {
     match env::args().nth(1) {
-        Some("hoard") => hoard(),
+        Some("hoard") => match hoard() {
+            Ok(_) => 0,
+            Err(status) => status,
+        },
+        Some("hold") => hold(),
+        Some("limited") => limited(),
+        Some("at") => at(env::args().nth(2).and_then(|n| n.parse().ok())),
         Some(_) => 1,
         None => task::block_on(run()),
     }
 }
 
-/// Takes everything there is, and ends with it.
-fn hoard() -> i32 {
+/// Most memory of the child with a limit.
+const LIMIT: u64 = 8 << 20;
+/// What that child takes at a time.
+const PART: u64 = 64 << 10;
+/// What is promised is counted in blocks of this size.
+const BLOCK: u64 = 256 << 10;
+
+/// Takes memory of a NUMA node, and says where it is.
+fn at(node: Option<u32>) -> i32 {
+    let Some(node) = node else { return 1 };
+    let ram = mem::alloc_ram_at(1 << 20, 4096, MemoryPlace::OnNode, node);
+    let base = ram.and_then(|ram| Ok(invoke::identify(ram.addr())?.cap.base.0));
+    match base {
+        Ok(base) => {
+            rt::println!("node {node}: {base:#x}");
+            0
+        }
+        Err(e) => {
+            rt::println!("node {node}: {e}");
+            1
+        }
+    }
+}
+
+/// Takes everything there is, and keeps it until it is ended.
+fn hold() -> i32 {
+    let taken = hoard();
+    let ok = taken.is_ok();
+    rt::control::on_check(Box::new(move || Verdict {
+        ok,
+        text: format!("{taken:?} blocks"),
+        inside: 0,
+    }));
+    task::block_on(async {
+        loop {
+            time::sleep(u64::MAX / 4).await;
+        }
+    })
+}
+
+/// Takes more than it may have: that is an error, and giving something back helps.
+fn limited() -> i32 {
+    let mut held = Vec::new();
+    loop {
+        match mem::alloc_ram(PART) {
+            Ok(ram) => held.push(ram),
+            Err(PeerError::Refused(ServiceError::OverLimit)) => break,
+            Err(_) => return 2,
+        }
+        if held.len() as u64 * PART > LIMIT {
+            return 3;
+        }
+    }
+    let Some(last) = held.pop() else { return 4 };
+    match mem::free_ram(last).and_then(|()| mem::alloc_ram(PART)) {
+        Ok(_) => 0,
+        Err(_) => 5,
+    }
+}
+
+/// Takes everything there is; the number of blocks.
+fn hoard() -> Result<usize, i32> {
     let mut held = Vec::new();
     let mut bytes = 64 << 20;
     while bytes >= 4096 {
         match mem::alloc_ram(bytes) {
             Ok(ram) => held.push(ram.leak()),
             Err(PeerError::Refused(ServiceError::OutOfMemory)) => bytes /= 2,
-            Err(_) => return 2,
+            Err(_) => return Err(2),
         }
         if held.len() > 4000 {
             break;
         }
     }
-    0
+    Ok(held.len())
 }
 
 async fn run() -> i32 {
@@ -49,6 +119,8 @@ async fn run() -> i32 {
     suite.report("back", comes_back());
     suite.report("exit", back_at_exit().await);
     suite.report("exhaustion", exhaustion().await);
+    suite.report("limit", limit().await);
+    suite.report("share", share().await);
     suite.failed()
 }
 
@@ -118,4 +190,44 @@ async fn exhaustion() -> Result<(), String> {
         1 => Ok(()),
         _ => Err(format!("a later process ended with {end:?}")),
     }
+}
+
+/// A process gets no more than its limit, and one that cannot even begin with it is not started.
+async fn limit() -> Result<(), String> {
+    let child = Child::start_limited(&[SELF, "limited"], Place::Here, LIMIT).await?;
+    child.wait().await?.expect_success()?;
+    match Child::start_limited(&[SELF, "limited"], Place::Here, 4096).await {
+        Ok(_) => Err("a process begins with less than it needs".into()),
+        Err(text) if text.contains("is too little") => Ok(()),
+        Err(text) => Err(format!("another reason: {text}")),
+    }
+}
+
+/// While a child holds all memory, this process gets what it can always have, and nobody else is harmed.
+async fn share() -> Result<(), String> {
+    let hog = Child::start(&[SELF, "hold"], Place::Here).await?;
+    let held = while_all_is_held(&hog).await;
+    hog.kill().await?;
+    held?;
+    let end = Child::run(&["t-faults", "nothing"]).await?;
+    match end.status {
+        1 => Ok(()),
+        _ => Err(format!("a later process ended with {end:?}")),
+    }
+}
+
+async fn while_all_is_held(hog: &Child) -> Result<(), String> {
+    hog.check().await?;
+    let own = mem::alloc_ram(BLOCK).map_err(|e| format!("its own share: {e}"))?;
+    match mem::alloc_ram(64 << 20) {
+        Err(PeerError::Refused(ServiceError::OutOfMemory)) => {}
+        other => return Err(format!("64 MiB of no memory: {other:?}")),
+    }
+    match Child::start(&["t-faults", "nothing"], Place::Here).await {
+        Err(text) if text.contains("no memory") => {}
+        other => return Err(format!("a process was to be refused: {other:?}")),
+    }
+    mem::free_ram(own).map_err(|e| e.to_string())?;
+    // It did not notice any of this.
+    hog.check().await
 }
