@@ -151,6 +151,12 @@ layout! {
         op_how / set_op_how @ 0x158,
         /// DCB that had the requester's call carried out and waits as well, or 0.
         op_second / set_op_second @ 0x160,
+        /// First slot of the CNode that memory comes back to, or 0.
+        reclaim_cnode / set_reclaim_cnode @ 0x168,
+        /// Channel that tells of memory that came back, plus one; 0 = none.
+        reclaim_channel / set_reclaim_channel @ 0x170,
+        /// How often memory came back.
+        reclaimed / set_reclaimed @ 0x178,
         /// Progress of a format conversion, in objects.
         conversion_cursor / set_conversion_cursor @ 0x180,
         /// Format being converted from; 0 = none.

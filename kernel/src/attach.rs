@@ -89,6 +89,8 @@ pub fn attach<M: Machine, P: Policy>(
         monitor: kcb.monitor_channel(m),
         // What the last kernel may not have told.
         dropped: true,
+        reclaimed: true,
+        op_paused: false,
         attention: true,
         undelivered: 0,
         unmask_next: 0,

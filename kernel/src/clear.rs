@@ -30,6 +30,11 @@ pub(crate) fn cnode<M: Machine, P: Policy>(
     let found = (from..end).find(|&i| is_left(e.m, slot(i)));
     let next = found.map_or(end, |i| i + 1);
     let mut t = e.begin();
+    if kcb.reclaim_cnode(&t) == cap.base.0 {
+        // What comes back from now on has no place to come to.
+        kcb.set_reclaim_cnode(&mut t, 0);
+        kcb.set_reclaim_channel(&mut t, 0);
+    }
     let effect = found.and_then(|i| longop::take_away(&mut t, kcb, slot(i)));
     kcb.set_op_cursor(&mut t, next);
     t.commit();

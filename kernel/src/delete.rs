@@ -8,6 +8,7 @@ use capfmt::{
 };
 
 use crate::invoke::{irq, vnode};
+use crate::reclaim::{self, Left};
 use crate::{Effect, Machine, decode, family, share};
 
 /// How a capability can go.
@@ -69,6 +70,39 @@ pub(crate) fn remove<M: Machine>(
         count_drop(t, kcb);
     }
     remove_quietly(t, kcb, cte, cap)
+}
+
+/// What comes back with a capability, all at once, and its slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Back(Option<(Cte, PhysAddr, u64)>);
+
+impl Back {
+    /// Whether anything does.
+    pub fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+    /// Makes the Ram capability, once the one that goes is out of the tree.
+    pub fn give<M: Machine>(&self, t: &mut Transaction<'_, M>, kcb: Kcb) {
+        if let Some((slot, base, size)) = self.0 {
+            reclaim::give(t, kcb, slot, base, size);
+        }
+    }
+}
+
+/// What comes back when the capability in `cte`, which [`decide`] calls simple, goes; `None`: that takes several
+/// steps, or there is no slot.
+pub(crate) fn comes_back(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> Option<Back> {
+    if kcb.reclaim_cnode(m) == 0 || mdb::copies_exist(m, kcb, cte) {
+        return Some(Back(None));
+    }
+    match reclaim::look(m, kcb, cte, cap, 0) {
+        Left::Nothing => Some(Back(None)),
+        Left::Last(base, size) => {
+            let slot = reclaim::free_slot(m, kcb)?;
+            Some(Back(Some((slot, base, size))))
+        }
+        Left::Part(..) | Left::Further(_) => None,
+    }
 }
 
 /// Notes that the last copy of a shared object goes.

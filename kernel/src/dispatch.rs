@@ -202,6 +202,11 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
         e.os.dropped = false;
         share::tell(e, e.os.monitor);
     }
+    if e.os.reclaimed {
+        e.os.reclaimed = false;
+        let channel = e.kcb().reclaim_channel(e.m);
+        share::tell(e, channel);
+    }
     if e.os.undelivered != 0 {
         lmp::retry_undelivered(e);
     }
@@ -243,7 +248,7 @@ fn unmask_some<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 
 /// Whether work is left that no event will bring up: the timer must.
 fn must_come_back<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
-    e.os.op_active || e.os.unmask_next < irq::BINDINGS
+    e.os.op_active && !e.os.op_paused || e.os.unmask_next < irq::BINDINGS
 }
 
 /// Whether the dispatcher that made this system call goes on as if nothing had happened, once the

@@ -50,6 +50,8 @@ pub(crate) enum Stop {
     Refused(SysError),
     /// A long operation is in the way: the caller waits for its end and repeats the call.
     Busy,
+    /// A long operation was started for the caller, which repeats the call when that has ended.
+    Started,
     /// Other OSnodes know this object: the caller waits until the monitor has decided.
     Monitor(Cap),
 }

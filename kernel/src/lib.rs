@@ -24,6 +24,8 @@ mod longop;
 mod machine;
 mod notify;
 mod osnode;
+mod peers;
+mod reclaim;
 mod sched;
 mod send;
 mod share;

@@ -13,14 +13,17 @@
 //!
 //! Whoever else needs a long operation waits and repeats the call when it ends.
 
-use abi::SysError;
+use abi::{SysError, disp};
 use capfmt::undo::Transaction;
 use capfmt::{
     Cap, CapType, Cte, Dcb, DcbState, Kcb, LongOpKind, MdbFlags, PhysAddr, PhysMap, RawCap, mdb,
 };
 
 use crate::entry::{Caller, Entry, Res, Stop, live_area};
-use crate::{Effect, Machine, Policy, clear, decode, delete, dispatch, family, invoke, share};
+use crate::reclaim::{self, Left};
+use crate::{
+    Effect, Machine, Policy, clear, decode, delete, dispatch, family, invoke, peers, share,
+};
 
 /// Nanoseconds between two steps while dispatchers run.
 pub(crate) const GAP_NS: u64 = 200_000;
@@ -112,6 +115,38 @@ pub(crate) fn start_delete<M: Machine, P: Policy>(
     })
 }
 
+/// Starts the removal of a last capability whose memory comes back in several steps, or waits for a slot.
+pub(crate) fn start_parts<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    cte: Cte,
+    cap: &Cap,
+) -> Res {
+    let mut effect = None;
+    start(e, c, LongOpKind::Delete, cte, |t, kcb| {
+        effect = set_apart(t, kcb, cte, cap);
+    })?;
+    invoke::cnode::push(e, effect);
+    Ok(())
+}
+
+/// Puts a last capability on the done list, where its memory comes back. A Mapping is empty then.
+fn set_apart<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    cte: Cte,
+    cap: &Cap,
+) -> Option<Effect> {
+    let effect = match cap.kind {
+        CapType::Mapping => invoke::vnode::clear_mapping(t, cap, cte),
+        _ => None,
+    };
+    let done = kcb.op_delete_head(t);
+    mark(t, cte, done);
+    kcb.set_op_delete_head(t, cte.0.0);
+    effect
+}
+
 /// As [`start_delete`], for a monitor that is told whether anything of the object is still held.
 pub(crate) fn start_remove<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
@@ -150,6 +185,13 @@ pub(crate) fn start_family<M: Machine, P: Policy>(
     start(e, c, LongOpKind::Family, keep, rest)
 }
 
+/// Starts the search for free places of the peer table.
+pub(crate) fn start_peers<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
+    start(e, c, LongOpKind::Peers, Cte(PhysAddr::NULL), |t, kcb| {
+        kcb.set_op_how(t, PASSES);
+    })
+}
+
 /// Starts the zeroing of `len` bytes from `from` on, which a retype of `source` needs.
 pub(crate) fn start_zero<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
@@ -169,6 +211,8 @@ pub(crate) fn start_zero<M: Machine, P: Policy>(
 /// What a piece of work found.
 pub(crate) enum Piece {
     More,
+    /// There is no slot for memory that comes back.
+    Paused,
     Ended(Result<(), SysError>),
 }
 
@@ -177,9 +221,11 @@ pub(crate) fn advance<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let kcb = e.kcb();
     let steps = kcb.op_steps(e.m);
     kcb.set_op_steps(e.m, steps + 1);
-    let drops = kcb.shared_drops(e.m);
+    let (drops, back) = (kcb.shared_drops(e.m), kcb.reclaimed(e.m));
+    e.os.op_paused = false;
     pieces(e);
     e.os.dropped |= drops != kcb.shared_drops(e.m);
+    e.os.reclaimed |= back != kcb.reclaimed(e.m);
 }
 
 fn pieces<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
@@ -190,6 +236,10 @@ fn pieces<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
         }
         match piece(e) {
             Piece::More => {}
+            Piece::Paused => {
+                e.os.op_paused = true;
+                return;
+            }
             Piece::Ended(result) => return end(e, result),
         }
     }
@@ -202,8 +252,7 @@ fn piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
         return Piece::More;
     }
     if kcb.op_delete_head(e.m) != 0 {
-        done_piece(e);
-        return Piece::More;
+        return done_piece(e);
     }
     let failed = failure(e.m, kcb);
     if let Some(error) = failed {
@@ -213,6 +262,7 @@ fn piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
         k if k == LongOpKind::Revoke as u64 => revoke_piece(e),
         k if k == LongOpKind::Zero as u64 => zero_piece(e),
         k if k == LongOpKind::Family as u64 => family::piece(e),
+        k if k == LongOpKind::Peers as u64 => peers::piece(e),
         _ => Piece::Ended(Ok(())),
     }
 }
@@ -232,10 +282,15 @@ pub(crate) fn take_away<M: Machine>(
     let cap = cte.cap(t);
     match delete::decide(t, kcb, cte, &cap) {
         delete::Removal::Simple => {
+            let Some(back) = delete::comes_back(t, kcb, cte, &cap) else {
+                return set_apart(t, kcb, cte, &cap);
+            };
             if kcb.op_target(t) == cte.0.0 {
                 kcb.set_op_target(t, 0);
             }
-            delete::remove(t, kcb, cte, &cap)
+            let effect = delete::remove(t, kcb, cte, &cap);
+            back.give(t, kcb);
+            effect
         }
         delete::Removal::Contents => {
             append(t, kcb, cte);
@@ -288,29 +343,73 @@ fn clear_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     t.commit();
 }
 
-/// Removes the first capability of the done list; after a failure it stays, usable, as what is left.
-fn done_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+/// Deals with the first capability of the done list: what is left of its memory comes back piece by piece, then it
+/// is removed. After a failure it stays, usable, as what is left.
+fn done_piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
     let kcb = e.kcb();
     let cte = Cte(PhysAddr(kcb.op_delete_head(e.m)));
+    let cap = cte.cap(e.m);
+    if failure(e.m, kcb).is_some() {
+        let mut t = e.begin();
+        unlist(&mut t, kcb, cte);
+        t.commit();
+        return Piece::More;
+    }
+    let cursor = kcb.op_cursor(e.m);
+    let quiet = kcb.op_kind(e.m) == LongOpKind::Delete as u64
+        && kcb.op_how(e.m) == PASSES
+        && kcb.op_target(e.m) == cte.0.0;
+    let left = match quiet {
+        true => Left::Nothing,
+        false => reclaim::look(e.m, kcb, cte, &cap, cursor),
+    };
+    let slot = match left {
+        Left::Last(..) | Left::Part(..) => match reclaim::free_slot(e.m, kcb) {
+            Some(slot) => slot,
+            None => return Piece::Paused,
+        },
+        Left::Nothing | Left::Further(_) => cte,
+    };
     let mut t = e.begin();
-    let next = next_of(&t, cte);
-    kcb.set_op_delete_head(&mut t, next);
-    let mut node = cte.node(&t);
-    node.flags = MdbFlags(node.flags.0 & !(MdbFlags::IN_DELETE.0 | MdbFlags::LISTED.0));
-    node.sharers = PhysAddr::NULL;
-    cte.set_node(&mut t, &node);
-    if failure(&t, kcb).is_none() {
-        if kcb.op_target(&t) == cte.0.0 {
-            kcb.set_op_target(&mut t, 0);
+    match left {
+        Left::Further(at) => kcb.set_op_cursor(&mut t, at),
+        Left::Part(base, size) => {
+            reclaim::become_ram(&mut t, kcb, cte, &cap);
+            reclaim::give(&mut t, kcb, slot, base, size);
+            kcb.set_op_cursor(&mut t, base.0 + size);
         }
-        let quiet = kcb.op_kind(&t) == LongOpKind::Delete as u64 && kcb.op_how(&t) == PASSES;
-        if share::is_known_elsewhere(&t, cte) && !quiet {
-            delete::count_drop(&mut t, kcb);
+        Left::Last(base, size) => {
+            remove_done(&mut t, kcb, cte, quiet);
+            reclaim::give(&mut t, kcb, slot, base, size);
         }
-        mdb::clear(&mut t, kcb, cte);
+        Left::Nothing => remove_done(&mut t, kcb, cte, quiet),
     }
     t.commit();
     e.os.attention = true;
+    Piece::More
+}
+
+/// Takes the first capability of the done list off it.
+fn unlist<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte) {
+    let next = next_of(t, cte);
+    kcb.set_op_delete_head(t, next);
+    kcb.set_op_cursor(t, 0);
+    let mut node = cte.node(t);
+    node.flags = MdbFlags(node.flags.0 & !(MdbFlags::IN_DELETE.0 | MdbFlags::LISTED.0));
+    node.sharers = PhysAddr::NULL;
+    cte.set_node(t, &node);
+}
+
+/// Takes the first capability of the done list off it and out of the tree.
+fn remove_done<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte, quiet: bool) {
+    unlist(t, kcb, cte);
+    if kcb.op_target(t) == cte.0.0 {
+        kcb.set_op_target(t, 0);
+    }
+    if share::is_known_elsewhere(t, cte) && !quiet {
+        delete::count_drop(t, kcb);
+    }
+    mdb::clear(t, kcb, cte);
 }
 
 /// Takes one descendant or copy of the target away.
@@ -392,7 +491,15 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
         results = (1, [held.into()]);
     }
     forget(&mut t, kcb);
-    if requester != 0 {
+    if let Some(c) = caller
+        && kind == LongOpKind::Peers as u64
+        && result.is_ok()
+    {
+        let at = c.area.add(disp::AREA_PC);
+        let pc = t.load(at);
+        t.store(at, pc.wrapping_sub(M::SYSCALL_BYTES));
+        c.dcb.set_state(&mut t, DcbState::Runnable as u64);
+    } else if requester != 0 {
         let dcb = Dcb(PhysAddr(requester));
         share::write_end(&mut t, dcb, result, &results.1[..results.0]);
     }

@@ -63,6 +63,10 @@ pub struct Osnode<P: Policy> {
     pub(crate) monitor: u64,
     /// The last copy of a shared object went away, and the monitor was not told yet.
     pub(crate) dropped: bool,
+    /// Memory came back, and nobody was told yet.
+    pub(crate) reclaimed: bool,
+    /// The long operation stands still until memory has a slot to come back to.
+    pub(crate) op_paused: bool,
     /// Something changed that decides who runs next, or what: look at everything before resuming.
     pub(crate) attention: bool,
     /// Interrupts and faults that found their ring full.

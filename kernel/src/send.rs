@@ -308,7 +308,7 @@ fn decode_parcel<M: Machine, P: Policy>(
     let address = e.m.load(to.record(RECV));
     let slot = match decode::slot(e, to.dcb, address) {
         Ok(slot) if address != 0 => slot,
-        Err(stop @ (Stop::Busy | Stop::Monitor(_))) => return Err(stop),
+        Err(stop @ (Stop::Busy | Stop::Started | Stop::Monitor(_))) => return Err(stop),
         _ => return refuse(SysError::NoReceiveSlot),
     };
     if e.m.load(slot.0) as u8 != CapType::Null as u8 {

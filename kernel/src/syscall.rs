@@ -33,6 +33,7 @@ pub(crate) fn syscall<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             kcb.set_current_dcb(e.m, c.dcb.0.0);
         }
         Err(Stop::Busy) => repeat_later(e, &c),
+        Err(Stop::Started) => {}
         Err(Stop::Monitor(object)) => {
             let mut t = e.begin();
             share::wait(&mut t, &c, &object);

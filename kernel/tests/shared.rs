@@ -680,3 +680,38 @@ fn only_a_monitor_may() {
         w.refused(SysError::WrongType, op, slots::RAM, &ram);
     }
 }
+
+/// 255 other OSnodes fit the peer table; the places of those of which nothing is held any more are used again.
+#[test]
+fn places_of_peers_are_used_again() {
+    let mut w = world();
+    w.make(CapType::CNode, 8, FREE_RAM, 0, 1, at(0));
+    w.copy(at(0), ROOT, CapAddr::root(5));
+    let [a, b, c, d] = words(&Cap::region(CapType::Frame, PhysAddr(0x18_0000), 0x1000));
+    let import = |w: &mut W, owner: u64, slot: u32| {
+        let to = n(CapAddr::new(5, slot));
+        // Registers that are as they were mean that the call is to be made again.
+        let again = (Op::CapImport as u64) << 8;
+        let args = [a, b, c, d, owner, to];
+        let mut calls = (0..3).map(|_| w.op(Op::CapImport, slots::KERNEL, &args)[0]);
+        calls.find(|r0| *r0 != again).expect("an end")
+    };
+    for k in 1..256 {
+        assert_eq!(import(&mut w, 1000 + u64::from(k), k), 0, "{k}");
+    }
+    assert_eq!(KCB.peer_count(&w.m), 256);
+    assert_eq!(import(&mut w, 5000, 0), SysError::TableFull as u64);
+    // Who is known needs no new place.
+    assert_eq!(import(&mut w, 1007, 0), 0);
+    for k in [0, 77, 78] {
+        w.ok(Op::Delete, ROOT, &[n(CapAddr::new(5, k))]);
+    }
+    for (owner, slot) in [(5000, 77), (5001, 78)] {
+        assert_eq!(import(&mut w, owner, slot), 0);
+        let cte = Cte(RAM.add(FREE_RAM + 64 * u64::from(slot)));
+        assert_eq!(u32::from(cte.node(&w.m).owner), slot);
+        assert_eq!(KCB.peer(&w.m, slot.into()), owner);
+    }
+    assert_eq!(import(&mut w, 5002, 0), SysError::TableFull as u64);
+    check_all(&w.m);
+}

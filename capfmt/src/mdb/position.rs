@@ -1,7 +1,7 @@
 //! Walks over the tree that go on from a remembered place, whatever happened to what stood there.
 
 use super::key::{Key, own_last, place};
-use super::query::{seek_after, successor};
+use super::query::{seek_after, seek_before, successor};
 use crate::schema::{self, Class};
 use crate::{Cap, CapType, Cte, Kcb, PhysAddr, PhysMap};
 
@@ -112,6 +112,26 @@ pub fn overlapping_after(
     let n = seek_after(mem, kcb, &from.0, base)?;
     debug_assert!(own_last(mem, n) >= base);
     (Key::of(mem, n).place <= place(class, last)).then_some(n)
+}
+
+/// The last capability in the order, beside `but`, that covers `at`.
+#[must_use]
+pub fn last_covering(mem: &impl PhysMap, kcb: Kcb, class: Class, at: u64, but: Cte) -> Option<Cte> {
+    let mut n = seek_before(mem, kcb, &Key::last_at(place(class, at)), at)?;
+    if n == but {
+        n = seek_before(mem, kcb, &Key::of(mem, n), at)?;
+    }
+    (n.cap(mem).kind.info().class == class).then_some(n)
+}
+
+/// The first capability, beside `but`, that begins after `at`.
+#[must_use]
+pub fn next_after(mem: &impl PhysMap, kcb: Kcb, class: Class, at: u64, but: Cte) -> Option<Cte> {
+    let mut n = successor(mem, kcb, &Key::last_at(place(class, at)))?;
+    if n == but {
+        n = successor(mem, kcb, &Key::of(mem, n))?;
+    }
+    (n.cap(mem).kind.info().class == class).then_some(n)
 }
 
 /// A capability to the VNode at `at`.

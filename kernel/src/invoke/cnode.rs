@@ -109,11 +109,16 @@ pub(crate) fn delete<M: Machine, P: Policy>(
         delete::Removal::Contents => longop::start_delete(e, c, doomed.cte),
         delete::Removal::Simple => {
             let kcb = e.kcb();
+            let Some(back) = delete::comes_back(e.m, kcb, doomed.cte, &doomed.cap) else {
+                return longop::start_parts(e, c, doomed.cte, &doomed.cap);
+            };
             let mut t = e.begin();
             let shared = share::is_known_elsewhere(&t, doomed.cte);
             let effect = delete::remove(&mut t, kcb, doomed.cte, &doomed.cap);
+            back.give(&mut t, kcb);
             commit(t, c, &[]);
             e.os.dropped |= shared;
+            e.os.reclaimed |= back.is_some();
             push(e, effect);
             Ok(())
         }

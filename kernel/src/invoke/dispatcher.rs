@@ -94,19 +94,27 @@ pub(crate) fn configure<M: Machine, P: Policy>(
         parts[k] = Some(decode_part(e, c, address, kind, slot)?);
     }
     let kcb = e.kcb();
-    let drops = kcb.shared_drops(e.m);
+    let told = |m: &M| (kcb.shared_drops(m), kcb.reclaimed(m));
+    let before = told(e.m);
     let mut t = e.begin();
     for part in parts.iter().flatten() {
         let old = part.slot.cap(&t);
         if old.kind != CapType::Null {
+            // Another part may have taken the last slot.
+            let Some(back) = delete::comes_back(&t, kcb, part.slot, &old) else {
+                t.abort();
+                return refuse(SysError::StillInUse);
+            };
             delete::remove(&mut t, kcb, part.slot, &old);
+            back.give(&mut t, kcb);
         }
         let node = decode::copied(&t, part.from);
         decode::place(&mut t, kcb, &node, part.slot, &part.cap);
     }
     commit(t, c, &[]);
-    if drops != kcb.shared_drops(e.m) {
+    if before != told(e.m) {
         e.os.dropped = true;
+        e.os.reclaimed = true;
         e.os.attention = true;
     }
     Ok(())
@@ -136,7 +144,8 @@ fn decode_part<M: Machine, P: Policy>(
     decode::ensure_derivable(e, from, &cap)?;
     let old = slot.cap(e.m);
     let free = old.kind == CapType::Null
-        || delete::decide(e.m, e.os.kcb, slot, &old) == delete::Removal::Simple;
+        || delete::decide(e.m, e.os.kcb, slot, &old) == delete::Removal::Simple
+            && delete::comes_back(e.m, e.os.kcb, slot, &old).is_some();
     if !free {
         return refuse(SysError::StillInUse);
     }

@@ -162,7 +162,7 @@ pub(crate) fn complete<M: Machine>(
     };
     again(t).map_err(|stop| match stop {
         Stop::Refused(error) => error,
-        Stop::Busy | Stop::Monitor(_) => {
+        Stop::Busy | Stop::Started | Stop::Monitor(_) => {
             unreachable!("no long operation is in the way of its own end")
         }
     })

@@ -4,15 +4,12 @@ use abi::SysError;
 use capfmt::undo::Transaction;
 use capfmt::{
     Attachment, CORE_OBJECT_BYTES, Cap, CapType, Core, CoreStatus, Cte, FORMAT_VERSION, KCB_BYTES,
-    Kcb, MdbFlags, MdbNode, PhysMap, RawCap, Rights, kcb_check, mdb, schema,
+    Kcb, MdbFlags, MdbNode, RawCap, Rights, kcb_check, mdb, schema,
 };
 
 use super::Invoked;
-use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Machine, Policy, decode, share};
-
-/// Places in the peer table.
-const PEERS: u64 = 256;
+use crate::entry::{Caller, Entry, Res, Stop, commit, refuse};
+use crate::{Machine, Policy, decode, peers, share};
 
 /// `Seal`: the Frame in r2, without copies or mappings, becomes the Kcb or Core that its holder wrote.
 ///
@@ -103,6 +100,10 @@ pub(crate) fn export<M: Machine, P: Policy>(
         return refuse(SysError::NoRight);
     }
     decode::ensure_derivable(e, cte, &cap)?;
+    // Memory that came back may have capabilities in it until the done list is empty.
+    if e.os.op_active && e.kcb().op_delete_head(e.m) != 0 {
+        return Err(Stop::Busy);
+    }
     let kcb = e.kcb();
     let words = cap.emit().0;
     let mut t = e.begin();
@@ -183,10 +184,10 @@ pub(crate) fn import<M: Machine, P: Policy>(
     }
     ensure_unmarked(e, &cap)?;
     let owner = c.reg(e.m, 6);
-    let peer = peer_for(e, owner)?;
     let slot = decode::empty_slot(e, c, c.reg(e.m, 7))?;
+    let peer = peers::place_for(e, c, owner)?;
     let mut t = e.begin();
-    enter_peer(&mut t, kcb, peer, owner);
+    peers::enter(&mut t, kcb, peer, owner);
     let mut node = MdbNode::default();
     if cap.kind != CapType::Notify {
         node.flags = MdbFlags::REMOTE_COPIES;
@@ -211,34 +212,5 @@ fn ensure_unmarked<M: Machine, P: Policy>(e: &Entry<'_, M, P>, cap: &Cap) -> Res
     match mdb::any_overlap(e.m, e.os.kcb, class, cap.base.0, cap.size, above) {
         Some(_) => refuse(SysError::InDelete),
         None => Ok(()),
-    }
-}
-
-/// Place of `osnode` in the peer table, or the first free one; [`enter_peer`] takes it.
-pub(crate) fn peer_for<M: Machine, P: Policy>(e: &Entry<'_, M, P>, osnode: u64) -> Res<u64> {
-    let kcb = e.kcb();
-    let count = kcb.peer_count(e.m).clamp(1, PEERS);
-    if osnode == kcb.osnode(e.m) {
-        return Ok(0);
-    }
-    if osnode == 0 {
-        return refuse(SysError::BadArgument);
-    }
-    let place = |id: u64| (1..count).find(|&k| kcb.peer(e.m, k) == id);
-    match place(osnode).or_else(|| place(0)) {
-        Some(peer) => Ok(peer),
-        None if count < PEERS => Ok(count),
-        None => refuse(SysError::TableFull),
-    }
-}
-
-/// Takes the place that [`peer_for`] found.
-pub(crate) fn enter_peer<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, peer: u64, osnode: u64) {
-    if peer == 0 || kcb.peer(t, peer) == osnode {
-        return;
-    }
-    kcb.set_peer(t, peer, osnode);
-    if peer >= kcb.peer_count(t) {
-        kcb.set_peer_count(t, peer + 1);
     }
 }

@@ -14,7 +14,7 @@ use mdb::Position;
 use super::{Invoked, cnode, retype};
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
 use crate::family::{self, Action};
-use crate::{Effect, Machine, Policy, decode, delete, dispatch, longop, share};
+use crate::{Effect, Machine, Policy, decode, delete, dispatch, longop, peers, share};
 
 /// Most members of a family looked at in one entry.
 const LOOK: usize = 256;
@@ -214,9 +214,9 @@ pub(crate) fn set_owner<M: Machine, P: Policy>(
     let object = ensure(e, c, i)?;
     ensure_held(e, &object)?;
     let osnode = c.reg(e.m, 6);
-    let peer = super::seal::peer_for(e, osnode)?;
+    let peer = peers::place_for(e, c, osnode)?;
     family::start(e, c, Action::Owner, peer, &object, None, |t, kcb| {
-        super::seal::enter_peer(t, kcb, peer, osnode);
+        peers::enter(t, kcb, peer, osnode);
     })
 }
 
@@ -456,6 +456,35 @@ pub(crate) fn bind<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     commit(t, c, &[]);
     e.os.monitor = channel1;
     share::tell(e, channel1);
+    Ok(())
+}
+
+/// `ReclaimBind`: whoever binds last is bound.
+///
+/// # Rights
+/// Every one; WRITE on the CNode.
+pub(crate) fn reclaim<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    i.ensure(CapType::Kernel, Rights::ALL)?;
+    let (mut base, mut channel1) = (0, 0);
+    if c.reg(e.m, 2) != 0 {
+        let address = c.reg(e.m, 2);
+        let (_, cnode) = decode::lookup_as(e, c, address, CapType::CNode, Rights::WRITE)?;
+        if cnode.size != crate::reclaim::SLOTS * capfmt::CTE_BYTES {
+            return refuse(SysError::BadArgument);
+        }
+        base = cnode.base.0;
+        channel1 = decode_channel(c.reg(e.m, 3))?;
+    }
+    let kcb = e.kcb();
+    let mut t = e.begin();
+    kcb.set_reclaim_cnode(&mut t, base);
+    kcb.set_reclaim_channel(&mut t, channel1);
+    commit(t, c, &[]);
+    e.os.attention = true;
     Ok(())
 }
 

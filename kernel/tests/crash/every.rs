@@ -159,6 +159,13 @@ fn shared<P: Policy>(w: &mut World<P>, op: Op) -> Vec<u64> {
             vec![waits, 1]
         }
         Op::MonitorBind => vec![201],
+        Op::ReclaimBind => {
+            let to = CapAddr::root(9);
+            let cnode = [FREE_RAM + 0x4000, CapType::CNode as u64 | 8 << 8, 0, 1];
+            let args = [&cnode[..], &[n(ROOT), n(to)]].concat();
+            w.ok(Op::Retype, slots::RAM, &args);
+            vec![n(to), 202]
+        }
         Op::TlbFlush => vec![],
         _ => with(&[]),
     }
@@ -347,8 +354,7 @@ fn every_store<P: Policy>() {
         w.set_regs(area, regs);
         let b = Before::of(&mut w, Event::Syscall);
         // What takes longer answers later.
-        let known = name != "ReclaimBind";
-        if known && answers && KCB.op_kind(&w.m) == LongOpKind::None as u64 {
+        if answers && KCB.op_kind(&w.m) == LongOpKind::None as u64 {
             assert_eq!(w.m.load(area), 0, "{name} was refused");
         }
         let mut deaths = 0;

@@ -3,6 +3,7 @@
 
 mod death;
 mod every;
+mod reclaim;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,0 +1,172 @@
+//! Memory comes back: when the last capability over some bytes goes, they become a Ram capability again, in the
+//! CNode that `ReclaimBind` named.
+//!
+//! Only what this OSnode owns and nobody else knows; others' memory is their monitors'
+//! to account for. A page comes back when nothing is left in it: an ancestor, a copy, a
+//! part that was made from it, a Mapping. Usually all of an object is free at once, and the
+//! object's capability and the new one change places in one transaction. If only parts
+//! are, or there is no slot, the doomed capability goes to the long operation's done
+//! list: there it becomes Ram, its free parts become Ram capabilities one by one, and it
+//! goes when none is left. Without a free slot the operation stands still until there
+//! is one. So no byte is lost or counted twice, whenever a kernel dies.
+
+use capfmt::schema::Class;
+use capfmt::undo::Transaction;
+use capfmt::{
+    CTE_BYTES, Cap, CapType, Cte, KCB_BYTES, Kcb, MdbFlags, MdbNode, PhysAddr, PhysMap, mdb,
+};
+
+use crate::{Machine, decode, family, share};
+
+/// Bytes of a page: what comes back is whole pages.
+const PAGE: u64 = 4096;
+/// Slots of the CNode that memory comes back to.
+pub(crate) const SLOTS: u64 = 256;
+/// Stretches looked at in one piece.
+const LOOK: u32 = 32;
+
+/// What the next look found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Left {
+    /// Nothing (more) will be nobody's.
+    Nothing,
+    /// These bytes will, and nothing behind them.
+    Last(PhysAddr, u64),
+    /// These bytes will, and there may be more behind them.
+    Part(PhysAddr, u64),
+    /// Nothing up to here; the rest is to be looked at.
+    Further(u64),
+}
+
+/// What will be nobody's from `from` on when the last capability in `cte` goes.
+pub(crate) fn look(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap, from: u64) -> Left {
+    if kcb.reclaim_cnode(m) == 0 || !is_own_memory(m, kcb, cte, cap) {
+        return Left::Nothing;
+    }
+    let first = cap.base.0 & !(PAGE - 1);
+    let end = up(cap.base.0 + cap.size);
+    let mut at = first.max(from);
+    for _ in 0..LOOK {
+        if at >= end {
+            return Left::Nothing;
+        }
+        if let Some(taken) = taken_from(m, kcb, cte, at) {
+            at = taken;
+            continue;
+        }
+        let stop = free_until(m, kcb, cte, at, end);
+        let size = stop - at;
+        return if stop == end {
+            Left::Last(PhysAddr(at), size)
+        } else {
+            Left::Part(PhysAddr(at), size)
+        };
+    }
+    Left::Further(at)
+}
+
+const fn up(at: u64) -> u64 {
+    (at + PAGE - 1) & !(PAGE - 1)
+}
+
+/// Whether the bytes are memory that only this OSnode accounts for. Rights to objects of others (`Notify`,
+/// `CoreControl`) keep their bytes from coming back, but never bring them back themselves.
+fn is_own_memory(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> bool {
+    use CapType::{
+        CNode, Core, Dispatcher, Endpoint, Frame, Notification, Ram, UmpEndpoint, VNode,
+    };
+    let memory = match cap.kind {
+        Ram
+        | Frame
+        | CNode
+        | Dispatcher
+        | Endpoint
+        | UmpEndpoint
+        | VNode
+        | Notification
+        | Core
+        | CapType::Kcb => true,
+        CapType::Mapping => cap
+            .mapped(capfmt::Isa::X86)
+            .is_some_and(|what| what.kind != CapType::DevFrame),
+        _ => false,
+    };
+    memory
+        && m.covers(cap.base, cap.size)
+        && !share::is_known_elsewhere(m, cte)
+        && !decode::flags(m, cte).contains(MdbFlags::MARKED)
+        && !family::object(m, kcb).is_some_and(|object| {
+            capfmt::schema::is_copy(cap, &object) || capfmt::schema::is_descendant(cap, &object)
+        })
+}
+
+/// What the kernel itself needs of the OSnode's memory, whoever has a capability to it.
+fn own_pages(m: &impl PhysMap, kcb: Kcb) -> [(u64, u64); 3] {
+    [
+        (kcb.0.0, kcb.0.0 + KCB_BYTES),
+        (kcb.notification(m), kcb.notification(m) + PAGE),
+        (kcb.time_page(m), kcb.time_page(m) + PAGE),
+    ]
+}
+
+/// The end of what is in the page at `at`, beside `cte`; `None`: the page's first byte is free.
+fn taken_from(m: &impl PhysMap, kcb: Kcb, cte: Cte, at: u64) -> Option<u64> {
+    let own = own_pages(m, kcb);
+    if let Some((_, end)) = own
+        .into_iter()
+        .find(|(from, end)| (*from..*end).contains(&at))
+    {
+        return Some(end);
+    }
+    if let Some(other) = mdb::last_covering(m, kcb, Class::Physical, at, cte) {
+        return Some(up(other.cap(m).last() + 1));
+    }
+    // Something that begins later in this page?
+    let next = mdb::next_after(m, kcb, Class::Physical, at, cte)?.cap(m);
+    (next.base.0 < at + PAGE).then(|| up(next.last() + 1).min(at + PAGE))
+}
+
+/// The page in which the next thing after the free page at `at` begins, at most `end`.
+fn free_until(m: &impl PhysMap, kcb: Kcb, cte: Cte, at: u64, end: u64) -> u64 {
+    let next = mdb::next_after(m, kcb, Class::Physical, at, cte);
+    let next = next.map_or(u64::MAX, |n| n.cap(m).base.0 & !(PAGE - 1));
+    let own = own_pages(m, kcb).map(|(from, _)| if from > at { from } else { u64::MAX });
+    own.into_iter().fold(end.min(next), u64::min)
+}
+
+/// A free slot of the CNode that memory comes back to.
+pub(crate) fn free_slot(m: &impl PhysMap, kcb: Kcb) -> Option<Cte> {
+    let first = PhysAddr(kcb.reclaim_cnode(m));
+    let slot = |k| Cte(first.add(k * CTE_BYTES));
+    (0..SLOTS)
+        .map(slot)
+        .find(|s| decode::kind_of(m, *s) == CapType::Null as u8)
+}
+
+/// Makes a Ram capability of free bytes.
+pub(crate) fn give<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    slot: Cte,
+    base: PhysAddr,
+    size: u64,
+) {
+    let ram = Cap::region(CapType::Ram, base, size);
+    decode::place(t, kcb, &MdbNode::default(), slot, &ram);
+    let count = kcb.reclaimed(t);
+    kcb.set_reclaimed(t, count.wrapping_add(1));
+}
+
+/// Makes the doomed capability in `cte` Ram over the pages that it touches, so that parts of it can be Ram, too.
+pub(crate) fn become_ram<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte, cap: &Cap) {
+    if cap.kind == CapType::Ram {
+        return;
+    }
+    let first = cap.base.0 & !(PAGE - 1);
+    let ram = Cap::region(
+        CapType::Ram,
+        PhysAddr(first),
+        up(cap.base.0 + cap.size) - first,
+    );
+    mdb::replace(t, kcb, cte, &ram);
+}
