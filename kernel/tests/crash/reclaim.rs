@@ -128,7 +128,7 @@ fn run(seed: u64, steps: u64) {
     let mut done = 0;
     while done < steps {
         // Now and then there is hardly any place.
-        let mut w = fresh(if r.one_in(2) { 0 } else { 254 });
+        let mut w = fresh(*r.pick(&[0, 254, 255]));
         let mut returned = BTreeSet::new();
         let whole = all(&w.m, &returned);
         for _ in 0..400 {
@@ -143,6 +143,9 @@ fn run(seed: u64, steps: u64) {
                 if dies::<RoundRobin>(&mut m, event, r.below(120)) {
                     deaths += 1;
                     let m = adopted::<RoundRobin>(&m);
+                    if KCB.reclaim_cnode(&m) == 0 {
+                        break;
+                    }
                     assert_eq!(
                         all(&m, &returned),
                         whole,
@@ -161,7 +164,7 @@ fn run(seed: u64, steps: u64) {
             }
             assert_eq!(all(&w.m, &returned), whole, "seed {seed}: after {event:?}");
             paused += u64::from(KCB.op_kind(&w.m) != 0 && w.last.deadline.is_none());
-            if r.one_in(8) {
+            if r.one_in(16) {
                 let before = returned.len();
                 collect(&mut w.m, &mut returned);
                 back += returned.len() - before;
