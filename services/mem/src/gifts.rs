@@ -14,13 +14,13 @@ use rt::{Capability, cap, task, time};
 use crate::service::{Role, SERVERS, Service, refusal};
 
 /// RAM comes from other servers in pieces of at least this size, if they have them.
-const CHUNK: u64 = 2 << 20;
+const CHUNK: u64 = 8 << 20;
 /// A front with less than this asks for a piece before anybody needs it.
-const LOW_WATER: u64 = 4 << 20;
+const LOW_WATER: u64 = 8 << 20;
 /// It does not ask again for so long (ns of system time) when it got none.
 const REST_NS: u64 = 1_000_000_000;
 /// A front keeps so much of what came from others.
-const KEEP: u64 = 4 << 20;
+const KEEP: u64 = 8 << 20;
 /// `node` of a request that any node will do for.
 const ANY_NODE: u32 = 256;
 
@@ -103,12 +103,10 @@ impl Service {
         }
         let service = self.clone();
         task::spawn(async move {
-            let order = {
-                let s = service.state.borrow();
-                s.books.topology.nearest(s.own_node())
-            };
+            service.settled().await;
+            let own = service.state.borrow().own_node();
             let mut came = false;
-            for node in order {
+            for node in service.order(crate::Where::Near(own)).into_iter().flatten() {
                 came = came || service.refill(node, CHUNK, PAGE).await;
             }
             let mut s = service.state.borrow_mut();

@@ -106,6 +106,7 @@ fn open(role: Role, server: Server) -> Service {
         books,
         role,
         first_node: 0,
+        settled: !matches!(role, Role::Front(Some(_))),
         named: false,
         servers: BTreeMap::new(),
         last_account: 0,

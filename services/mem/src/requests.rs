@@ -178,8 +178,7 @@ fn allocate_block(
 
 /// Grants RAM of this server's own if it comes first in the asker's order, else asks others.
 fn allocate(service: &Service, request: Request, wanted: Wanted) {
-    let order = service.order(wanted.place);
-    for &node in &order {
+    for node in service.order(wanted.place) {
         match service.grant(wanted.account, wanted.bytes, wanted.align, node) {
             Err(ServiceError::OutOfMemory) => {}
             done => return answer(&request, done.map(allocated)),
@@ -195,7 +194,8 @@ fn allocate(service: &Service, request: Request, wanted: Wanted) {
     }
     let service = service.clone();
     task::spawn(async move {
-        let found = search(&service, wanted, order).await;
+        service.settled().await;
+        let found = search(&service, wanted).await;
         answer(&request, found.map(allocated));
     });
 }
@@ -206,13 +206,9 @@ fn allocated((grant, ram): (Grant, Capability)) -> (MemoryReply, Option<Capabili
 }
 
 /// Tries all nodes in the asker's order, with the help of their servers.
-async fn search(
-    service: &Service,
-    wanted: Wanted,
-    order: Vec<Option<u8>>,
-) -> Result<(Grant, Capability), ServiceError> {
+async fn search(service: &Service, wanted: Wanted) -> Result<(Grant, Capability), ServiceError> {
     service.merge_all();
-    for node in order {
+    for node in service.order(wanted.place) {
         let grant = || service.grant(wanted.account, wanted.bytes, wanted.align, node);
         match grant() {
             Err(ServiceError::OutOfMemory) => {}
@@ -345,6 +341,7 @@ fn open_account(service: &Service, request: Request, limit: u64, share: u64) {
     }
     let service = service.clone();
     task::spawn(async move {
+        service.settled().await;
         let order = service.order(Where::Near(service.state.borrow().own_node()));
         for node in order.into_iter().flatten() {
             if service

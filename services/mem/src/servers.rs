@@ -14,6 +14,8 @@ use crate::service::{Role, Service};
 /// How often the first OSnode's server is looked for, and the pause after each (ns of system time).
 const TRIES: u32 = 100;
 const PAUSE_NS: u64 = 50_000_000;
+/// Pause between two looks at whether it was found (ns of system time).
+const LOOK_NS: u64 = 1_000_000;
 
 /// Name of a node's server.
 pub fn name_of(node: u8) -> alloc::string::String {
@@ -105,6 +107,11 @@ impl Service {
 
     /// A further OSnode's server begins: it learns what the first one's knows.
     pub async fn find_home(&self, home: u64) {
+        self.look_for_home(home).await;
+        self.state.borrow_mut().settled = true;
+    }
+
+    async fn look_for_home(&self, home: u64) {
         for _ in 0..TRIES {
             if let Ok(first) = Client::lookup_on(home, ".memory").await
                 && self.learn_from(&first).await.is_some()
@@ -114,6 +121,13 @@ impl Service {
             time::sleep(PAUSE_NS).await;
         }
         rt::println!("mem: o{home} does not say what it knows of the machine");
+    }
+
+    /// Waits until it is known whom to ask, or that nobody can be asked.
+    pub async fn settled(&self) {
+        while !self.state.borrow().settled {
+            time::sleep(LOOK_NS).await;
+        }
     }
 
     /// Says in which order nodes are asked, when there is a choice.
@@ -146,7 +160,13 @@ impl Service {
         let Role::Front(Some(home)) = role else {
             return None;
         };
-        let client = Client::lookup_on(home, &name_of(node)).await.ok()?;
+        let known = self.state.borrow().books.topology.nodes().contains(&node);
+        // Where nothing is known of nodes, one server has everything.
+        let name = match known {
+            true => name_of(node),
+            false => ".memory".into(),
+        };
+        let client = Client::lookup_on(home, &name).await.ok()?;
         let mut s = self.state.borrow_mut();
         s.servers.insert(node, client.clone());
         Some(client)
@@ -163,8 +183,11 @@ impl Service {
         let state = self.state.borrow();
         let topology = &state.books.topology;
         let near = |node| {
-            let nearest = topology.nearest(node).into_iter().map(Some);
-            nearest.chain([None]).collect()
+            let mut nearest = topology.nearest(node);
+            if nearest.is_empty() && matches!(state.role, Role::Front(Some(_))) {
+                nearest.push(node);
+            }
+            nearest.into_iter().map(Some).chain([None]).collect()
         };
         match place {
             crate::Where::Only(node) => Vec::from([Some(node)]),

@@ -38,6 +38,8 @@ pub struct State {
     pub role: Role,
     /// Node of the memory that it began with.
     pub first_node: u8,
+    /// It has learnt what the first OSnode's server knows, or does not try any more.
+    pub settled: bool,
     /// It is registered as its own node's server, too.
     pub named: bool,
     /// Servers of nodes.
