@@ -10,12 +10,16 @@ use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest, unpack_limit};
 use proto::{Pid, ServiceError, Wire};
 use rt::chan::{Attach, Request};
-use rt::{env, invoke, task};
+use rt::{env, invoke, task, time};
 use spawn::{NameError, Rules, join_words, split_words};
 
 use crate::build::{self, Failure, Spec};
 use crate::service::{CHECK_NS, Console, STOP_NS, Service};
 use crate::{memory, peers, supervision};
+
+/// How long a process may take until it can be checked, and the pause between two looks (ns of system time).
+const BEGIN_NS: u64 = 2_000_000_000;
+const BEGIN_LOOK_NS: u64 = 20_000_000;
 
 pub type Reply = (SpawnReply, Vec<u8>);
 
@@ -150,7 +154,7 @@ async fn here(service: &Service, message: SpawnRequest, request: Request) {
         }
         SpawnRequest::Check { pid } => {
             let name = request.text();
-            ask(service, pid, &name, &ProcessRequest::Check {}, &[]).await
+            check(service, pid, &name).await
         }
         SpawnRequest::Tell { pid } => tell(service, pid, &request).await,
         SpawnRequest::Kill { pid } => {
@@ -316,6 +320,19 @@ async fn ask(
             ServiceError::NoAnswer,
             format!("the process does not answer: {e}"),
         )),
+    }
+}
+
+/// Asks a process whether all is well; one that has just begun may first have to get that far.
+async fn check(service: &Service, pid: Pid, name: &str) -> Result<Reply, Failure> {
+    let until = time::system_ns().saturating_add(BEGIN_NS);
+    loop {
+        match ask(service, pid, name, &ProcessRequest::Check {}, &[]).await {
+            Err((ServiceError::Unsupported, _)) if time::system_ns() < until => {
+                time::sleep(BEGIN_LOOK_NS).await;
+            }
+            done => return done,
+        }
     }
 }
 
