@@ -129,11 +129,11 @@ pub fn failures(asked: usize, records: &[Record], end: End) -> Vec<String> {
 /// What is wrong with the memory at the end of a run that came to its end: bytes out must be bytes back.
 fn leak(records: &[Record]) -> Option<String> {
     let ended = records.iter().any(|r| matches!(r, Record::Done { .. }));
-    let checks = records.iter().filter_map(|record| match record {
+    let mut checks = records.iter().filter_map(|record| match record {
         Record::Memory { ok, text } => Some((*ok, text)),
         _ => None,
     });
-    match checks.last() {
+    match checks.next_back() {
         None if ended => Some("the guest did not check its memory at the end".to_owned()),
         Some((false, text)) => Some(format!("memory leaks: {}", text.trim_end())),
         _ => None,
