@@ -59,14 +59,15 @@ pub(crate) fn is_busy(m: &impl PhysMap, cap: &Cap) -> bool {
 }
 
 /// Removes a capability that [`decide`] calls simple. The effect, if any, is to be carried out after the commit.
-/// If nothing of a shared object is left here, that is counted, for the monitor.
+/// If nothing of a shared object is left here, or of one on its way to another owner, that is counted, for the
+/// monitor.
 pub(crate) fn remove<M: Machine>(
     t: &mut Transaction<'_, M>,
     kcb: Kcb,
     cte: Cte,
     cap: &Cap,
 ) -> Option<Effect> {
-    if share::is_known_elsewhere(t, cte) && is_last(t, kcb, cte, cap) {
+    if share::is_shared(t, cte) && is_last(t, kcb, cte, cap) {
         count_drop(t, kcb);
     }
     remove_quietly(t, kcb, cte, cap)

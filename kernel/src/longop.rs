@@ -406,7 +406,7 @@ fn remove_done<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte, quiet
     if kcb.op_target(t) == cte.0.0 {
         kcb.set_op_target(t, 0);
     }
-    if share::is_known_elsewhere(t, cte) && !quiet {
+    if share::is_shared(t, cte) && !quiet {
         delete::count_drop(t, kcb);
     }
     mdb::clear(t, kcb, cte);

@@ -12,9 +12,7 @@
 
 use capfmt::schema::Class;
 use capfmt::undo::Transaction;
-use capfmt::{
-    CTE_BYTES, Cap, CapType, Cte, KCB_BYTES, Kcb, MdbFlags, MdbNode, PhysAddr, PhysMap, mdb,
-};
+use capfmt::{CTE_BYTES, Cap, CapType, Cte, KCB_BYTES, Kcb, MdbNode, PhysAddr, PhysMap, mdb};
 
 use crate::{Machine, decode, family, share};
 
@@ -69,7 +67,7 @@ const fn up(at: u64) -> u64 {
     (at + PAGE - 1) & !(PAGE - 1)
 }
 
-/// Whether the bytes are memory that only this OSnode accounts for. Rights to objects of others (`Notify`,
+/// Whether the bytes are memory that only this OSnode accounts for, and not about to be another one's. Rights to objects of others (`Notify`,
 /// `CoreControl`) keep their bytes from coming back, but never bring them back themselves.
 fn is_own_memory(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> bool {
     use CapType::{
@@ -93,8 +91,7 @@ fn is_own_memory(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> bool {
     };
     memory
         && m.covers(cap.base, cap.size)
-        && !share::is_known_elsewhere(m, cte)
-        && !decode::flags(m, cte).contains(MdbFlags::MARKED)
+        && !share::is_shared(m, cte)
         && !family::object(m, kcb).is_some_and(|object| {
             capfmt::schema::is_copy(cap, &object) || capfmt::schema::is_descendant(cap, &object)
         })

@@ -19,12 +19,6 @@ pub(crate) fn owner(m: &impl PhysMap, cte: Cte) -> u64 {
     m.load(cte.0.add(40)) >> 46 & 0xffff
 }
 
-/// Whether other OSnodes own the object, or hold copies, ancestors or descendants.
-#[inline]
-pub(crate) fn is_known_elsewhere(m: &impl PhysMap, cte: Cte) -> bool {
-    crate::decode::flags(m, cte).0 & MdbFlags::REMOTE.0 != 0 || owner(m, cte) != 0
-}
-
 /// Whether the kernel must not decide alone about it.
 #[inline]
 pub(crate) fn is_shared(m: &impl PhysMap, cte: Cte) -> bool {

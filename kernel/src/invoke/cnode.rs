@@ -113,7 +113,7 @@ pub(crate) fn delete<M: Machine, P: Policy>(
                 return longop::start_parts(e, c, doomed.cte, &doomed.cap);
             };
             let mut t = e.begin();
-            let shared = share::is_known_elsewhere(&t, doomed.cte);
+            let shared = share::is_shared(&t, doomed.cte);
             let effect = delete::remove(&mut t, kcb, doomed.cte, &doomed.cap);
             back.give(&mut t, kcb);
             commit(t, c, &[]);
