@@ -8,7 +8,10 @@
 
 use abi::{Op, SysError};
 use capfmt::undo::Transaction;
-use capfmt::{Cap, Cte, Dcb, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, RawCap, mdb};
+use capfmt::{
+    Cap, CapType, Cte, Dcb, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, RawCap, Rights, VNODE_BYTES,
+    mdb,
+};
 
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
 use crate::{Machine, Policy, dispatch, notify};
@@ -26,10 +29,43 @@ pub(crate) fn is_shared(m: &impl PhysMap, cte: Cte) -> bool {
     crate::decode::flags(m, cte).0 & DECIDED != 0 || owner(m, cte) != 0
 }
 
-/// Whether others use the table at `vnode`.
-pub(crate) fn is_shared_table(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr) -> bool {
-    mdb::vnode_at(m, kcb, vnode)
-        .is_some_and(|cte| crate::decode::flags(m, cte).contains(MdbFlags::REMOTE_COPIES))
+/// Levels of tables.
+const LEVELS: u32 = 4;
+/// Capabilities looked at beside one table. One with more of them counts as shared itself.
+const BESIDE: usize = 64;
+
+/// The table at `vnode`, or one above it, that others have in their address spaces, too: they walk
+/// through it to everything below.
+pub(crate) fn shared_table(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr) -> Option<Cap> {
+    shared_above(m, kcb, vnode, LEVELS)
+}
+
+fn shared_above(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr, levels: u32) -> Option<Cap> {
+    let cte = mdb::vnode_at(m, kcb, vnode)?;
+    let table = cte.cap(m);
+    if crate::decode::flags(m, cte).contains(MdbFlags::REMOTE_COPIES) {
+        return Some(table);
+    }
+    let mut at = cte;
+    for _ in 0..BESIDE {
+        // Copies, then the Mappings that link it into tables above.
+        let Some(next) = mdb::next(m, kcb, at) else {
+            return None;
+        };
+        let cap = next.cap(m);
+        if cap.base != vnode || cap.size != table.size {
+            return None;
+        }
+        if cap.kind == CapType::Mapping && levels > 1 && cap.rights.contains(Rights::READ) {
+            let above = PhysAddr(cap.extra & !(VNODE_BYTES - 1));
+            let found = shared_above(m, kcb, above, levels - 1);
+            if found.is_some() {
+                return found;
+            }
+        }
+        at = next;
+    }
+    Some(table)
 }
 
 /// Whether the monitor itself runs: nobody would answer its call.

@@ -501,6 +501,37 @@ fn an_unmap_in_a_shared_table_waits_until_others_flushed() {
     mappings(&w.m, &all);
 }
 
+/// Who shares a table walks through it to those below: what is unmapped there concerns all who hold the upper one.
+#[test]
+fn an_unmap_below_a_shared_table_waits_for_who_holds_that_one() {
+    let mut w = world();
+    frame(&mut w, 0, 1, at(0));
+    for level in 0..3 {
+        let place = FREE_RAM + 0x4000 + u64::from(level) * 0x2000;
+        w.make(CapType::VNode, level, place, 0, 1, at(1 + level));
+    }
+    w.ok(Op::Map, at(2), &[n(at(1)), 7, 0, 1 | 3 << 32, n(at(5))]);
+    w.ok(Op::Map, at(3), &[n(at(2)), 9, 0, 1 | 3 << 32, n(at(6))]);
+    w.ok(Op::Map, at(1), &[n(at(0)), 5, 0, 1 | 3 << 32, n(at(7))]);
+    let top = w.cap(at(3));
+    let p = client(&mut w, &[]);
+    w.ok(Op::Move, p.root, &[n(at(7)), n(client_slot(0))]);
+    let protect = [(Op::Protect as u64) << 8, n(client_slot(0)), 1, 0, 0, 0, 0, 0];
+    let unmap = [(Op::Unmap as u64) << 8, n(client_slot(0)), 0, 0, 0, 0, 0, 0];
+    let answer = client_calls(&mut w, &p, protect).expect("nobody shares a table");
+    assert_eq!(answer.0, 0);
+    ask(&mut w, Op::CapSetRemote, &top, 1);
+    client_calls(&mut w, &p, unmap);
+    assert_eq!(p.dcb.state(&w.m), DcbState::WaitingMonitor as u64);
+    let id = p.dcb.id(&w.m);
+    let r = w.ok(Op::CapPending, slots::KERNEL, &[id, 1]);
+    assert_eq!(&r[3..7], &words(&top), "the table that others hold");
+    w.ok(Op::CapAnswer, slots::KERNEL, &[id, 1]);
+    assert_eq!(result(&w, &p).0, 0);
+    let all = check_all(&w.m);
+    mappings(&w.m, &all);
+}
+
 /// A table that another OSnode fills: its entries are no business of this one.
 #[test]
 fn a_foreign_table_is_linked_but_not_written() {

@@ -365,8 +365,8 @@ fn child_of<M: Machine>(m: &M, kcb: Kcb, dcb: Dcb, object: &Cap) -> (Cap, u64) {
         }
         Some(Op::Unmap | Op::Protect) => {
             let at = PhysAddr(object.extra & !(VNODE_BYTES - 1));
-            let table = mdb::vnode_at(m, kcb, at);
-            (table.map_or(Cap::NULL, |cte| cte.cap(m)), 1)
+            let table = share::shared_table(m, kcb, at);
+            (table.unwrap_or(Cap::NULL), 1)
         }
         _ => (Cap::NULL, 1),
     }

@@ -332,7 +332,7 @@ pub(crate) fn unmap<M: Machine, P: Policy>(
 
 /// Whether others may have loaded these entries, and a monitor is there to have them flushed.
 fn must_tell<M: Machine, P: Policy>(e: &Entry<'_, M, P>, entries: &Entries) -> bool {
-    e.os.monitor != 0 && share::is_shared_table(e.m, e.os.kcb, entries.vnode)
+    e.os.monitor != 0 && share::shared_table(e.m, e.os.kcb, entries.vnode).is_some()
 }
 
 /// `Protect`: other rights, at most those of the capability that was mapped.
