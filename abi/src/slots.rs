@@ -62,13 +62,20 @@ pub const RAM: CapAddr = task(64);
 pub const FREE_CNODE: u32 = 1;
 /// Root slot of the CNode with the page tables, frames and mappings that a process starts with.
 pub const PAGE_CNODE: u32 = 2;
-/// In the page CNode: VNode of level 2 under root entry 0 (user addresses below 512 GiB).
+/// In the page CNode: VNode of level 2 under root entry 0 (user addresses below 512 GiB), which all
+/// dispatchers of the process share.
 pub const VNODE_LEVEL2: CapAddr = CapAddr::new(PAGE_CNODE, 0);
-/// In the page CNode: VNode of level 1 for 0x4000_0000–0x7fff_ffff (first addresses, image, heap).
+/// In the page CNode: VNode of level 1 for 0x4000_0000–0x7fff_ffff (first stack, image, heap).
 pub const VNODE_LEVEL1: CapAddr = CapAddr::new(PAGE_CNODE, 1);
+/// In the page CNode: VNode of level 2 under root entry 1: what the dispatcher has for itself.
+pub const PRIVATE_LEVEL2: CapAddr = CapAddr::new(PAGE_CNODE, 2);
+/// In the page CNode: VNode of level 1 for the first GiB from `vaddr::PRIVATE` on.
+pub const PRIVATE_LEVEL1: CapAddr = CapAddr::new(PAGE_CNODE, 3);
+/// In the page CNode: VNode of level 0 for the first 2 MiB from `vaddr::PRIVATE` on.
+pub const PRIVATE_LEVEL0: CapAddr = CapAddr::new(PAGE_CNODE, 4);
 /// In the page CNode: VNode of level 0 for 0x4000_0000–0x401f_ffff; those of the image's 2-MiB pieces
 /// follow it in ascending order, then frames and Mappings in no order that may be relied on.
-pub const VNODE_LEVEL0: CapAddr = CapAddr::new(PAGE_CNODE, 2);
+pub const VNODE_LEVEL0: CapAddr = CapAddr::new(PAGE_CNODE, 5);
 /// In the page CNode: first slot that is empty at the start, for mappings made by the runtime.
 pub const PAGE_FREE: u32 = 96;
 /// First process of a non-boot OSnode: Frame of the channel on which its home monitor asks (on

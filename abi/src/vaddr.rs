@@ -1,13 +1,24 @@
 //! The address space of a process at its start, and the fixed places of kernels.
+//!
+//! What lies under entry 0 of the root VNode is one for all dispatchers of a process; what lies
+//! under entry 1 is each dispatcher's own, at the same addresses.
 
+/// First address of what all dispatchers of a process share.
+pub const SHARED: u64 = 0x4000_0000;
+/// First address of what each dispatcher has for itself.
+pub const PRIVATE: u64 = 0x80_0000_0000;
 /// Read-only time page.
-pub const TIME_PAGE: u64 = 0x4000_0000;
+pub const TIME_PAGE: u64 = PRIVATE;
 /// Read-only start block (see `proto`): arguments, names of given capabilities.
-pub const START_BLOCK: u64 = 0x4000_1000;
+pub const START_BLOCK: u64 = PRIVATE + 0x1000;
 /// Dispatcher frame, four pages.
-pub const DISP_FRAME: u64 = 0x4001_0000;
+pub const DISP_FRAME: u64 = PRIVATE + 0x1_0000;
 /// Read-only boot information (first process of an OSnode only), four pages.
-pub const BOOT_INFO: u64 = 0x4002_0000;
+pub const BOOT_INFO: u64 = PRIVATE + 0x2_0000;
+/// First address for mappings that a dispatcher makes at run time for itself alone.
+pub const PRIVATE_DYNAMIC: u64 = PRIVATE + 0x4000_0000;
+/// First address after those.
+pub const PRIVATE_END: u64 = 2 * PRIVATE;
 /// Lowest byte of the first stack; the page below is never mapped.
 pub const STACK_BASE: u64 = 0x4010_0000;
 /// Bytes of the first stack.
@@ -16,8 +27,10 @@ pub const STACK_BYTES: u64 = 0x4_0000;
 pub const IMAGE: u64 = 0x4020_0000;
 /// First address of the heap.
 pub const HEAP: u64 = 0x6000_0000;
-/// First address for mappings made at run time.
+/// First address for mappings made at run time and seen by all dispatchers of the process.
 pub const DYNAMIC: u64 = 0x8000_0000;
+/// First address after those.
+pub const DYNAMIC_END: u64 = PRIVATE;
 /// First address that is never the user's.
 pub const USER_END: u64 = 0x0000_8000_0000_0000;
 

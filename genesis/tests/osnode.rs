@@ -307,6 +307,9 @@ fn page_tables_stand_in_their_slots() {
     let levels = [
         (slots::VNODE_LEVEL2.0, 2),
         (slots::VNODE_LEVEL1.0, 1),
+        (slots::PRIVATE_LEVEL2.0, 2),
+        (slots::PRIVATE_LEVEL1.0, 1),
+        (slots::PRIVATE_LEVEL0.0, 0),
         (first, 0),
         (first + 1, 0),
         (first + 2, 0),

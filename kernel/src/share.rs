@@ -9,8 +9,8 @@
 use abi::{Op, SysError};
 use capfmt::undo::Transaction;
 use capfmt::{
-    Cap, CapType, Cte, Dcb, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, RawCap, Rights, VNODE_BYTES,
-    mdb,
+    Cap, CapType, Cte, Dcb, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, RawCap, Rights,
+    VNODE_BYTES, mdb,
 };
 
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};

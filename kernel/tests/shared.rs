@@ -516,7 +516,16 @@ fn an_unmap_below_a_shared_table_waits_for_who_holds_that_one() {
     let top = w.cap(at(3));
     let p = client(&mut w, &[]);
     w.ok(Op::Move, p.root, &[n(at(7)), n(client_slot(0))]);
-    let protect = [(Op::Protect as u64) << 8, n(client_slot(0)), 1, 0, 0, 0, 0, 0];
+    let protect = [
+        (Op::Protect as u64) << 8,
+        n(client_slot(0)),
+        1,
+        0,
+        0,
+        0,
+        0,
+        0,
+    ];
     let unmap = [(Op::Unmap as u64) << 8, n(client_slot(0)), 0, 0, 0, 0, 0, 0];
     let answer = client_calls(&mut w, &p, protect).expect("nobody shares a table");
     assert_eq!(answer.0, 0);

@@ -173,7 +173,22 @@ pub fn notify_for(world: &World, osnode: u64, bell: u64) -> Result<Option<Capabi
     if osnode == world.osnode {
         return mint_notify(channel).map(Some);
     }
+    world.state.borrow_mut().pages.insert(osnode, page);
     import(notify_cap(osnode, page, channel).emit(), osnode).map(Some)
+}
+
+/// A Notify for any channel of an OSnode whose monitor once said where its notification page is.
+pub fn notify_of(world: &World, osnode: u64, channel: u64) -> Result<Capability, ServiceError> {
+    if channel >= capfmt::NOTIFICATION_CHANNELS {
+        return Err(ServiceError::BadArgument);
+    }
+    if osnode == world.osnode {
+        return Ok(mint_notify(channel)?);
+    }
+    let page = world.state.borrow().pages.get(&osnode).copied();
+    let page = page.ok_or(ServiceError::NoOsnode)?;
+    let cap = notify_cap(osnode, page, channel);
+    Ok(import(cap.emit(), osnode)?)
 }
 
 /// A Notify capability for a channel of this OSnode.

@@ -37,6 +37,12 @@ pub fn take(world: &World, request: Request) {
             Ok(notify) => answer(&request, &NamesReply::Found {}, Some(notify.addr())),
             Err(e) => refuse(&request, e.into()),
         },
+        NamesRequest::NotifyOf { osnode, channel } => {
+            match channels::notify_of(world, osnode, channel) {
+                Ok(notify) => answer(&request, &NamesReply::Found {}, Some(notify.addr())),
+                Err(e) => refuse(&request, e),
+            }
+        }
         NamesRequest::BindUmp {
             osnode,
             name,

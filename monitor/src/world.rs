@@ -55,6 +55,8 @@ pub struct State {
     /// The reserve is being filled.
     pub replenishing: bool,
     pub pool: Pool,
+    /// Notification pages of other OSnodes, as their monitors said.
+    pub pages: BTreeMap<u64, u64>,
     pub bindings: Bindings,
     /// Connections to registered services, for channels from elsewhere.
     pub services: BTreeMap<proto::Name, Client>,
@@ -101,6 +103,7 @@ impl World {
                 memory: None,
                 replenishing: false,
                 pool: Pool::new(),
+                pages: BTreeMap::new(),
                 bindings: Bindings::new(),
                 services: BTreeMap::new(),
                 registrars: BTreeMap::new(),

@@ -1,5 +1,7 @@
 //! Capability slots: owned capabilities, and the allocator of the slots that they stand in.
 
+use core::marker::PhantomData;
+
 use abi::{CapAddr, SysError, slots};
 use capfmt::{CapType, Rights};
 
@@ -15,18 +17,21 @@ const CNODE_LOG2: u32 = 8;
 /// Bytes of a CNode of [`CNODE_SLOTS`] slots.
 const CNODE_BYTES: u64 = capfmt::CTE_BYTES * CNODE_SLOTS as u64;
 
+#[cfg_attr(nekton_user, thread_local)]
 static SLOTS: Single<SlotMap> = Single::new(SlotMap::new());
+#[cfg_attr(nekton_user, thread_local)]
 static GROWING: Single<bool> = Single::new(false);
 
-/// A capability that this process owns: dropped, it is deleted and its slot is free again.
+/// A capability that this dispatcher owns: dropped, it is deleted and its slot is free again. Another
+/// dispatcher of the process has other slots: it cannot be sent there.
 #[derive(Debug)]
-pub struct Capability(CapAddr);
+pub struct Capability(CapAddr, PhantomData<*const ()>);
 
 impl Capability {
     /// Takes over the capability standing in a slot.
     #[must_use]
     pub const fn from_slot(slot: CapAddr) -> Capability {
-        Capability(slot)
+        Capability(slot, PhantomData)
     }
     /// Its address.
     #[must_use]
@@ -136,7 +141,7 @@ pub(crate) fn free_root_slot(l1: u32) {
 pub fn in_slot(make: impl FnOnce(CapAddr) -> Result<(), SysError>) -> Result<Capability, SysError> {
     let slot = alloc_slot()?;
     match make(slot) {
-        Ok(()) => Ok(Capability(slot)),
+        Ok(()) => Ok(Capability::from_slot(slot)),
         Err(e) => {
             free_slot(slot);
             Err(e)

@@ -30,6 +30,7 @@ struct Handlers {
     stop: Option<Stop>,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static HANDLERS: Single<Handlers> = Single::new(Handlers {
     check: None,
     tell: None,

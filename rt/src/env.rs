@@ -135,6 +135,7 @@ pub fn boot_info() -> Option<BootInfo> {
     (info.word(bootinfo::word::MAGIC) == bootinfo::MAGIC).then_some(info)
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static ARCHIVE: Single<Option<&'static [u8]>> = Single::new(None);
 
 /// The boot archive's bytes, mapped at the first call (`None` without its Frame).

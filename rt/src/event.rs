@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::future::poll_fn;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU64, Ordering};
 use core::task::{Poll, Waker};
 
@@ -11,8 +12,10 @@ use crate::exec::driver;
 use crate::invoke;
 use crate::single::Single;
 
+#[cfg_attr(nekton_user, thread_local)]
 static RETRIES: AtomicU64 = AtomicU64::new(0);
 /// Upcalls by [`Event`]; written by upcalls, read by the executor.
+#[cfg_attr(nekton_user, thread_local)]
 static COUNTS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 
 /// Events.
@@ -30,6 +33,7 @@ struct Watch {
     wakers: Vec<Waker>,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static WATCH: Single<Watch> = Single::new(Watch {
     told: [0; 2],
     wakers: Vec::new(),
@@ -78,6 +82,9 @@ pub(crate) fn poll() -> bool {
         if w.told == now {
             return Vec::new();
         }
+        if w.told[0] != now[0] {
+            crate::domain::moved();
+        }
         w.told = now;
         core::mem::take(&mut w.wakers)
     });
@@ -94,6 +101,7 @@ struct NotifyWord {
     used: u64,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static NOTIFY: Single<NotifyWord> = Single::new(NotifyWord {
     first: None,
     used: 0,
@@ -104,6 +112,8 @@ static NOTIFY: Single<NotifyWord> = Single::new(NotifyWord {
 pub struct Notification {
     channel: u64,
     bit: u8,
+    /// The bit is one of this dispatcher's word.
+    _here: PhantomData<*const ()>,
 }
 
 impl Notification {
@@ -130,6 +140,7 @@ impl Notification {
         Ok(Notification {
             channel: first + u64::from(bit),
             bit,
+            _here: PhantomData,
         })
     }
 

@@ -2,8 +2,8 @@
 
 use core::fmt::{self, Display};
 
+use abi::Syscall;
 use abi::disp::{self, TrapKind, Upcall};
-use abi::{Syscall, vaddr};
 use proto::iface::process::{FaultKind, ProcessNotice};
 
 use crate::isa::{self, Frame};
@@ -49,6 +49,8 @@ impl Display for Record<'_> {
         let (name, base) = (env::program(), start::load_base());
         // The first process has no start block that names it.
         let name = if name == "first" { "monitor" } else { name };
+        // A further dispatcher is named after the program and its process.
+        let name = name.split_once('/').map_or(name, |(program, _)| program);
         write!(f, "##nk {{\"k\":\"bt\",\"bin\":\"bin/{}\"", Quoted(&name))?;
         write!(f, ",\"pid\":\"{}\",\"base\":{base}", env::pid())?;
         write!(f, ",\"why\":\"{}\",\"pcs\":[", Quoted(self.why))?;
@@ -136,7 +138,8 @@ fn interrupted() -> Frame {
 fn faulted(kind: FaultKind, detail: u64, access: u64) -> ! {
     let frame = interrupted();
     // The guard is the page below the stack; a large frame may jump further.
-    let below = vaddr::STACK_BASE - 16 * 4096..vaddr::STACK_BASE;
+    let lowest = process::stack().start;
+    let below = lowest - 16 * 4096..lowest;
     let overrun =
         kind == FaultKind::PageFault && (below.contains(&detail) || below.contains(&frame.sp));
     let kind = if overrun {

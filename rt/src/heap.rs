@@ -1,4 +1,5 @@
-//! The heap: `talc` over Frames mapped one after the other from `vaddr::HEAP` on.
+//! The heap of all dispatchers: `talc` over Frames mapped one after the other from
+//! `vaddr::HEAP` on. It grows by the first dispatcher, whose OSnode owns the page tables.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
@@ -9,9 +10,11 @@ use talc::DefaultBinning;
 use talc::base::Talc;
 use talc::source::Manual;
 
+use crate::domain::owner::{self, What};
+use crate::domain::place;
+use crate::domain::spin::Spin;
 use crate::invoke::Map;
 use crate::plan::tables::{LEAF_SPAN, PAGE, index, pieces};
-use crate::single::Single;
 use crate::{cap, invoke, ram};
 
 /// The heap ends where the addresses for run-time mappings begin.
@@ -31,7 +34,10 @@ struct Heap {
     tables: [CapAddr; TABLES],
 }
 
-static HEAP: Single<Heap> = Single::new(Heap {
+// SAFETY: the pointer is to memory of the process, which every dispatcher may reach.
+unsafe impl Send for Heap {}
+
+static HEAP: Spin<Heap> = Spin::new(Heap {
     talc: Talc::new(Manual),
     end: None,
     mapped_end: vaddr::HEAP,
@@ -49,13 +55,20 @@ static ALLOCATOR: Allocator = Allocator;
 // growth gives a null pointer, as the trait wants.
 unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if let Some(block) = try_alloc(layout) {
-            return block.as_ptr();
+        let (size, align) = (layout.size() as u64, layout.align() as u64);
+        loop {
+            if let Some(block) = try_alloc(layout) {
+                return block.as_ptr();
+            }
+            // Another dispatcher may take what was added: then more is, until the heap is full.
+            let grown = match place::current() {
+                0 => owner::alone(|| grow_for(size, align)),
+                _ => owner::ask(What::Grow, size, align).map(|_| ()),
+            };
+            if grown.is_err() {
+                return core::ptr::null_mut();
+            }
         }
-        if grow(layout).is_err() {
-            return core::ptr::null_mut();
-        }
-        try_alloc(layout).map_or(core::ptr::null_mut(), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
@@ -69,12 +82,12 @@ fn try_alloc(layout: Layout) -> Option<NonNull<u8>> {
     HEAP.with(|h| unsafe { h.talc.try_allocate(layout) })
 }
 
-/// Maps more memory at the end of the heap. Not under `HEAP`'s borrow: capability slots and RAM
-/// come from allocators that do not use the heap.
-fn grow(layout: Layout) -> Result<(), SysError> {
+/// First dispatcher: maps more memory at the end of the heap, for a block of `size` bytes aligned to `align`.
+/// Not under `HEAP`'s lock: capability slots and RAM come from allocators that do not use the heap.
+pub(crate) fn grow_for(size: u64, align: u64) -> Result<(), SysError> {
     let at = HEAP.with(|h| h.mapped_end);
     // Room for the block wherever it is aligned, and for talc's own words.
-    let need = (layout.size() + layout.align()) as u64 + PAGE;
+    let need = size.saturating_add(align).saturating_add(PAGE);
     let usual = (at - vaddr::HEAP).clamp(GROW_MIN, GROW_MAX);
     let need = need
         .checked_next_multiple_of(PAGE)

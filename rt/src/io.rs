@@ -33,11 +33,13 @@ enum Target {
     Service(Client),
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static TARGET: Single<Target> = Single::new(Target::Unset);
 
 /// Pause between two looks for a console that ended (ns of system time).
 const LOOK_NS: u64 = 20_000_000;
 /// When it is looked for next.
+#[cfg_attr(nekton_user, thread_local)]
 static LOOK_AT: Single<u64> = Single::new(0);
 
 /// Sends text in chunks.
@@ -255,6 +257,7 @@ impl Sink for Sources {
     }
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static SOURCES: Single<Option<(CapAddr, Rc<Sources>)>> = Single::new(None);
 
 fn sources() -> Result<(CapAddr, Rc<Sources>), SysError> {

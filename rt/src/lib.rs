@@ -25,6 +25,7 @@ extern crate std;
 pub mod cap;
 pub mod chan;
 pub mod control;
+pub mod domain;
 pub mod env;
 pub mod event;
 mod exec;

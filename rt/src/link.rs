@@ -25,6 +25,7 @@ struct Link {
     tag: u32,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static LINK: Single<Link> = Single::new(Link {
     endpoint: None,
     receive: CapAddr::NULL,

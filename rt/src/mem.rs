@@ -34,8 +34,10 @@ pub struct Stats {
 /// Gives a RAM capability of at least so many bytes (a power of two).
 pub type Source = Box<dyn FnMut(u64) -> Option<Capability>>;
 
+#[cfg_attr(nekton_user, thread_local)]
 static SOURCE: Single<Option<Source>> = Single::new(None);
 /// Whether [`set_source`] was called (the source itself is taken out while it runs).
+#[cfg_attr(nekton_user, thread_local)]
 static OWN: AtomicBool = AtomicBool::new(false);
 
 /// Serves this process's own memory from `source` instead of a memory service: for the memory

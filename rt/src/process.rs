@@ -1,10 +1,13 @@
 //! The process itself: its end, its backtrace.
 
+use core::ops::Range;
+
 use abi::{CapAddr, MessageTag, SysError, slots, vaddr};
 use proto::iface::process::ProcessNotice;
 use proto::{Name, Wire};
 
 use crate::exec::driver;
+use crate::single::Single;
 use crate::{chan, invoke, isa, link, lmp, start};
 
 /// What `main` may return.
@@ -95,17 +98,38 @@ pub fn backtrace(pcs: &mut [u64]) -> usize {
     walk(isa::frame_pointer(), pcs)
 }
 
-/// Follows frame pointers on the first stack. Total on any start value: each frame must stand
+/// The stack of the dispatcher.
+#[cfg_attr(nekton_user, thread_local)]
+static STACK: Single<(u64, u64)> =
+    Single::new((vaddr::STACK_BASE, vaddr::STACK_BASE + vaddr::STACK_BYTES));
+
+/// First address of the dispatcher's stack, and its end.
+pub(crate) fn stack() -> Range<u64> {
+    let (low, end) = STACK.with(|s| *s);
+    low..end
+}
+
+/// The dispatcher runs on another stack than the first one.
+#[cfg_attr(
+    not(nekton_user),
+    expect(dead_code, reason = "only a process starts dispatchers")
+)]
+pub(crate) fn set_stack(stack: Range<u64>) {
+    STACK.with(|s| *s = (stack.start, stack.end));
+}
+
+/// Follows frame pointers on the dispatcher's stack. Total on any start value: each frame must stand
 /// on the stack, above the one before.
 pub(crate) fn walk(mut fp: u64, pcs: &mut [u64]) -> usize {
-    let stack = vaddr::STACK_BASE..vaddr::STACK_BASE + vaddr::STACK_BYTES - 15;
+    let stack = stack();
+    let stack = stack.start..stack.end - 15;
     let base = start::load_base();
     let mut found = 0;
     for pc in pcs {
         if !stack.contains(&fp) || !fp.is_multiple_of(8) {
             break;
         }
-        // SAFETY: two words on the first stack, which is mapped; plain words of any value.
+        // SAFETY: two words on the dispatcher's stack, which is mapped; plain words of any value.
         let [next, ret] = unsafe { core::ptr::read_volatile(fp as *const [u64; 2]) };
         if ret == 0 {
             break;

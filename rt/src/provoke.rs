@@ -15,7 +15,8 @@ pub fn raw_syscall(registers: [u64; 8]) -> [u64; 8] {
 }
 
 fn read(address: u64) -> ! {
-    // SAFETY: never mapped for a program, so the access never completes: the process ends here.
+    // SAFETY: not mapped for the program, so the access does not complete: the process ends here. If it is mapped
+    // after all, a word is read that nothing is done with but to say so.
     let value = unsafe { core::ptr::read_volatile(address as *const u64) };
     panic!("{address:#x} could be read: {value:#x}")
 }
@@ -23,6 +24,11 @@ fn read(address: u64) -> ! {
 /// Reads an address that is never mapped.
 pub fn read_unmapped() -> ! {
     read(0x10)
+}
+
+/// Reads an address where something was mapped that is unmapped now.
+pub fn read_gone(address: u64) -> ! {
+    read(address)
 }
 
 /// Reads the kernel's memory.

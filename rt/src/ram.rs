@@ -46,6 +46,7 @@ impl Piece {
     }
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static POOL: Single<[Piece; PIECES]> = Single::new([Piece::NONE; PIECES]);
 
 /// Adds a RAM capability to the pool, in the place of the piece with least left.

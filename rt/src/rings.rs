@@ -3,6 +3,7 @@
 use crate::plan::rings::RingMap;
 use crate::single::Single;
 
+#[cfg_attr(nekton_user, thread_local)]
 static RINGS: Single<RingMap> = Single::new(RingMap::new());
 
 /// Takes an endpoint with `count` ring slots: (index, first slot).

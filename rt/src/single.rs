@@ -1,18 +1,21 @@
-//! State of the one dispatcher of a process: a global that is borrowed by one piece of code at a time.
+//! State of a dispatcher: a value that is borrowed by one piece of code at a time.
+//!
+//! Each dispatcher of a process has its own: the globals of this type stand in thread-local
+//! storage, and a dispatcher has one TLS base. On a host, where tests run, they are plain globals.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A global value with one borrower at a time. A process has one dispatcher and its upcall
-/// handlers use no `Single`, so a second borrower can only be the first one's own callee: a
+/// A value of one dispatcher with one borrower at a time. The upcall handlers
+/// use no `Single`, so a second borrower can only be the first one's own callee: a
 /// mistake in `rt`, which panics.
 pub struct Single<T> {
     borrowed: AtomicBool,
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `with` lets one borrower in at a time. Values that are not `Send` stay on the one
-// dispatcher (one thread) that a process has; host tests keep to `Single`s of their own.
+// SAFETY: `with` lets one borrower in at a time. Values that are not `Send` stay on the
+// dispatcher (one thread) that has the `Single`; host tests keep to `Single`s of their own.
 unsafe impl<T> Sync for Single<T> {}
 
 // SAFETY: as above.

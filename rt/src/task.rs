@@ -8,6 +8,7 @@ use core::task::Poll;
 
 use crate::exec;
 
+#[cfg_attr(nekton_user, thread_local)]
 static EXECUTOR: exec::Cell = exec::Cell::new(None);
 
 /// Starts a task; it runs whenever some task is awaited or blocked on.

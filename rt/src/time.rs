@@ -151,6 +151,7 @@ pub struct Sleep {
     pub early: u64,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static SLEEP: Single<Sleep> = Single::new(Sleep {
     until_ns: 0,
     ended_ns: 0,

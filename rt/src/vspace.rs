@@ -8,14 +8,12 @@ use abi::{CapAddr, SysError, slots, vaddr};
 use capfmt::{CapType, Rights, VNODE_BYTES};
 
 use crate::cap::{self, Capability};
+use crate::domain::place;
 use crate::invoke::Map;
 use crate::plan::ranges::Ranges;
 use crate::plan::tables::{LEAF_SPAN, PAGE, Piece, index, pieces, table_base};
 use crate::single::Single;
 use crate::{invoke, isa, ram};
-
-/// End of the addresses for run-time mappings: what the level-2 table of the start reaches.
-const DYNAMIC_END: u64 = 512 << 30;
 
 /// How to map. Nothing is ever writable and executable.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +45,7 @@ struct Space {
     tables: BTreeMap<(u32, u64), CapAddr>,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static SPACE: Single<Space> = Single::new(Space {
     free: Ranges::new(),
     started: false,
@@ -67,20 +66,32 @@ pub struct Mapped {
 /// # Errors
 /// Any of `Op::Map`; `TableFull` without address space or memory for tables.
 pub fn map(region: CapAddr, offset: u64, bytes: u64, access: Access) -> Result<Mapped, SysError> {
+    map_after(region, offset, bytes, access, 0)
+}
+
+/// As [`map`], with so many bytes before it kept free for ever.
+fn map_after(
+    region: CapAddr,
+    offset: u64,
+    bytes: u64,
+    access: Access,
+    gap: u64,
+) -> Result<Mapped, SysError> {
     if bytes == 0 || !(offset | bytes).is_multiple_of(PAGE) {
         return Err(SysError::BadArgument);
     }
     // Large regions begin at a table of their own: fewer Mappings.
     let align = if bytes >= LEAF_SPAN { LEAF_SPAN } else { PAGE };
+    let addresses = addresses();
     let at = SPACE.with(|s| {
         if !core::mem::replace(&mut s.started, true) {
             s.free
-                .give_back(vaddr::DYNAMIC, DYNAMIC_END - vaddr::DYNAMIC);
+                .give_back(addresses.start, addresses.end - addresses.start);
         }
-        s.free.take(bytes, align)
+        s.free.take(gap + bytes, align)
     });
     let mut mapped = Mapped {
-        at: at.ok_or(SysError::TableFull)?,
+        at: at.ok_or(SysError::TableFull)? + gap,
         bytes,
         mappings: Vec::new(),
     };
@@ -90,6 +101,23 @@ pub fn map(region: CapAddr, offset: u64, bytes: u64, access: Access) -> Result<M
         mapped.mappings.push(mapping);
     }
     Ok(mapped)
+}
+
+/// Where mappings stand: the first dispatcher's are seen by all, another one's by itself.
+fn addresses() -> core::ops::Range<u64> {
+    match place::current() {
+        0 => vaddr::DYNAMIC..vaddr::DYNAMIC_END,
+        _ => vaddr::PRIVATE_DYNAMIC..vaddr::PRIVATE_END,
+    }
+}
+
+/// A stack for another dispatcher, below which nothing is mapped, for ever: first address and end.
+pub(crate) fn stack(bytes: u64) -> Result<(u64, u64), SysError> {
+    let frame = crate::mem::alloc_frame(bytes).map_err(|_| SysError::TableFull)?;
+    let guarded = map_after(frame.addr(), 0, bytes, Access::ReadWrite, PAGE)?;
+    frame.leak();
+    let at = guarded.leak();
+    Ok((at, at + bytes))
 }
 
 fn map_piece(
@@ -112,7 +140,10 @@ fn map_piece(
 /// The page table of `level` (0 or 1) whose first address is `base`.
 fn ensure_table(level: u32, base: u64) -> Result<CapAddr, SysError> {
     if level == 2 {
-        return Ok(slots::VNODE_LEVEL2);
+        return Ok(match place::current() {
+            0 => slots::VNODE_LEVEL2,
+            _ => slots::PRIVATE_LEVEL2,
+        });
     }
     if let Some(found) = SPACE.with(|s| s.tables.get(&(level, base)).copied()) {
         return Ok(found);
@@ -247,6 +278,53 @@ impl Mapped {
         self.check(at, bytes);
         isa::sync_code(self.at + at, bytes);
     }
+    /// Unmaps it; who shares the page tables on other OSnodes cannot reach it any more either when
+    /// this returns.
+    ///
+    /// # Errors
+    /// Any of `Op::Unmap` and `Op::Delete`; what could not be unmapped stays.
+    pub fn unmap(mut self) -> Result<(), SysError> {
+        self.take_down()
+    }
+
+    fn take_down(&mut self) -> Result<(), SysError> {
+        let mut result = Ok(());
+        for mapping in core::mem::take(&mut self.mappings) {
+            // Unmapping waits until all have forgotten the pages: deletion alone does not.
+            let unmapped = match place::is_spanned() {
+                true => invoke::unmap(mapping.addr()),
+                false => Ok(()),
+            };
+            let done = match unmapped {
+                Ok(()) | Err(SysError::NotMapped) => mapping.delete(),
+                // Its Frame was revoked.
+                Err(SysError::NoCapability) => mapping.delete(),
+                Err(e) => {
+                    mapping.leak();
+                    Err(e)
+                }
+            };
+            result = result.and(done);
+        }
+        // Addresses that may still be mapped are never given out again.
+        if result.is_ok() && self.bytes > 0 {
+            SPACE.with(|s| s.free.give_back(self.at, self.bytes));
+        }
+        self.bytes = 0;
+        result
+    }
+
+    /// Changes what may be done with it.
+    ///
+    /// # Errors
+    /// Any of `Op::Protect`.
+    pub fn protect(&self, access: Access) -> Result<(), SysError> {
+        for mapping in &self.mappings {
+            invoke::protect(mapping.addr(), access.rights())?;
+        }
+        Ok(())
+    }
+
     /// Keeps it mapped for ever; returns its address.
     pub fn leak(self) -> u64 {
         let at = self.at;
@@ -264,13 +342,7 @@ impl Mapped {
 
 impl Drop for Mapped {
     fn drop(&mut self) {
-        let mut all_gone = true;
-        for mapping in core::mem::take(&mut self.mappings) {
-            all_gone &= mapping.delete().is_ok();
-        }
-        // Addresses that may still be mapped are never given out again.
-        if all_gone {
-            SPACE.with(|s| s.free.give_back(self.at, self.bytes));
-        }
+        // What could not be unmapped stays as it is until the process ends.
+        let _ = self.take_down();
     }
 }

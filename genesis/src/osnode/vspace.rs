@@ -12,8 +12,12 @@ use crate::tables::{index, reach, set_entry};
 use crate::user_image::UserImage;
 use crate::{PAGE, WINDOW_INDEX};
 
-/// First address that the level-0 tables cover.
-const FIRST: u64 = vaddr::TIME_PAGE;
+/// First address that the level-0 tables of the shared part cover.
+const FIRST: u64 = vaddr::SHARED;
+/// First address of the private part, which has one level-0 table.
+const PRIVATE: u64 = vaddr::PRIVATE;
+/// VNodes above the shared level-0 tables, and all of the private part.
+const OTHERS: u64 = 6;
 /// Largest first process: its tables and mappings fit the page CNode's fixed part.
 const IMAGE_MAX: u64 = 32 << 20;
 /// Level of a root VNode.
@@ -24,6 +28,8 @@ const _: () = {
     assert!(vaddr::STACK_BASE + vaddr::STACK_BYTES <= vaddr::IMAGE);
     assert!(index(ROOT_LEVEL, vaddr::IMAGE + IMAGE_MAX) == 0);
     assert!(index(2, FIRST) == index(2, vaddr::IMAGE + IMAGE_MAX));
+    assert!(index(ROOT_LEVEL, PRIVATE) == 1 && PRIVATE.is_multiple_of(reach(3)));
+    assert!(vaddr::BOOT_INFO + abi::bootinfo::BYTES <= PRIVATE + reach(1));
 };
 
 /// Level-0 tables that an image needs, the one before it included.
@@ -39,7 +45,7 @@ pub(super) fn table_bytes(image: &UserImage<'_>) -> Result<u64, ImageError> {
             limit: IMAGE_MAX,
         });
     }
-    Ok((3 + leaf_tables(image.bytes())) * VNODE_BYTES)
+    Ok((OTHERS + leaf_tables(image.bytes())) * VNODE_BYTES)
 }
 
 /// Makes the address space; its root VNode stands in `slots::ROOT_VNODE`.
@@ -50,6 +56,15 @@ pub(super) fn build<T: IsaTables, M: PhysMap>(
     frames: &Frames,
 ) {
     let leaves = make_tables::<T, M>(b, spec, image);
+    let shared = Leaves {
+        first: leaves,
+        from: FIRST,
+    };
+    // The table before the first shared one.
+    let private = Leaves {
+        first: PhysAddr(leaves.0 - VNODE_BYTES),
+        from: PRIVATE,
+    };
     let read = Rights::READ;
     let write = Rights(Rights::READ.0 | Rights::WRITE.0);
     let fixed = [
@@ -61,6 +76,7 @@ pub(super) fn build<T: IsaTables, M: PhysMap>(
     ];
     b.place_page(&frames.stack);
     for (frame, va, rights) in fixed {
+        let leaves = if va < PRIVATE { &shared } else { &private };
         map::<T, M>(b, leaves, &frame, va, rights);
     }
     let frame = load(b, image);
@@ -74,7 +90,7 @@ pub(super) fn build<T: IsaTables, M: PhysMap>(
             size: run.bytes,
             ..frame
         };
-        map::<T, M>(b, leaves, &part, vaddr::IMAGE + run.offset, Rights(rights));
+        map::<T, M>(b, &shared, &part, vaddr::IMAGE + run.offset, Rights(rights));
     }
 }
 
@@ -103,6 +119,7 @@ fn make_tables<T: IsaTables, M: PhysMap>(
         )
     };
     let (root, level2, level1) = (vnode(ROOT_LEVEL), vnode(2), vnode(1));
+    let private = [vnode(2), vnode(1), vnode(0)];
     let first = vnode(0);
     let count = leaf_tables(image.bytes());
     for _ in 1..count {
@@ -113,9 +130,12 @@ fn make_tables<T: IsaTables, M: PhysMap>(
         ..first
     };
     b.place(slots::ROOT_VNODE, &root);
-    // The order of `slots::VNODE_LEVEL2`, `VNODE_LEVEL1`, `VNODE_LEVEL0` and on.
+    // The order of `slots::VNODE_LEVEL2`, `VNODE_LEVEL1`, the private ones, `VNODE_LEVEL0` and on.
     b.place_page(&level2);
     b.place_page(&level1);
+    for table in &private {
+        b.place_page(table);
+    }
     for n in 0..count {
         b.place_page(&leaf(n));
     }
@@ -129,16 +149,28 @@ fn make_tables<T: IsaTables, M: PhysMap>(
     };
     link(&root, index(3, FIRST), &level2);
     link(&level2, index(2, FIRST), &level1);
+    let [private2, private1, private0] = &private;
+    link(&root, index(3, PRIVATE), private2);
+    link(private2, index(2, PRIVATE), private1);
+    link(private1, index(1, PRIVATE), private0);
     for n in 0..count {
         link(&level1, index(1, FIRST) + n, &leaf(n));
     }
     first.base
 }
 
+/// Level-0 tables one after the other.
+struct Leaves {
+    /// The first one.
+    first: PhysAddr,
+    /// First address that it covers.
+    from: u64,
+}
+
 /// Maps the memory of `part` at `va`, one Mapping for each level-0 table that it touches.
 fn map<T: IsaTables, M: PhysMap>(
     b: &mut Builder<'_, M>,
-    leaves: PhysAddr,
+    leaves: &Leaves,
     part: &Cap,
     va: u64,
     rights: Rights,
@@ -153,7 +185,9 @@ fn map<T: IsaTables, M: PhysMap>(
     while off < part.size {
         let at = va + off;
         let bytes = (part.size - off).min(reach(1) - at % reach(1));
-        let table = leaves.add((at - FIRST) / reach(1) * VNODE_BYTES);
+        let table = leaves
+            .first
+            .add((at - leaves.from) / reach(1) * VNODE_BYTES);
         let base = part.base.add(off);
         let piece = Cap {
             base,

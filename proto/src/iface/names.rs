@@ -73,6 +73,13 @@ crate::interface! {
             /// Channel from `Op::NotifyBind`.
             channel: u64,
         } -> Found;
+        /// Asks for a Notify for a channel of another OSnode.
+        NotifyOf = 10 notify_of {
+            /// The OSnode.
+            osnode: u64,
+            /// Channel there, from `Op::NotifyBind`.
+            channel: u64,
+        } -> Found;
         /// The services of this OSnode by index; refused with `End` past the last.
         Next = 7 next {
             /// Position.

@@ -114,6 +114,19 @@ crate::messages! {
             /// OSnode.
             osnode: u64,
         },
+        /// A further dispatcher of the process whose `PARENT` connection this comes over. The level-2
+        /// VNode that its dispatchers share comes along. Blob: where it starts (program counter, end
+        /// of the stack, TLS base, argument: words). Answer: `Spawned`.
+        Span = 14 {
+            /// On this OSnode.
+            osnode: u64,
+        },
+        /// Spawn service → spawn service: as `Span`, here, for a process there. Blob: as there, then
+        /// the process's name and arguments. Answer: `Spawned`.
+        Member = 15 {
+            /// The process.
+            of: Pid,
+        },
         /// Memory of an OSnode's memory servers. Answer: `Memory`, or `Refused(End)` when there is no such server.
         Memory = 8 {
             /// Its id.

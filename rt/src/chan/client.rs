@@ -69,6 +69,7 @@ struct Clients {
     last: u32,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static CLIENTS: Single<Clients> = Single::new(Clients {
     endpoint: None,
     by_id: BTreeMap::new(),

@@ -22,6 +22,7 @@ const REGISTER_NS: u64 = 5_000_000_000;
 const REGISTER_RETRY_NS: u64 = 10_000_000;
 
 /// The connection to the monitor's name service.
+#[cfg_attr(nekton_user, thread_local)]
 static NAMES: Single<Option<Client>> = Single::new(None);
 
 /// Why there is no connection to a service: says which service, and where.

@@ -6,6 +6,7 @@
 
 use alloc::rc::{Rc, Weak};
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::task::Waker;
 
 use abi::{CapAddr, SysError, WaitResult, slots};
@@ -13,6 +14,7 @@ use capfmt::DCB_ENDPOINTS;
 
 use super::timers::{Key, Timers};
 use crate::cap::{self, Capability};
+use crate::domain::place;
 use crate::lmp::{self, Words};
 use crate::single::Single;
 use crate::time::{self, Clock};
@@ -22,6 +24,8 @@ use crate::{event, invoke, mem};
 const SPIN_NS: u64 = 20_000;
 /// How long a channel counts as active.
 const ACTIVE_NS: u64 = 100_000;
+/// How long the first dispatcher sleeps at most while another one comes up.
+const LOOK_NS: u64 = 500_000;
 /// Turns between two looks at the kernel while tasks keep the executor busy.
 const BUSY_TURNS: u32 = 16;
 
@@ -72,6 +76,7 @@ struct Driver {
     slot_missing: bool,
 }
 
+#[cfg_attr(nekton_user, thread_local)]
 static DRIVER: Single<Driver> = Single::new(Driver {
     sinks: [const { None }; DCB_ENDPOINTS as usize],
     receive: [CapAddr::NULL; DCB_ENDPOINTS as usize],
@@ -89,12 +94,18 @@ static DRIVER: Single<Driver> = Single::new(Driver {
 pub struct TimerGuard {
     clock: Clock,
     key: Option<Key>,
+    /// The timer is one of this dispatcher's.
+    _here: PhantomData<*const ()>,
 }
 
 impl TimerGuard {
     /// No timer yet.
     pub const fn new(clock: Clock) -> TimerGuard {
-        TimerGuard { clock, key: None }
+        TimerGuard {
+            clock,
+            key: None,
+            _here: PhantomData,
+        }
     }
     /// Wakes `waker` at `at_ns`, instead of what was set before.
     pub fn set(&mut self, at_ns: u64, waker: &Waker) {
@@ -197,7 +208,7 @@ pub fn turn(may_block: bool) {
     mem::replenish();
     repair_receive_slots();
     let mut woke = event::poll() | fire_timers();
-    woke |= poll_channels();
+    woke |= poll_channels() | attend();
     if woke || !may_block {
         let due = DRIVER.with(|d| {
             d.busy += 1;
@@ -240,6 +251,16 @@ fn fire_timers() -> bool {
     any
 }
 
+/// Does what other dispatchers of the process have for this one.
+fn attend() -> bool {
+    let any = place::attend();
+    if any {
+        let now = time::now_ns();
+        DRIVER.with(|d| d.last_active_ns = now);
+    }
+    any
+}
+
 fn channels() -> Vec<Rc<dyn Pollable>> {
     let all = DRIVER.with(|d| {
         if d.channels.is_empty() {
@@ -268,11 +289,15 @@ fn spin() -> bool {
     let channels = channels();
     let start = time::now_ns();
     let last = DRIVER.with(|d| d.last_active_ns);
-    if channels.is_empty() || start.saturating_sub(last) > ACTIVE_NS {
+    let nothing = channels.is_empty() && !place::is_spanned();
+    if nothing || start.saturating_sub(last) > ACTIVE_NS {
         return false;
     }
     loop {
         for _ in 0..32 {
+            if place::is_rung() {
+                return attend();
+            }
             if channels.iter().any(|c| c.poll()) {
                 let now = time::now_ns();
                 DRIVER.with(|d| d.last_active_ns = now);
@@ -306,6 +331,9 @@ fn deadline() -> u64 {
 fn sleep() {
     let channels = channels();
     let mut until = deadline();
+    if place::must_look() {
+        until = until.min(time::now_ns().saturating_add(LOOK_NS));
+    }
     let mut prepared = 0;
     let mut something = false;
     for c in &channels {
@@ -319,9 +347,10 @@ fn sleep() {
             break;
         }
     }
-    if !something {
+    if !something && place::prepare_sleep() {
         let event = lmp::wait(until, None);
         let by_time = matches!(event, Err(SysError::TimedOut));
+        place::awake();
         time::note_sleep(until, by_time);
         take_event(event);
     }

@@ -12,6 +12,7 @@ use core::pin::{Pin, pin};
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
+use crate::domain::place::{self, Mail};
 use crate::single::Single;
 
 type Boxed = Pin<Box<dyn Future<Output = ()>>>;
@@ -19,10 +20,20 @@ type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 /// Ids of the tasks that want to be polled, in the order of their wake-ups.
 struct Ready(Single<VecDeque<u64>>);
 
-struct TaskWaker {
+/// Wakes a task, from any dispatcher of the process.
+pub struct TaskWaker {
     id: u64,
     queued: AtomicBool,
     ready: Arc<Ready>,
+    /// Place of the task's dispatcher.
+    home: usize,
+}
+
+impl TaskWaker {
+    /// Its own dispatcher: the task is polled in its turn.
+    pub fn enqueue(&self) {
+        self.ready.0.with(|q| q.push_back(self.id));
+    }
 }
 
 impl Wake for TaskWaker {
@@ -30,8 +41,13 @@ impl Wake for TaskWaker {
         self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
-            self.ready.0.with(|q| q.push_back(self.id));
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        if self.home == place::current() {
+            self.enqueue();
+        } else {
+            place::post(self.home, Mail::Task(self.clone()));
         }
     }
 }
@@ -72,6 +88,7 @@ pub fn spawn(cell: &Cell, future: impl Future<Output = ()> + 'static) {
             id,
             queued: AtomicBool::new(false),
             ready: e.ready.clone(),
+            home: place::current(),
         });
         let task = Task {
             future: Some(future),
@@ -126,14 +143,21 @@ fn run_one(cell: &Cell) -> bool {
     true
 }
 
-struct Root(AtomicBool);
+struct Root {
+    woken: AtomicBool,
+    /// Place of its dispatcher.
+    home: usize,
+}
 
 impl Wake for Root {
     fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Release);
+        self.wake_by_ref();
     }
     fn wake_by_ref(self: &Arc<Self>) {
-        self.0.store(true, Ordering::Release);
+        self.woken.store(true, Ordering::Release);
+        if self.home != place::current() {
+            place::ring(self.home);
+        }
     }
 }
 
@@ -141,10 +165,13 @@ impl Wake for Root {
 /// told so, and returns after something happened.
 pub fn block_on<F: Future>(cell: &Cell, future: F, turn: &mut dyn FnMut(bool)) -> F::Output {
     let mut future = pin!(future);
-    let root = Arc::new(Root(AtomicBool::new(true)));
+    let root = Arc::new(Root {
+        woken: AtomicBool::new(true),
+        home: place::current(),
+    });
     let w = Waker::from(root.clone());
     loop {
-        if root.0.swap(false, Ordering::AcqRel)
+        if root.woken.swap(false, Ordering::AcqRel)
             && let Poll::Ready(out) = future.as_mut().poll(&mut Context::from_waker(&w))
         {
             return out;
@@ -153,7 +180,7 @@ pub fn block_on<F: Future>(cell: &Cell, future: F, turn: &mut dyn FnMut(bool)) -
         for _ in 0..ready(cell) {
             run_one(cell);
         }
-        let idle = !root.0.load(Ordering::Acquire) && ready(cell) == 0;
+        let idle = !root.woken.load(Ordering::Acquire) && ready(cell) == 0;
         turn(idle);
     }
 }

@@ -11,17 +11,21 @@ pub const CNODE_LOG2: u32 = 8;
 pub const CNODE_BYTES: u64 = CTE_BYTES << CNODE_LOG2;
 /// CNodes: root, task, free, page.
 pub const CNODES: u64 = 4;
-/// VNodes above the leaf tables: levels 3, 2, 1.
-pub const UPPER: u64 = 3;
+/// VNodes of each dispatcher's own: the root, then the private part's levels 2, 1, 0.
+pub const PRIVATE: u64 = 4;
+/// VNodes of the shared part above its leaf tables: levels 2 and 1.
+pub const UPPER: u64 = 2;
 
 /// Offsets in the block, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Block {
     /// Root, task, free and page CNode, one after the other.
     pub cnodes: u64,
-    /// Root VNode, level 2, level 1, then [`Block::leaves`] leaf tables.
-    pub vnodes: u64,
-    /// Leaf tables: the first 2 MiB, then the image's.
+    /// Root VNode, then the private part's.
+    pub private: u64,
+    /// The shared part's VNodes: level 2, level 1, then [`Block::leaves`] leaf tables.
+    pub shared: u64,
+    /// Leaf tables of the shared part: the first 2 MiB, then the image's.
     pub leaves: u64,
     /// Dispatcher frame.
     pub frame: u64,
@@ -40,20 +44,31 @@ pub struct Block {
 /// Plans the block at physical address `base` for an image of `image` bytes.
 #[must_use]
 pub fn plan(base: u64, image: u64) -> Block {
+    let image_tables = pieces(vaddr::IMAGE, image.next_multiple_of(PAGE)).count() as u64;
+    place_all(base, 1 + image_tables, vaddr::STACK_BYTES, image)
+}
+
+/// Plans the block of a further dispatcher: without tables of the shared part, stack and image.
+#[must_use]
+pub fn plan_member(base: u64) -> Block {
+    place_all(base, 0, 0, 0)
+}
+
+fn place_all(base: u64, leaves: u64, stack: u64, image: u64) -> Block {
     let mut at = base;
     let mut place = |bytes: u64, align: u64| {
         let first = at.next_multiple_of(align);
         at = first + bytes;
         first - base
     };
-    let image_tables = pieces(vaddr::IMAGE, image.next_multiple_of(PAGE)).count() as u64;
-    let leaves = 1 + image_tables;
+    let upper = if leaves == 0 { 0 } else { UPPER };
     Block {
         cnodes: place(CNODES * CNODE_BYTES, CNODE_BYTES),
-        vnodes: place((UPPER + leaves) * VNODE_BYTES, VNODE_BYTES),
+        private: place(PRIVATE * VNODE_BYTES, VNODE_BYTES),
+        shared: place((upper + leaves) * VNODE_BYTES, VNODE_BYTES),
         leaves,
         frame: place(disp::FRAME_BYTES, PAGE),
-        stack: place(vaddr::STACK_BYTES, PAGE),
+        stack: place(stack, PAGE),
         start: place(PAGE, PAGE),
         image: place(image.next_multiple_of(PAGE), PAGE),
         dcb: place(DCB_BYTES, DCB_BYTES),
@@ -78,7 +93,8 @@ mod tests {
             let b = plan(base, image);
             let ends = [
                 (b.cnodes, CNODES * CNODE_BYTES, CNODE_BYTES),
-                (b.vnodes, (UPPER + b.leaves) * VNODE_BYTES, VNODE_BYTES),
+                (b.private, PRIVATE * VNODE_BYTES, VNODE_BYTES),
+                (b.shared, (UPPER + b.leaves) * VNODE_BYTES, VNODE_BYTES),
                 (b.frame, disp::FRAME_BYTES, PAGE),
                 (b.stack, vaddr::STACK_BYTES, PAGE),
                 (b.start, PAGE, PAGE),
@@ -93,5 +109,11 @@ mod tests {
             }
             assert_eq!(b.leaves, 1 + image.div_ceil(LEAF_SPAN));
         }
+    }
+
+    #[test]
+    fn a_further_dispatcher_has_nothing_of_the_shared_part() {
+        let b = plan_member(0x5000_0000);
+        assert_eq!((b.leaves, b.frame, b.image), (0, b.shared, b.dcb));
     }
 }

@@ -5,6 +5,8 @@
 //! it did with its capabilities, and gives all of it back.
 
 mod build;
+mod member;
+mod space;
 
 use abi::{CapAddr, SysError};
 use genesis::{ImageError, UserImage};
@@ -15,6 +17,9 @@ use crate::cap::Capability;
 use crate::invoke::{self, DispInfo};
 use crate::isa;
 use crate::plan::block;
+pub use member::Member;
+pub use space::Context;
+use space::Made;
 
 /// What a process's block of RAM is aligned to, and a multiple of.
 const BLOCK_ALIGN: u64 = 64 << 10;
@@ -131,6 +136,18 @@ fn parse(file: &[u8]) -> Result<UserImage<'_>, SpawnError> {
     Ok(image)
 }
 
+/// Bytes of RAM that [`Process::build_member`] needs, with some for the dispatcher itself.
+#[must_use]
+pub fn member_memory() -> u64 {
+    (block::plan_member(0).rest + USUAL_RAM).next_multiple_of(BLOCK_ALIGN)
+}
+
+fn failed(error: SpawnError, ram: Capability) -> Failed {
+    // What was made so far goes; a block without descendants revokes at once.
+    let _ = invoke::revoke(ram.addr());
+    Failed { error, ram }
+}
+
 impl Process {
     /// Builds the process in one RAM block, stopped.
     ///
@@ -138,17 +155,32 @@ impl Process {
     /// [`Failed`], which has the block.
     pub fn build(program: &Program<'_>, ram: Capability) -> Result<Process, Failed> {
         match build::build(program, &ram) {
-            Ok(made) => Ok(Process {
-                dispatcher: made.dispatcher,
-                endpoint: made.endpoint,
-                memory: made.memory,
-                ram: Some(ram),
-            }),
-            Err(error) => {
-                // What was made so far goes; a block without descendants revokes at once.
-                let _ = invoke::revoke(ram.addr());
-                Err(Failed { error, ram })
-            }
+            Ok(made) => Ok(Process::of(made, ram)),
+            Err(error) => Err(failed(error, ram)),
+        }
+    }
+
+    /// Builds a further dispatcher of a process of another OSnode in one RAM block, stopped.
+    ///
+    /// # Errors
+    /// [`Failed`], which has the block.
+    pub fn build_member(
+        program: &Program<'_>,
+        member: &Member,
+        ram: Capability,
+    ) -> Result<Process, Failed> {
+        match member::build(program, member, &ram) {
+            Ok(made) => Ok(Process::of(made, ram)),
+            Err(error) => Err(failed(error, ram)),
+        }
+    }
+
+    fn of(made: Made, ram: Capability) -> Process {
+        Process {
+            dispatcher: made.dispatcher,
+            endpoint: made.endpoint,
+            memory: made.memory,
+            ram: Some(ram),
         }
     }
 

@@ -9,7 +9,7 @@ use abi::slots;
 use archive::ArchiveError;
 use proto::start::FLAG_AGAIN;
 use proto::{Name, Pid, ServiceError};
-use rt::spawn::{Failed, Process, Program, SpawnError, memory_needed};
+use rt::spawn::{Failed, Member, Process, Program, SpawnError, member_memory, memory_needed};
 use rt::{CapAddr, Capability, env, invoke};
 
 use crate::service::{Account, Console, Service};
@@ -58,10 +58,56 @@ pub async fn start(
     console: Console,
 ) -> Result<(u64, bool), Failure> {
     let Spec { words, memory, .. } = spec;
-    let limit = *memory;
     let name = words.first().cloned().unwrap_or_default();
     let image = program_file(service, &name)?;
-    let bytes = block_bytes(image, limit, &name)?;
+    let bytes = block_bytes(image, *memory, &name)?;
+    let what = What::Program(image);
+    start_as(service, spec, what, bytes, console, None).await
+}
+
+/// Starts a further dispatcher of the process `of`; its number.
+///
+/// # Errors
+/// The reason; nothing is left then.
+pub async fn start_member(
+    service: &Service,
+    words: &[String],
+    member: Member,
+    of: Pid,
+) -> Result<u64, Failure> {
+    let spec = Spec {
+        words: words.to_vec(),
+        memory: 0,
+        kept: RefCell::default(),
+        keeps: Cell::new(false),
+        account: RefCell::default(),
+    };
+    let bytes = member_memory();
+    let what = What::Member(member);
+    let started = start_as(service, &spec, what, bytes, Console::Maybe, Some(of)).await;
+    started.map(|(number, _)| number)
+}
+
+/// What is built.
+#[derive(Clone, Copy)]
+enum What {
+    /// A process from this file.
+    Program(&'static [u8]),
+    /// A further dispatcher.
+    Member(Member),
+}
+
+async fn start_as(
+    service: &Service,
+    spec: &Spec,
+    what: What,
+    bytes: u64,
+    console: Console,
+    of: Option<Pid>,
+) -> Result<(u64, bool), Failure> {
+    let words = &spec.words;
+    let name = words.first().cloned().unwrap_or_default();
+    let limit = spec.memory;
     let no_memory = |e| {
         let text = format!("no memory for {name} ({bytes} bytes): {e}");
         (ServiceError::OutOfMemory, text)
@@ -92,7 +138,7 @@ pub async fn start(
         service,
         number,
         words,
-        image,
+        what,
         ram,
         &spec.given(),
         console,
@@ -110,7 +156,7 @@ pub async fn start(
     match started {
         Ok(process) => {
             let number_of_account = account.number;
-            service.enter(number, process, account);
+            service.enter(number, process, account, of);
             let opening = &mut service.state.borrow_mut().opening;
             opening.remove(&number_of_account);
             Ok((number, has_console))
@@ -180,7 +226,7 @@ fn build(
     service: &Service,
     number: u64,
     words: &[String],
-    image: &[u8],
+    what: What,
     ram: Capability,
     kept: &[(Name, CapAddr)],
     console: Option<CapAddr>,
@@ -212,7 +258,10 @@ fn build(
     }
     let args: Vec<&str> = words.iter().map(String::as_str).collect();
     let program = Program {
-        image,
+        image: match what {
+            What::Program(image) => image,
+            What::Member(_) => &[],
+        },
         args: &args,
         given: &given,
         pid: Pid {
@@ -230,6 +279,10 @@ fn build(
             false => env::flags(),
         },
     };
+    let built = match what {
+        What::Program(_) => Process::build(&program, ram),
+        What::Member(member) => Process::build_member(&program, &member, ram),
+    };
     // What is left of a process that cannot be built goes with its account.
-    Process::build(&program, ram).map_err(|Failed { error, .. }| failure(name, &error))
+    built.map_err(|Failed { error, .. }| failure(name, &error))
 }

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod build;
+mod domain;
 mod memory;
 mod news;
 mod peers;

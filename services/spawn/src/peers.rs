@@ -117,12 +117,25 @@ pub async fn ask_peer(
     blob: &[u8],
     patient: bool,
 ) -> Result<Answer<SpawnReply>, Failure> {
+    ask_peer_with(service, osnode, request, Attach::blob(blob), patient).await
+}
+
+/// As [`ask_peer`], with a capability, too.
+///
+/// # Errors
+/// As [`ask_peer`].
+pub async fn ask_peer_with(
+    service: &Service,
+    osnode: u64,
+    request: &SpawnRequest,
+    with: Attach<'_>,
+    patient: bool,
+) -> Result<Answer<SpawnReply>, Failure> {
     let client = connect(service, osnode).await?;
     let no_answer = |e: PeerError| {
         let text = format!("o{osnode} does not answer: {e}");
         (ServiceError::NoAnswer, text)
     };
-    let with = Attach::blob(blob);
     if patient {
         return client.request(request, with).await.map_err(no_answer);
     }

@@ -15,7 +15,7 @@ use spawn::{NameError, Rules, join_words, split_words};
 
 use crate::build::{self, Failure, Spec};
 use crate::service::{CHECK_NS, Console, STOP_NS, Service};
-use crate::{memory, peers, supervision};
+use crate::{domain, memory, peers, supervision};
 
 /// How long a process may take until it can be checked, and the pause between two looks (ns of system time).
 const BEGIN_NS: u64 = 2_000_000_000;
@@ -93,7 +93,11 @@ async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u6
         SpawnRequest::Memory { osnode, .. }
         | SpawnRequest::CheckMemory { osnode }
         | SpawnRequest::Kernel { osnode } => osnode,
-        SpawnRequest::Next { .. } | SpawnRequest::NextHere { .. } | SpawnRequest::Give { .. } => {
+        SpawnRequest::Next { .. }
+        | SpawnRequest::NextHere { .. }
+        | SpawnRequest::Give { .. }
+        | SpawnRequest::Span { .. }
+        | SpawnRequest::Member { .. } => {
             return None;
         }
     };
@@ -125,7 +129,7 @@ fn local_form(message: SpawnRequest, osnode: u64) -> SpawnRequest {
     }
 }
 
-async fn here(service: &Service, message: SpawnRequest, request: Request) {
+async fn here(service: &Service, message: SpawnRequest, mut request: Request) {
     let result = match message {
         SpawnRequest::Spawn { memory, .. } => start(service, &request, memory, None).await,
         SpawnRequest::SpawnSupervised {
@@ -148,6 +152,8 @@ async fn here(service: &Service, message: SpawnRequest, request: Request) {
         SpawnRequest::Supervision { pid } => supervision::describe(service, pid.number)
             .map(|reply| (reply, Vec::new()))
             .ok_or_else(|| unsupervised(pid)),
+        SpawnRequest::Span { osnode } => domain::span(service, &mut request, osnode).await,
+        SpawnRequest::Member { of } => domain::member(service, &mut request, of).await,
         SpawnRequest::Next { after } => next(service, after).await,
         SpawnRequest::NextHere { number } => {
             next_here(service, number).ok_or((ServiceError::End, String::new()))

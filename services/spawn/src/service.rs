@@ -12,7 +12,7 @@ use archive::Archive;
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{ProcessState, SpawnReply};
-use proto::{Name, PeerError, Wire};
+use proto::{Name, PeerError, Pid, Wire};
 use rt::chan::{Answer, Attach, Client, Request, Server};
 use rt::spawn::Process;
 use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
@@ -50,6 +50,10 @@ pub struct Account {
 pub struct Live {
     process: Process,
     account: Account,
+    /// Its further dispatchers.
+    pub members: Vec<Pid>,
+    /// The process that this is a further dispatcher of.
+    of: Option<Pid>,
     /// Connection to its endpoint 0, once somebody asked it something.
     control: Option<Client>,
 }
@@ -145,13 +149,15 @@ impl Service {
         Some(addr)
     }
 
-    /// Enters a started process.
-    pub fn enter(&self, number: u64, process: Process, account: Account) {
+    /// Enters a started process, or a further dispatcher of one.
+    pub fn enter(&self, number: u64, process: Process, account: Account, of: Option<Pid>) {
         let mut s = self.state.borrow_mut();
         s.table.started(number, process.memory());
         let live = Live {
             process,
             account,
+            members: Vec::new(),
+            of,
             control: None,
         };
         s.live.insert(number, live);
@@ -201,6 +207,10 @@ impl Service {
         let Some(live) = live else { return };
         self.state.borrow_mut().opening.insert(live.account.number);
         drop(live.control);
+        // They use its memory: they end before it is given back.
+        for pid in live.members {
+            crate::domain::end_member(self, pid).await;
+        }
         match live.process.destroy() {
             Ok(ram) => self.free_block(live.account.number, ram).await,
             Err((e, process)) => {
@@ -227,6 +237,7 @@ impl Service {
         }
         self.news.ended(number);
         supervision::ended(self, number, end);
+        self.end_whole(number, live.of);
     }
 
     /// Has every process look whether the services that it waits for are still there.
@@ -237,6 +248,21 @@ impl Service {
             // One that has no room for it finds out a little later by itself.
             let _ = lmp::send(live.process.endpoint(), MessageTag::default(), words);
         }
+    }
+
+    /// A further dispatcher of a process of this OSnode ended: so does the process. (Other OSnodes
+    /// wait for it.)
+    fn end_whole(&self, number: u64, of: Option<Pid>) {
+        let Some(of) = of.filter(|of| of.osnode == env::osnode()) else {
+            return;
+        };
+        let ended = self.state.borrow().table.get(number).cloned();
+        let Some(ended) = ended else { return };
+        let service = self.clone();
+        task::spawn(async move {
+            let end = service.end(of.number, ended.state, ended.status, ended.report);
+            end.await;
+        });
     }
 
     /// The memory account of a live process.

@@ -16,6 +16,8 @@ pub const TLS_BELOW: bool = false;
 pub const USER_FLAGS: u64 = 0;
 /// Word of the frame pointer in a save area's general registers (x29).
 pub const FRAME_POINTER_WORD: u64 = 29;
+/// Word of the first argument in a save area's general registers (x0).
+pub const FIRST_ARGUMENT_WORD: u64 = 0;
 /// Words of a fresh FPU area that are not zero: none.
 pub const FRESH_FPU: &[(u64, u64)] = &[];
 

@@ -25,6 +25,17 @@ nekton_upcall_entry:
     udf #0
     .size nekton_upcall_entry, . - nekton_upcall_entry
 
+// First instruction of a further dispatcher of a process: as _start, but with its TLS base;
+// x0 = its place.
+    .globl nekton_member_entry
+    .type nekton_member_entry, @function
+nekton_member_entry:
+    mov x29, #0
+    mov x30, #0
+    bl nekton_member
+    udf #0
+    .size nekton_member_entry, . - nekton_member_entry
+
 // Where the first context goes on once it has its TLS base: Resume loads everything else as zero.
     .globl nekton_continue
     .type nekton_continue, @function

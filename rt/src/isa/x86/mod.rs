@@ -16,6 +16,8 @@ pub const TLS_BELOW: bool = true;
 pub const USER_FLAGS: u64 = 0x202;
 /// Word of the frame pointer in a save area's general registers (rbp).
 pub const FRAME_POINTER_WORD: u64 = 6;
+/// Word of the first argument in a save area's general registers (rdi).
+pub const FIRST_ARGUMENT_WORD: u64 = 5;
 /// Words of a fresh FPU area: FCW and MXCSR at their reset values, no other state (XSAVE header zero).
 pub const FRESH_FPU: &[(u64, u64)] = &[(0, 0x037f), (24, 0x1f80)];
 

@@ -26,6 +26,17 @@ nekton_upcall_entry:
     ud2
     .size nekton_upcall_entry, . - nekton_upcall_entry
 
+# First instruction of a further dispatcher of a process: as _start, but with its TLS base;
+# rdi = its place.
+    .globl nekton_member_entry
+    .type nekton_member_entry, @function
+nekton_member_entry:
+    xorl %ebp, %ebp
+    andq $-16, %rsp
+    call nekton_member
+    ud2
+    .size nekton_member_entry, . - nekton_member_entry
+
 # Where the first context goes on once it has its TLS base: Resume loads everything
 # else as zero. The stack is aligned as after a call.
     .globl nekton_continue
