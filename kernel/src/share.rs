@@ -31,39 +31,43 @@ pub(crate) fn is_shared(m: &impl PhysMap, cte: Cte) -> bool {
 
 /// Levels of tables.
 const LEVELS: u32 = 4;
-/// Capabilities looked at beside one table. One with more of them counts as shared itself.
-const BESIDE: usize = 64;
+/// Capabilities looked at on the way up. If they are not enough, the table counts as shared.
+const LOOK: u32 = 64;
 
 /// The table at `vnode`, or one above it, that others have in their address spaces, too: they walk
 /// through it to everything below.
 pub(crate) fn shared_table(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr) -> Option<Cap> {
-    shared_above(m, kcb, vnode, LEVELS)
+    shared_above(m, kcb, vnode, LEVELS, &mut { LOOK })
 }
 
-fn shared_above(m: &impl PhysMap, kcb: Kcb, vnode: PhysAddr, levels: u32) -> Option<Cap> {
-    let cte = mdb::vnode_at(m, kcb, vnode)?;
-    let table = cte.cap(m);
-    if crate::decode::flags(m, cte).contains(MdbFlags::REMOTE_COPIES) {
+fn shared_above(
+    m: &impl PhysMap,
+    kcb: Kcb,
+    vnode: PhysAddr,
+    levels: u32,
+    left: &mut u32,
+) -> Option<Cap> {
+    let first = mdb::vnode_at(m, kcb, vnode)?;
+    let table = first.cap(m);
+    if crate::decode::flags(m, first).contains(MdbFlags::REMOTE_COPIES) {
         return Some(table);
     }
-    let mut at = cte;
-    for _ in 0..BESIDE {
+    let mut at = first;
+    while *left > 0 {
+        *left -= 1;
         // Copies, then the Mappings that link it into tables above.
-        let Some(next) = mdb::next(m, kcb, at) else {
-            return None;
-        };
-        let cap = next.cap(m);
+        at = mdb::next(m, kcb, at)?;
+        let cap = at.cap(m);
         if cap.base != vnode || cap.size != table.size {
             return None;
         }
         if cap.kind == CapType::Mapping && levels > 1 && cap.rights.contains(Rights::READ) {
             let above = PhysAddr(cap.extra & !(VNODE_BYTES - 1));
-            let found = shared_above(m, kcb, above, levels - 1);
+            let found = shared_above(m, kcb, above, levels - 1, left);
             if found.is_some() {
                 return found;
             }
         }
-        at = next;
     }
     Some(table)
 }
