@@ -80,8 +80,11 @@ pub fn message(world: &World, from: u64, bytes: &[u8]) {
     let Some(message) = FlushMessage::from_bytes(bytes) else {
         return rt::println!("monitor: o{from} sent a flush that cannot be read");
     };
-    let machine = &mut world.state.borrow_mut().unmaps.machine;
-    let outputs = machine.take(OsnodeId(from), message, &mut Core);
+    // The borrow ends with the block: what follows borrows again.
+    let outputs = {
+        let machine = &mut world.state.borrow_mut().unmaps.machine;
+        machine.take(OsnodeId(from), message, &mut Core)
+    };
     perform(world, outputs);
 }
 
