@@ -37,6 +37,22 @@ pub const SHARE_BEGIN: u16 = 0x36;
 pub const SHARE_END: u16 = 0x37;
 /// Updates of a core in a round.
 pub const SHARE_UPDATES: u64 = 16;
+/// A request with a capability is about to be sent to a process on another OSnode.
+pub const COPY_BEGIN: u16 = 0x38;
+/// It is answered: the other has its copy.
+pub const COPY_END: u16 = 0x39;
+/// The same without a capability: about to be sent.
+pub const ASK_BEGIN: u16 = 0x3a;
+/// It is answered.
+pub const ASK_END: u16 = 0x3b;
+/// The owner is about to revoke a capability that other OSnodes have copies of.
+pub const REVOKE_BEGIN: u16 = 0x3c;
+/// The call has returned.
+pub const REVOKE_END: u16 = 0x3d;
+/// From here on, the next number of OSnodes has copies.
+pub const SHARERS: u16 = 0x3e;
+/// A monitor sends another one a message about capabilities.
+pub const AGREE_SEND: u16 = 0x3f;
 /// A boot driver takes up the request to stop a core.
 pub const STOP: u16 = 0x40;
 /// A boot driver has seen the second acknowledgement of a stop command (of an update, too).

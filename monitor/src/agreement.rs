@@ -100,7 +100,10 @@ pub fn step(world: &World, input: Input) {
 
 fn perform(world: &World, output: Output) {
     match output {
-        Output::Send { to, message } => links::say(world, to.0, Kind::Agree, message.to_bytes()),
+        Output::Send { to, message } => {
+            rt::marker::<{ abi::marker::AGREE_SEND }>();
+            links::say(world, to.0, Kind::Agree, message.to_bytes());
+        }
         Output::Answer { op, outcome } => answered(world, op, outcome),
         Output::Freed { object, base, end } => freed(&object, base, end),
         Output::Revoked { .. } | Output::Inherited { .. } => {}

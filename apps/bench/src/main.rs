@@ -3,9 +3,11 @@
 //! `bench syscall N`, `bench lmp N`, `bench ump N`, `bench wake N` execute a path N times, its two
 //! ends marked (`abi::marker`); `bench thousand N` executes a known number of instructions N times;
 //! `bench rest N` sleeps N times for a second; `bench beat` executes the heartbeat marker until it
-//! is stopped. What the markers mean in instructions is counted outside, by the plugin; the program
-//! itself prints no figure. `lmp-peer NAME`, `ump-peer NAME COUNT` and `wake-peer NAME COUNT` are
-//! what it starts itself with.
+//! is stopped; `bench share N CORES` has cores update cache lines, directly and by messages; `bench
+//! copies N CORES` copies capabilities to other OSnodes and revokes them. What the markers mean in
+//! instructions is counted outside, by the plugin; the program itself prints no figure. `lmp-peer
+//! NAME`, `ump-peer NAME COUNT`, `wake-peer NAME COUNT`, `share-peer NAME` and `hold NAME` are what
+//! it starts itself with.
 
 #![no_std]
 #![no_main]
@@ -13,8 +15,10 @@
 
 extern crate alloc;
 
+mod copies;
 mod lmp;
 mod peer;
+mod share;
 mod ump;
 
 use abi::{marker, slots};
@@ -40,6 +44,12 @@ fn main() -> i32 {
         ["ump-peer", name, n] => count(n).and_then(|n| task::block_on(ump::serve(name, n))),
         ["wake", n] => count(n).and_then(|n| task::block_on(ump::measure_wakeup(n))),
         ["wake-peer", name, n] => count(n).and_then(|n| task::block_on(ump::serve_wakeup(name, n))),
+        ["share", rounds, cores] => with_cores(rounds, cores)
+            .and_then(|(n, cores)| task::block_on(share::measure(n as u64, cores))),
+        ["share-peer", name] => task::block_on(share::serve(name)),
+        ["copies", rounds, cores] => with_cores(rounds, cores)
+            .and_then(|(n, cores)| task::block_on(copies::measure(n, cores))),
+        ["hold", name] => task::block_on(copies::hold(name)),
         ["beat"] => beat(),
         ["rest", n] => count(n).map(|n| task::block_on(rest(n))),
         _ => Err(format!("\"{}\" is not understood", words.join(" "))),
@@ -60,6 +70,13 @@ fn count(text: &str) -> Result<usize, String> {
             "\"{text}\" is not a number of repetitions, 1 to {MOST}"
         )),
     }
+}
+
+/// Rounds, and cores that take part.
+fn with_cores(rounds: &str, cores: &str) -> Result<(usize, u64), String> {
+    let known = cores.parse().ok().filter(|n| (1..=64).contains(n));
+    let known = known.ok_or_else(|| format!("\"{cores}\" is not a number of cores, 1 to 64"))?;
+    Ok((count(rounds)?, known))
 }
 
 /// The shortest invocation: `Identify` through both levels of the CSpace.

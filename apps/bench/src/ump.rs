@@ -30,6 +30,13 @@ proto::messages! {
         },
     }
 }
+proto::messages! {
+    /// The answer, for those who want one.
+    pub enum BenchReply: 101 {
+        /// The other side is ready.
+        Begun = 0x8001 {},
+    }
+}
 
 /// Waits for a line; the instructions of the loop count as waiting.
 #[inline(always)]
@@ -126,7 +133,7 @@ async fn begin(peer: &Peer, name: &str, n: usize) -> Result<Client, String> {
 
 /// Registers under `name`; says ready and takes a message, `n` times.
 pub async fn serve(name: &str, n: usize) -> Result<(), String> {
-    let channel = accept(name, n).await?;
+    let (channel, _) = accept(name, n).await?;
     for i in 0..n as u64 {
         send(&channel, i)?;
         let line = next(&channel)?;
@@ -140,7 +147,7 @@ pub async fn serve(name: &str, n: usize) -> Result<(), String> {
 
 /// Registers under `name`; sleeps until a message comes and sends it back, `n` times.
 pub async fn serve_wakeup(name: &str, n: usize) -> Result<(), String> {
-    let channel = accept(name, n).await?;
+    let (channel, _) = accept(name, n).await?;
     for _ in 0..n {
         let line = channel.receive_blocking();
         let line = line.map_err(|e| format!("the channel failed: {e:?}"))?;
@@ -149,15 +156,18 @@ pub async fn serve_wakeup(name: &str, n: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// The channel of the one client that says how many messages come.
-async fn accept(name: &str, n: usize) -> Result<UmpChannel, String> {
+/// The channel of the one client that says how many messages come, and what it sent along.
+pub async fn accept(name: &str, n: usize) -> Result<(UmpChannel, Option<rt::Capability>), String> {
     let server = Server::open().map_err(|e| e.message().to_string())?;
     server.register(name).await.map_err(|e| e.to_string())?;
-    let request = server.next().await;
+    let mut request = server.next().await;
     match request.decode() {
         Ok(BenchRequest::Begin { count }) if count == n as u64 => {}
         _ => return Err("a wrong request came".to_string()),
     }
     let channel = server.channels().pop();
-    channel.ok_or_else(|| "the asker is on the same OSnode".to_string())
+    let channel = channel.ok_or("the asker is on the same OSnode")?;
+    let begun = request.answer(&BenchReply::Begun {}, Attach::NONE);
+    begun.map_err(|e| e.to_string())?;
+    Ok((channel, request.cap.take()))
 }
