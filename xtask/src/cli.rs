@@ -124,7 +124,7 @@ pub struct BenchArgs {
 pub enum Bench {
     /// Core operations, system call, messages, boot
     Core,
-    /// OSnodes at rest and together: sleep, wake-ups, shared memory against messages
+    /// OSnodes at rest and together: sleep, wake-ups, capabilities, shared memory against messages
     Multikernel,
 }
 

@@ -32,6 +32,8 @@ pub struct Figure {
 pub const UNIT: &str = "guest instructions";
 /// Unit of what a machine at rest executes.
 pub const PER_SECOND: &str = "guest instructions per virtual second";
+/// Unit of counted messages.
+pub const MESSAGES: &str = "messages between monitors";
 
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();

@@ -1,11 +1,15 @@
 //! `./nekton bench`: figures counted in guest instructions by the TCG plugin.
 
+mod copies;
 mod figures;
 mod limits;
 mod marks;
 mod multi;
+mod output;
+mod plot;
 mod runs;
 mod self_test;
+mod share;
 
 pub use self_test::{arguments, check};
 
@@ -37,20 +41,23 @@ pub fn command(args: &BenchArgs) -> Result<bool> {
         versions.insert(pinned(&board.program)?);
         let images = build::images(board.isa, false)?;
         let found = match args.what {
-            cli::Bench::Core => runs::core(&board, &images, &plugin),
+            cli::Bench::Core => runs::core(&board, &images, &plugin)?,
             cli::Bench::Multikernel => multi::multikernel(&Bench {
                 board: &board,
                 images: &images,
                 plugin: &plugin,
                 cores: board.cores,
             }),
-        }?;
+        };
         complete &= found.missing.is_empty();
         for missing in &found.missing {
             progress::error(&format!(
                 "{name}: fewer than {} measurements of {missing}",
                 runs::REPETITIONS
             ));
+        }
+        if matches!(args.what, cli::Bench::Multikernel) {
+            output::write(&name, &found.figures)?;
         }
         all.extend(found.figures);
     }

@@ -1,20 +1,45 @@
 //! The runs that `bench multikernel` makes: OSnodes at rest, and together.
 
-use super::figures::{PER_SECOND, between, rests};
+use super::copies::{self, Taken};
+use super::figures::{MESSAGES, PER_SECOND, between, rests};
 use super::marks::Cost;
 use super::runs::{Bench, Found, REPETITIONS};
+use super::share;
+use crate::progress;
 use abi::marker as m;
 use anyhow::Result;
 
 /// Core of the other side.
 const PEER: usize = 1;
+/// Cores that share lines.
+const SHARING: u32 = 16;
+/// Cores that have OSnodes where sixteen share a capability with its owner.
+const COPYING: u32 = 17;
 
-/// Everything that `bench multikernel` measures on a board.
-pub fn multikernel(bench: &Bench<'_>) -> Result<Found> {
+/// A run, and what is read from it.
+type Part = fn(&Bench<'_>, &mut Found) -> Result<()>;
+
+/// Everything that `bench multikernel` measures, in order.
+///
+/// Here belongs `vm.unmap.N`: a page unmapped from an address space that dispatchers on N OSnodes
+/// share, for each of `copies::SHARERS`, until the call returns. There are no such address spaces yet.
+const PARTS: [(&str, Part); 4] = [
+    ("rest", rest),
+    ("wake-ups", wakeup),
+    ("capabilities", copies),
+    ("shared lines", share),
+];
+
+/// Measures all that on a board. A run that fails does not take the figures of the others along.
+pub fn multikernel(bench: &Bench<'_>) -> Found {
     let mut found = Found::default();
-    rest(bench, &mut found)?;
-    wakeup(bench, &mut found)?;
-    Ok(found)
+    for (name, part) in PARTS {
+        if let Err(error) = part(bench, &mut found) {
+            progress::error(&format!("{error:#}"));
+            found.missing.push(name.to_owned());
+        }
+    }
+    found
 }
 
 /// What starts the OSnodes of `cores` cores, and lets them settle.
@@ -47,5 +72,72 @@ fn wakeup(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let marks = bench.measure("wake-ups", &exec)?;
     let trips = between(&marks, m::WAKE_BEGIN, m::WAKE_END, Some(PEER));
     found.add(bench.board, "ump.wakeup_round_trip", &trips, Cost::work);
+    Ok(())
+}
+
+/// A Frame is copied to another OSnode; its owner revokes it while others have copies.
+fn copies(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
+    let bench = bench.with_cores(COPYING);
+    let n = REPETITIONS + 1;
+    let exec = format!(
+        "{}; spawn bench copies {n} {COPYING}; sleep 30000",
+        started(COPYING)
+    );
+    let marks = bench.measure("capabilities", &exec)?;
+    let copy = copies::taken(&marks, m::COPY_BEGIN, m::COPY_END);
+    add_taken(&bench, found, "cap.copy_remote", &copy);
+    let ask = copies::taken(&marks, m::ASK_BEGIN, m::ASK_END);
+    found.add(
+        bench.board,
+        "cap.copy_remote.without",
+        &ask.costs,
+        Cost::work,
+    );
+    let revokes = copies::revokes(&marks);
+    for sharers in copies::SHARERS {
+        let none = Taken::default();
+        let taken = revokes.iter().find(|(n, _)| *n == sharers);
+        let taken = taken.map_or(&none, |(_, taken)| taken);
+        add_taken(&bench, found, &format!("cap.revoke.{sharers}"), taken);
+    }
+    Ok(())
+}
+
+/// What a path cost, and how many messages the monitors sent.
+fn add_taken(bench: &Bench<'_>, found: &mut Found, name: &str, taken: &Taken) {
+    found.add(bench.board, name, &taken.costs, Cost::work);
+    let before = found.figures.len();
+    let counted = taken.messages.iter().map(|n| Cost {
+        initiator: *n,
+        ..Cost::default()
+    });
+    let counted: Vec<Cost> = counted.collect();
+    found.add(
+        bench.board,
+        &format!("{name}.messages"),
+        &counted,
+        Cost::work,
+    );
+    for figure in &mut found.figures[before..] {
+        figure.unit = MESSAGES;
+        figure.virtual_ns_median = 0;
+    }
+}
+
+/// Up to sixteen cores update the same cache lines: directly, or by messages to one of them.
+fn share(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
+    let bench = bench.with_cores(SHARING);
+    let rounds = REPETITIONS + 1;
+    let exec = format!(
+        "{}; spawn bench share {rounds} {SHARING}; sleep 30000",
+        started(SHARING)
+    );
+    let marks = bench.measure("shared lines", &exec)?;
+    let sections = share::sections(&marks, SHARING as usize);
+    for wanted in share::order(SHARING as usize) {
+        let section = sections.iter().find(|s| s.what == wanted);
+        let rounds = section.map_or(&[][..], |s| &s.rounds);
+        found.add(bench.board, &wanted.name(), rounds, Cost::work);
+    }
     Ok(())
 }

@@ -145,6 +145,11 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// The same machine with another number of cores.
+    pub fn with_cores(&self, cores: u32) -> Bench<'_> {
+        Bench { cores, ..*self }
+    }
+
     /// Runs `exec` under `-icount` with the plugin; the marks it left.
     pub fn measure(&self, what: &str, exec: &str) -> Result<Vec<Mark>> {
         let board = self.board;
