@@ -45,13 +45,13 @@ pub const COPY_END: u16 = 0x39;
 pub const ASK_BEGIN: u16 = 0x3a;
 /// It is answered.
 pub const ASK_END: u16 = 0x3b;
-/// The owner is about to revoke a capability that other OSnodes have copies of.
+/// The owner is about to revoke a capability that other OSnodes have copies of, or to unmap a page that they use.
 pub const REVOKE_BEGIN: u16 = 0x3c;
 /// The call has returned.
 pub const REVOKE_END: u16 = 0x3d;
-/// From here on, the next number of OSnodes has copies.
+/// From here on, the next number of OSnodes has copies, or uses the page.
 pub const SHARERS: u16 = 0x3e;
-/// A monitor sends another one a message about capabilities.
+/// A monitor sends another one a message about capabilities or translations.
 pub const AGREE_SEND: u16 = 0x3f;
 /// A boot driver takes up the request to stop a core.
 pub const STOP: u16 = 0x40;

@@ -98,6 +98,7 @@ fn perform(world: &World, outputs: Vec<FlushOutput>) {
     for output in outputs {
         match output {
             FlushOutput::Send { to, message } => {
+                rt::marker::<{ abi::marker::AGREE_SEND }>();
                 links::say(world, to.0, Kind::Flush, message.to_bytes());
             }
             FlushOutput::Done { op } => {

@@ -4,7 +4,8 @@
 //! ends marked (`abi::marker`); `bench thousand N` executes a known number of instructions N times;
 //! `bench rest N` sleeps N times for a second; `bench beat` executes the heartbeat marker until it
 //! is stopped; `bench share N CORES` has cores update cache lines, directly and by messages; `bench
-//! copies N CORES` copies capabilities to other OSnodes and revokes them. What the markers mean in
+//! copies N CORES` copies capabilities to other OSnodes and revokes them; `bench unmap N CORES` unmaps
+//! pages that other OSnodes use. What the markers mean in
 //! instructions is counted outside, by the plugin; the program itself prints no figure. `lmp-peer
 //! NAME`, `ump-peer NAME COUNT`, `wake-peer NAME COUNT`, `share-peer NAME` and `hold NAME` are what
 //! it starts itself with.
@@ -20,6 +21,7 @@ mod lmp;
 mod peer;
 mod share;
 mod ump;
+mod unmap;
 
 use abi::{marker, slots};
 use alloc::format;
@@ -49,6 +51,8 @@ fn main() -> i32 {
         ["share-peer", name] => task::block_on(share::serve(name)),
         ["copies", rounds, cores] => with_cores(rounds, cores)
             .and_then(|(n, cores)| task::block_on(copies::measure(n, cores))),
+        ["unmap", rounds, cores] => with_cores(rounds, cores)
+            .and_then(|(n, cores)| task::block_on(unmap::measure(n, cores))),
         ["hold", name] => task::block_on(copies::hold(name)),
         ["beat"] => beat(),
         ["rest", n] => count(n).map(|n| task::block_on(rest(n))),

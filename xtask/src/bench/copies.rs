@@ -56,8 +56,8 @@ fn messages(marks: &[Mark], begin: u16, end: u16) -> Vec<u64> {
     found
 }
 
-/// The revokes, by number of sharers: as many sections as the guest made.
-pub fn revokes(marks: &[Mark]) -> Vec<(u64, Taken)> {
+/// The revokes or unmaps, by number of sharers: as many sections as the guest made.
+pub fn by_sharers(marks: &[Mark]) -> Vec<(u64, Taken)> {
     let head = |mark: &Mark| mark.number == m::SHARERS;
     let sections = marks.chunk_by(|_, next| !head(next));
     let sections = sections.filter(|s| head(&s[0]));
@@ -88,7 +88,7 @@ mod tests {
             line(m::SHARERS, 0, [200, 200, 200], [0, 40, 0]),
             line(m::REVOKE_BEGIN, 0, [200, 200, 200], [0, 40, 0]),
         ];
-        let found = revokes(&parse(&text.concat()).unwrap());
+        let found = by_sharers(&parse(&text.concat()).unwrap());
         assert_eq!(found.len(), 2);
         let (sharers, taken) = &found[0];
         assert_eq!(*sharers, 2);

@@ -20,13 +20,11 @@ const COPYING: u32 = 17;
 type Part = fn(&Bench<'_>, &mut Found) -> Result<()>;
 
 /// Everything that `bench multikernel` measures, in order.
-///
-/// Here belongs `vm.unmap.N`: a page unmapped from an address space that dispatchers on N OSnodes
-/// share, for each of `copies::SHARERS`, until the call returns. There are no such address spaces yet.
-const PARTS: [(&str, Part); 4] = [
+const PARTS: [(&str, Part); 5] = [
     ("rest", rest),
     ("wake-ups", wakeup),
     ("capabilities", copies),
+    ("unmaps", unmaps),
     ("shared lines", share),
 ];
 
@@ -93,14 +91,31 @@ fn copies(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
         &ask.costs,
         Cost::work,
     );
-    let revokes = copies::revokes(&marks);
+    add_sections(&bench, found, "cap.revoke", &copies::by_sharers(&marks));
+    Ok(())
+}
+
+/// A page that dispatchers on other OSnodes use, too, is unmapped until nobody can reach it.
+fn unmaps(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
+    let bench = bench.with_cores(COPYING);
+    let n = REPETITIONS + 1;
+    let exec = format!(
+        "{}; spawn bench unmap {n} {COPYING}; sleep 30000",
+        started(COPYING)
+    );
+    let marks = bench.measure("unmaps", &exec)?;
+    add_sections(&bench, found, "vm.unmap", &copies::by_sharers(&marks));
+    Ok(())
+}
+
+/// A figure for each number of sharers; a section that is not there is missed.
+fn add_sections(bench: &Bench<'_>, found: &mut Found, name: &str, sections: &[(u64, Taken)]) {
     for sharers in copies::SHARERS {
         let none = Taken::default();
-        let taken = revokes.iter().find(|(n, _)| *n == sharers);
+        let taken = sections.iter().find(|(n, _)| *n == sharers);
         let taken = taken.map_or(&none, |(_, taken)| taken);
-        add_taken(&bench, found, &format!("cap.revoke.{sharers}"), taken);
+        add_taken(bench, found, &format!("{name}.{sharers}"), taken);
     }
-    Ok(())
 }
 
 /// What a path cost, and how many messages the monitors sent.
