@@ -235,13 +235,7 @@ async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
 pub fn join(world: &World, osnode: u64, asking: UmpChannel, asked: UmpChannel) {
     let number = world.introduce(osnode);
     world.server.accept_ump(asked.clone(), number);
-    let peer = Peer {
-        ask: Client::over_ump(asking.clone()),
-        asking,
-        asked,
-        joined: true,
-        second: None,
-    };
+    let peer = Peer::new(asking, asked);
     let waiting = {
         let mut s = world.state.borrow_mut();
         s.peers.insert(osnode, peer);

@@ -33,6 +33,22 @@ pub struct Peer {
     pub joined: bool,
 }
 
+impl Peer {
+    /// A monitor that is reached through these channels, and has said hello.
+    pub fn new(asking: UmpChannel, asked: UmpChannel) -> Peer {
+        let ask = Client::over_ump(asking.clone());
+        // An OSnode may be stopped for hours, and must find everything then.
+        ask.be_patient();
+        Peer {
+            ask,
+            asking,
+            asked,
+            second: None,
+            joined: true,
+        }
+    }
+}
+
 /// Asks the monitor of `osnode`.
 ///
 /// # Errors

@@ -133,13 +133,9 @@ async fn make_peer(world: &World, osnode: u64) -> Result<(Peer, Capability), Pee
     let ours_copy = cap::copy(ours.cap.addr())?;
     theirs.cap.leak();
     ours.cap.leak();
-    let peer = Peer {
-        ask: Client::over_ump(asking.clone()),
-        asking,
-        asked,
-        joined: false,
-        second: Some(ours_copy),
-    };
+    let mut peer = Peer::new(asking, asked);
+    peer.joined = false;
+    peer.second = Some(ours_copy);
     Ok((peer, copy))
 }
 
@@ -207,13 +203,7 @@ pub fn join_home(world: &World) -> Result<MonitorRequest, PeerError> {
         asking_bell: proto::iface::monitor::pack_bell(page, asking.own_channel()),
         asked_bell: proto::iface::monitor::pack_bell(page, asked.own_channel()),
     };
-    let peer = Peer {
-        ask: Client::over_ump(asking.clone()),
-        asking,
-        asked,
-        joined: true,
-        second: None,
-    };
+    let peer = Peer::new(asking, asked);
     world.state.borrow_mut().peers.insert(world.home, peer);
     Ok(hello)
 }

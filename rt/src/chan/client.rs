@@ -458,6 +458,11 @@ impl Client {
         &self.0.0
     }
 
+    /// Messages wait for a peer that takes none for as long as it likes, such as one whose OSnode is stopped.
+    pub fn be_patient(&self) {
+        self.outbox().be_patient();
+    }
+
     pub(crate) fn outbox(&self) -> &Rc<Outbox> {
         &self.0.0.outbox
     }

@@ -26,8 +26,10 @@ const MAX_QUEUED: usize = 4096;
 /// First and longest pause between tries while the peer's ring is full.
 const RETRY_MIN_NS: u64 = 10_000;
 const RETRY_MAX_NS: u64 = 1_000_000;
-/// A peer that takes nothing for so long (system time) is given up.
+/// A peer that takes nothing for so long (system time) is given up, unless it may.
 const STUCK_NS: u64 = 30_000_000_000;
+/// Longest pause between two tries with a peer that may take nothing for as long as it likes.
+const PATIENT_NS: u64 = 100_000_000;
 
 /// How messages travel.
 pub enum Carrier {
@@ -57,6 +59,8 @@ pub struct Outbox {
     /// The channel is to be closed once the queue is empty.
     closing: Cell<bool>,
     drained: RefCell<Option<Waker>>,
+    /// The peer may take nothing for as long as it likes.
+    patient: Cell<bool>,
     /// Number of a UMP connection's binding at the monitor of this side.
     binding: Cell<Option<u64>>,
     /// `None` (servers): the peer itself is told.
@@ -78,6 +82,7 @@ impl Outbox {
             busy: Cell::new(false),
             closing: Cell::new(false),
             drained: RefCell::new(None),
+            patient: Cell::new(false),
             binding: Cell::new(None),
             refused: RefCell::new(None),
         })
@@ -87,6 +92,11 @@ impl Outbox {
     pub fn redirect(&self, endpoint: Capability) {
         let old = self.carrier.replace(Carrier::Lmp(endpoint));
         drop(old);
+    }
+
+    /// Never gives up a peer that takes nothing, until this side is done with it.
+    pub fn be_patient(&self) {
+        self.patient.set(true);
     }
 
     /// Says which binding the channel belongs to: capabilities can go along from now on.
@@ -297,11 +307,13 @@ impl Outbox {
             match self.attempt(head.words, cap, true, number) {
                 Ok(Tried::Sent) => return,
                 Ok(Tried::NoRoom) => {
-                    if time::system_ns().saturating_sub(start) > STUCK_NS {
+                    let patient = self.patient.get() && !self.closing.get();
+                    if !patient && time::system_ns().saturating_sub(start) > STUCK_NS {
                         return self.kill(PeerError::TimedOut);
                     }
                     time::sleep(pause).await;
-                    pause = (pause * 2).min(RETRY_MAX_NS);
+                    let longest = if patient { PATIENT_NS } else { RETRY_MAX_NS };
+                    pause = (pause * 2).min(longest);
                 }
                 Err(e) => {
                     self.failed(e);
