@@ -6,7 +6,7 @@ use proto::iface::monitor::MonitorRequest;
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
 use proto::ump::Side;
 use proto::{PeerError, ServiceError};
-use rt::chan::{Attach, Client, Request};
+use rt::chan::{Attach, Request};
 use rt::event::Notification;
 use rt::ump::{UmpChannel, UmpError};
 use rt::{CapAddr, Capability, cap, invoke, task};
@@ -162,7 +162,7 @@ fn second(world: &World, request: &Request, osnode: u64) {
     }
 }
 
-/// Where an OSnode runs now. Of one that starts, the answer waits until all know that it runs.
+/// Where an OSnode runs now. Of one that starts, or is started again, the answer waits until all know that it runs.
 fn located(world: &World, request: Request, osnode: u64, core: u32) {
     let mut s = world.state.borrow_mut();
     if osnode != world.osnode {
@@ -171,8 +171,9 @@ fn located(world: &World, request: Request, osnode: u64, core: u32) {
     let joins = s.peers.get(&osnode).is_some_and(|p| !p.joined);
     drop(s);
     members::located(world, osnode, core);
-    let runs = world.state.borrow().members.status(osnode);
-    if core != NOWHERE && (joins || runs == Some(Status::Joining)) {
+    let status = world.state.borrow().members.status(osnode);
+    let comes = matches!(status, Some(Status::Joining | Status::Stopped(_)));
+    if core != NOWHERE && (joins || comes) {
         return members::when_running(world, osnode, request);
     }
     answer(&request, &SystemReply::Done {}, None);
