@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
-use proto::{Name, PeerError, ServiceError};
+use proto::{Name, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::{Capability, SysError, cap, time};
 
@@ -65,8 +65,7 @@ impl Bindings {
 pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name, channel: u64) {
     let frame = match channels::take_frame(world).await {
         Ok(f) => f,
-        Err(PeerError::Refused(e)) => return refuse(request, e),
-        Err(_) => return refuse(request, ServiceError::OutOfMemory),
+        Err(e) => return refuse(request, peers::refusal(e)),
     };
     if let Err(e) = lend(world, osnode, &frame).await {
         world.state.borrow_mut().pool.put(frame);

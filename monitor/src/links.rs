@@ -17,7 +17,7 @@ use rt::ump::{UmpChannel, UmpError};
 use rt::{Capability, task, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
-use crate::peers::{ANSWER_NS, Peer};
+use crate::peers::{ANSWER_NS, Peer, refusal};
 use crate::world::World;
 
 /// First and longest pause between two tries to reach an OSnode (ns of system time).
@@ -176,13 +176,8 @@ async fn offer(world: &World) -> Result<[(UmpChannel, ChannelFrame); 2], PeerErr
 }
 
 async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
-    let failed = |e: PeerError| match e {
-        PeerError::Refused(e) => e,
-        PeerError::Sys(e) => ServiceError::Sys(e),
-        _ => ServiceError::NoAnswer,
-    };
     let via = route(world, osnode).ok_or(ServiceError::NoOsnode)?;
-    let [(asking, f), (asked, g)] = offer(world).await.map_err(failed)?;
+    let [(asking, f), (asked, g)] = offer(world).await.map_err(refusal)?;
     let request = MonitorRequest::Connect {
         osnode,
         client: world.osnode,
@@ -274,14 +269,9 @@ pub fn accept(
             return Err(ServiceError::NoOsnode);
         }
     }
-    let failed = |e: PeerError| match e {
-        PeerError::Refused(e) => e,
-        PeerError::Sys(e) => ServiceError::Sys(e),
-        _ => ServiceError::NoAnswer,
-    };
     let open = |region: u64, side: Side, bell: u64| -> Result<UmpChannel, ServiceError> {
         let frame = crate::agreement::borrowed(world, client, region)?;
-        let channel = opened(frame, side).map_err(failed)?;
+        let channel = opened(frame, side).map_err(refusal)?;
         if let Some(notify) = channels::notify_for(world, client, bell)? {
             channel.set_notify(notify);
         }

@@ -6,7 +6,7 @@ use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::MemberInput;
 use proto::iface::monitor::{MonitorReply, MonitorRequest};
-use proto::{Name, ServiceError};
+use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::ump::UmpChannel;
 use rt::{task, time};
@@ -46,6 +46,15 @@ impl Peer {
             second: None,
             joined: true,
         }
+    }
+}
+
+/// What an asker is told of it.
+pub fn refusal(e: PeerError) -> ServiceError {
+    match e {
+        PeerError::Refused(e) => e,
+        PeerError::Sys(e) => ServiceError::Sys(e),
+        _ => ServiceError::NoAnswer,
     }
 }
 

@@ -14,7 +14,7 @@ use rt::{CapAddr, Capability, cap, invoke, task};
 use crate::bind;
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::members;
-use crate::peers::Peer;
+use crate::peers::{Peer, refusal};
 use crate::world::{World, introducer};
 
 /// Answers; an asker that is gone needs no answer.
@@ -106,8 +106,7 @@ async fn prepare(world: &World, request: &Request, osnode: u64, core: u32) {
             }
             hand_out(world, request, frame, &asked);
         }
-        Err(PeerError::Refused(e)) => refuse(request, e),
-        Err(_) => refuse(request, ServiceError::OutOfMemory),
+        Err(e) => refuse(request, refusal(e)),
     }
 }
 
