@@ -13,13 +13,16 @@ use proto::ump::Side;
 use proto::{PeerError, ServiceError};
 use rt::ump::UmpChannel;
 use rt::vspace::{self, Access, Mapped};
-use rt::{CapAddr, Capability, SysError, cap, invoke, mem, task};
+use rt::{CapAddr, Capability, SysError, cap, invoke, mem, task, time};
 
 use crate::memory;
 use crate::world::{State, World};
 
 /// Bytes of a channel: 127 messages each way.
 pub const CHANNEL_BYTES: u64 = 16 * 1024;
+/// How long memory for a channel is waited for, and the pause between two looks (ns of system time).
+const SHORT_NS: u64 = 1_000_000_000;
+const LOOK_NS: u64 = 2_000_000;
 
 /// A channel's Frame.
 pub struct ChannelFrame {
@@ -66,7 +69,7 @@ pub async fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
     let frame = match kept {
         Some(f) => f,
         None => {
-            let made = make_frame(world).await?;
+            let made = make_patiently(world).await?;
             world.state.borrow_mut().pool.extra += 1;
             made
         }
@@ -127,6 +130,20 @@ pub fn trim(world: &World) {
                 rt::println!("monitor: a channel's memory is lost: {e}");
             }
         });
+    }
+}
+
+/// Memory can be short for a moment: the monitor's own is being filled up, or the service's.
+async fn make_patiently(world: &World) -> Result<ChannelFrame, PeerError> {
+    let until = time::system_ns().saturating_add(SHORT_NS);
+    loop {
+        match make_frame(world).await {
+            Err(PeerError::Refused(ServiceError::OutOfMemory)) if time::system_ns() < until => {
+                memory::replenish(world);
+                time::sleep(LOOK_NS).await;
+            }
+            done => return done,
+        }
     }
 }
 
