@@ -67,8 +67,9 @@ const fn up(at: u64) -> u64 {
     (at + PAGE - 1) & !(PAGE - 1)
 }
 
-/// Whether the bytes are memory that only this OSnode accounts for, and not about to be another one's. Rights to objects of others (`Notify`,
-/// `CoreControl`) keep their bytes from coming back, but never bring them back themselves.
+/// Whether the bytes are memory that only this OSnode accounts for, and not about to be another one's. Rights to
+/// objects of others (`Notify`, `CoreControl`) keep their bytes from coming back, but never bring them back
+/// themselves.
 fn is_own_memory(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> bool {
     use CapType::{
         CNode, Core, Dispatcher, Endpoint, Frame, Notification, Ram, UmpEndpoint, VNode,

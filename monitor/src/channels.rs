@@ -133,13 +133,12 @@ pub fn trim(world: &World) {
     }
 }
 
-/// Memory can be short for a moment: the monitor's own is being filled up, or the service's.
+/// The memory service can be short for a moment, while it is given more.
 async fn make_patiently(world: &World) -> Result<ChannelFrame, PeerError> {
     let until = time::system_ns().saturating_add(SHORT_NS);
     loop {
         match make_frame(world).await {
             Err(PeerError::Refused(ServiceError::OutOfMemory)) if time::system_ns() < until => {
-                memory::replenish(world);
                 time::sleep(LOOK_NS).await;
             }
             done => return done,

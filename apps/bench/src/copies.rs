@@ -16,7 +16,7 @@ use rt::{Capability, env, invoke, mem, time};
 use crate::peer::Peer;
 
 /// Numbers of OSnodes that share a Frame with its owner.
-const SHARERS: [usize; 4] = [2, 4, 8, 16];
+pub const SHARERS: [usize; 4] = [2, 4, 8, 16];
 const PAGE: u64 = 4096;
 /// Rest between two measurements, in which what the last one left is done (ns).
 const REST_NS: u64 = 5_000_000;

@@ -13,8 +13,8 @@ use core::sync::atomic::Ordering;
 use rt::domain::{self, Member, SharedMemory};
 use rt::time;
 
-/// Numbers of OSnodes that share the page with its owner.
-const SHARERS: [usize; 4] = [2, 4, 8, 16];
+use crate::copies::SHARERS;
+
 const PAGE: u64 = 4096;
 /// Rest between two measurements, in which what the last one left is done (ns).
 const REST_NS: u64 = 5_000_000;
