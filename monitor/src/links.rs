@@ -50,6 +50,15 @@ pub struct Connecting {
 
 /// Says something, in order, now or when there is a channel.
 pub fn say(world: &World, osnode: u64, kind: Kind, bytes: Vec<u8>) {
+    say_so(world, osnode, kind, bytes, true);
+}
+
+/// As [`say`], but without waking that monitor: it hears of it when it runs for another reason.
+pub fn leave(world: &World, osnode: u64, kind: Kind, bytes: Vec<u8>) {
+    say_so(world, osnode, kind, bytes, false);
+}
+
+fn say_so(world: &World, osnode: u64, kind: Kind, bytes: Vec<u8>, wake: bool) {
     let client = {
         let mut s = world.state.borrow_mut();
         match s.peers.get(&osnode) {
@@ -67,7 +76,11 @@ pub fn say(world: &World, osnode: u64, kind: Kind, bytes: Vec<u8>) {
             }
         }
     };
-    if let Err(e) = client.post(&kind.request(), Attach::blob(&bytes)) {
+    let said = match wake {
+        true => client.post(&kind.request(), Attach::blob(&bytes)),
+        false => client.leave(&kind.request(), &bytes),
+    };
+    if let Err(e) = said {
         // Only an OSnode that is gone takes nothing: its membership news settles what this was about.
         rt::io::log(format_args!("monitor: o{osnode} takes no messages: {e}\n"));
     }

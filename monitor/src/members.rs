@@ -67,7 +67,9 @@ pub fn step(world: &World, input: MemberInput) {
     for output in outputs {
         match output {
             MemberOutput::Send(to, message) => {
-                links::say(world, to.0, Kind::Member, message.to_bytes());
+                let keeps = world.state.borrow().members.machine.keeps(to, &message);
+                let say = if keeps { links::leave } else { links::say };
+                say(world, to.0, Kind::Member, message.to_bytes());
             }
             MemberOutput::News(fact) => news(world, fact),
         }

@@ -1,5 +1,7 @@
 //! The tables.
 
+use crate::agree::Shipped;
+use crate::agree::membership::{MemberInput, MemberMessage, MemberOutput, Members};
 use crate::*;
 use capfmt::OsnodeId;
 use proto::Name;
@@ -118,4 +120,29 @@ fn a_tree_has_everybody_once_and_is_flat() {
         assert_eq!(Some(depth(&tree)), most, "{count} OSnodes");
     }
     assert_eq!(depth(&tree_of(&[OsnodeId(2), OsnodeId(3)], Fan(0))), 2);
+}
+
+#[test]
+fn a_stop_and_a_return_wake_nobody_else() {
+    let [home, other, stopped, fresh] = [1, 2, 3, 4].map(OsnodeId);
+    let mut home = Members::new(home, &[home, other, stopped], Shipped);
+    let said = |home: &Members, out: Vec<MemberOutput>| -> Vec<(OsnodeId, bool)> {
+        let sent = out.into_iter().filter_map(|o| match o {
+            MemberOutput::Send(to, message) => Some((to, home.keeps(to, &message))),
+            MemberOutput::News(_) => None,
+        });
+        sent.collect()
+    };
+    let out = home.step(MemberInput::Stopped(stopped));
+    assert_eq!(said(&home, out), [(other, true), (stopped, false)]);
+    // It is back: told to enter, it enters, and all hear that it runs.
+    let fact = *home.known().get(&stopped).expect("known");
+    let out = home.step(MemberInput::Message(stopped, MemberMessage::Back(fact)));
+    assert_eq!(said(&home, out), [(stopped, false)]);
+    let out = home.step(MemberInput::Message(stopped, MemberMessage::Entered));
+    assert_eq!(said(&home, out), [(other, true), (stopped, false)]);
+    // While somebody joins, a sponsor may wait for a stop.
+    home.step(MemberInput::Sponsor(fresh));
+    let out = home.step(MemberInput::Stopped(stopped));
+    assert!(said(&home, out).iter().all(|(_, keeps)| !keeps));
 }

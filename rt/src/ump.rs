@@ -168,6 +168,23 @@ impl UmpChannel {
         Ok(())
     }
 
+    /// Leaves a message that the peer takes when something else wakes it.
+    ///
+    /// # Errors
+    /// [`UmpError`]; `Full` when there is no room.
+    pub fn leave(&self, line: &Line) -> Result<(), UmpError> {
+        let sent = self.0.ring.borrow_mut().send(line);
+        sent.map(drop).map_err(UmpError::Ring)
+    }
+
+    /// Messages that may be sent now.
+    ///
+    /// # Errors
+    /// [`UmpError`]; `Broken`.
+    pub fn room(&self) -> Result<u64, UmpError> {
+        self.0.ring.borrow_mut().credit().map_err(UmpError::Ring)
+    }
+
     /// Sends, waiting for room.
     ///
     /// # Errors

@@ -432,6 +432,15 @@ impl Client {
         self.0.0.outbox.post(message, 0, with)
     }
 
+    /// As [`Client::post`], but wakes nobody: the service takes the message once something else wakes it. Over
+    /// LMP, and when there is no room, it is posted.
+    ///
+    /// # Errors
+    /// [`PeerError`].
+    pub fn leave<Q: Wire>(&self, message: &Q, blob: &[u8]) -> Result<(), PeerError> {
+        self.0.0.outbox.leave(message, blob)
+    }
+
     /// Sends without wanting an answer.
     ///
     /// # Errors

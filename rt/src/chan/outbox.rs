@@ -6,6 +6,7 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
@@ -186,6 +187,23 @@ impl Outbox {
         self.post_words(m.to_words(tag), with.cap, with.give)
     }
 
+    /// Sends a message without waking its receiver, if it is one of another OSnode and there is room.
+    pub fn leave<Q: Wire>(self: &Rc<Self>, m: &Q, blob: &[u8]) -> Result<(), PeerError> {
+        let post = || self.post(m, 0, Attach::blob(blob));
+        let Some(channel) = self.channel().filter(|_| !self.busy.get()) else {
+            return post();
+        };
+        let mut all: Vec<Words> = blob::fragments(blob, 0).collect();
+        all.push(m.to_words(0));
+        if channel.room()? < all.len() as u64 || blob.len() > blob::MAX_BLOB {
+            return post();
+        }
+        for words in all {
+            channel.leave(&line_of(words, 0))?;
+        }
+        Ok(())
+    }
+
     fn post_words(
         self: &Rc<Self>,
         words: Words,
@@ -255,16 +273,11 @@ impl Outbox {
                     Err(e) => Err(e.into()),
                 }
             }
-            Carrier::Ump(channel) => {
-                let mut line = Line::default();
-                line.words[..words.len()].copy_from_slice(&words);
-                line.words[transfer::WORD] = number;
-                match channel.try_send(&line) {
-                    Ok(()) => Ok(Tried::Sent),
-                    Err(UmpError::Ring(RingError::Full)) => Ok(Tried::NoRoom),
-                    Err(e) => Err(e.into()),
-                }
-            }
+            Carrier::Ump(channel) => match channel.try_send(&line_of(words, number)) {
+                Ok(()) => Ok(Tried::Sent),
+                Err(UmpError::Ring(RingError::Full)) => Ok(Tried::NoRoom),
+                Err(e) => Err(e.into()),
+            },
         }
     }
 
@@ -322,6 +335,14 @@ impl Outbox {
             }
         }
     }
+}
+
+/// A message as it goes over UMP. `number`: what the monitors know its capability by, or 0.
+fn line_of(words: Words, number: u64) -> Line {
+    let mut line = Line::default();
+    line.words[..words.len()].copy_from_slice(&words);
+    line.words[transfer::WORD] = number;
+    line
 }
 
 /// The capability for the queue: a copy, or the very one, out of its slot.

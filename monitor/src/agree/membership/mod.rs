@@ -19,6 +19,8 @@
 //! the counts is the number of the view. If who told a fact is gone, all who heard it
 //! tell it again, and the lowest that lives goes on with what it was sponsoring. To leave
 //! is to be stopped, and then fenced.
+//!
+//! No core is woken only to hear that another OSnode was stopped or is back ([`Members::keeps`]).
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -163,6 +165,19 @@ impl<R: Rules> Members<R> {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.joins.is_empty() && self.returns.is_empty()
+    }
+
+    /// Whether a message can lie until its receiver is awake. Who sleeps waits for no OSnode to stop or to be back
+    /// but itself, and its joins' answers. If one of those is under way that is not known here, the answer
+    /// to its announcement is still to come, in the same order, and wakes.
+    #[must_use]
+    pub fn keeps(&self, to: OsnodeId, message: &MemberMessage) -> bool {
+        let MemberMessage::Fact(fact) = message else {
+            return false;
+        };
+        let calm = matches!(fact.status, Status::Stopped(_) | Status::Running);
+        let joining = |f: &Fact| f.status == Status::Joining;
+        calm && fact.osnode != to && !self.known.values().any(joining)
     }
 
     /// Takes one input.
