@@ -9,19 +9,22 @@ use abi::SysError;
 use capfmt::schema::LastDelete;
 use capfmt::undo::Transaction;
 use capfmt::{CTE_BYTES, Cap, CapType, Cte, Kcb, LongOpKind, MdbFlags, PhysMap, RawCap, mdb};
-use mdb::Position;
+use mdb::{OfObject, Position};
 
 use crate::entry::{Caller, Entry, Res};
 use crate::longop::{self, Piece};
 use crate::{Effect, Machine, Policy, decode, delete, invoke};
 
+/// Most capabilities looked at in one piece of a walk over copies and Mappings.
+const LOOK: usize = 32;
+
 /// What is done to each member. The number is part of the long-operation record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u64)]
 pub(crate) enum Action {
-    /// Names the owner: of copies and Mappings.
+    /// Names the owner: of copies and of Mappings that stand for the object.
     Owner = 1,
-    /// Says what others hold: of copies and of Mappings made from them.
+    /// Says what others hold: of the same.
     Remote = 2,
     /// Locks.
     Lock = 3,
@@ -102,13 +105,20 @@ pub(crate) fn piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
         return Piece::Ended(Err(SysError::BadObject));
     };
     let from = position(e.m, kcb);
-    let Some((cte, cap)) = mdb::next_of_family(e.m, kcb, &object, &from) else {
-        return Piece::Ended(
-            SysError::from_code((how >> 8) as u16).map_or(Ok(()), |error| match action {
-                Action::Unmark | Action::Sweep => Err(error),
-                _ => Ok(()),
-            }),
-        );
+    let next = match action {
+        Action::Owner | Action::Remote => mdb::next_of_object(e.m, kcb, &object, &from, LOOK),
+        _ => mdb::next_of_family(e.m, kcb, &object, &from)
+            .map_or(OfObject::End, |(cte, cap)| OfObject::Found(cte, cap)),
+    };
+    let (cte, cap) = match next {
+        OfObject::Found(cte, cap) => (cte, cap),
+        OfObject::Further(position) => {
+            let mut t = e.begin();
+            set_position(&mut t, kcb, &position);
+            t.commit();
+            return Piece::More;
+        }
+        OfObject::End => return Piece::Ended(outcome(action, how)),
     };
     let next = Position::of(e.m, cte);
     if action == Action::Mark && !may_go(e.m, kcb, cte, &cap) {
@@ -120,10 +130,18 @@ pub(crate) fn piece<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Piece {
     }
     let mut t = e.begin();
     set_position(&mut t, kcb, &next);
-    let gone = act(&mut t, kcb, action, how >> 8, (cte, &cap), &object);
+    let gone = act(&mut t, kcb, action, how >> 8, cte);
     t.commit();
     invoke::cnode::push(e, gone);
     Piece::More
+}
+
+/// How a walk ends.
+fn outcome(action: Action, how: u64) -> Result<(), SysError> {
+    match (action, SysError::from_code((how >> 8) as u16)) {
+        (Action::Unmark | Action::Sweep, Some(error)) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Does what is to be done to one member. Logged.
@@ -132,18 +150,15 @@ fn act<M: Machine>(
     kcb: Kcb,
     action: Action,
     argument: u64,
-    (cte, cap): (Cte, &Cap),
-    object: &Cap,
+    cte: Cte,
 ) -> Option<Effect> {
     let mut node = cte.node(t);
-    let is_copy = capfmt::schema::is_copy(cap, object);
     match action {
-        Action::Owner if is_copy || cap.kind == CapType::Mapping => node.owner = argument as u16,
-        Action::Remote if is_copy || is_mapping_of(t, kcb, cte, cap, object) => {
+        Action::Owner => node.owner = argument as u16,
+        Action::Remote => {
             let kept = node.flags.0 & !MdbFlags::REMOTE.0;
             node.flags = MdbFlags(kept | argument as u16 & MdbFlags::REMOTE.0);
         }
-        Action::Owner | Action::Remote => return None,
         Action::Lock => node.flags.0 |= MdbFlags::LOCKED.0,
         Action::Unlock => node.flags.0 &= !MdbFlags::LOCKED.0,
         Action::Mark => {
@@ -186,15 +201,6 @@ fn sweep<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte) -> Option<E
         return None;
     }
     longop::take_away(t, kcb, cte)
-}
-
-/// Whether a Mapping stands for `object`: it was made from it, or from a part that has no capability here any more.
-pub(crate) fn is_mapping_of(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap, object: &Cap) -> bool {
-    if cap.kind != CapType::Mapping || !capfmt::schema::is_descendant(cap, object) {
-        return false;
-    }
-    let nearest = mdb::ancestor(m, kcb, cte).map(|a| a.cap(m));
-    nearest.is_none_or(|a| !capfmt::schema::is_descendant(&a, object))
 }
 
 /// Whether what a Mapping maps, or a larger part of the same memory, has a capability of its own here.

@@ -1,7 +1,7 @@
 //! The derivation tree against the plain list: random operations, every query compared.
 
 use capfmt::schema::Class;
-use capfmt::{Cap, Cte, Kcb, MdbFlags, PhysAddr, PhysMap, mdb};
+use capfmt::{Cap, CapType, Cte, Kcb, MdbFlags, PhysAddr, PhysMap, mdb};
 use model::generate::{self, WORLD, WORLD_BYTES};
 use model::mdb::Reference;
 use model::{Arena, Rng, scaled};
@@ -145,6 +145,36 @@ impl World {
         }
     }
 
+    /// What stands for one object: its copies, and Mappings of which no part of it is an ancestor.
+    fn compare_object(&self, c: Cte) {
+        let (m, k, r) = (&self.mem, self.kcb, &self.model);
+        let cap = r.cap(c);
+        let of_part = |d: Cte| {
+            let nearest = r.ancestor(d).map(|a| r.cap(a));
+            nearest.is_some_and(|a| capfmt::schema::is_descendant(&a, &cap))
+        };
+        let mappings = r
+            .descendants(c)
+            .filter(|d| r.cap(*d).kind == CapType::Mapping);
+        let mut expected: Vec<Cte> = mappings.filter(|d| !of_part(*d)).collect();
+        expected.extend(r.copies(c).chain([c]));
+        let mut from = mdb::Position::before(&cap);
+        let mut found = Vec::new();
+        loop {
+            match mdb::next_of_object(m, k, &cap, &from, 3) {
+                mdb::OfObject::Found(cte, _) => {
+                    found.push(cte);
+                    from = mdb::Position::of(m, cte);
+                }
+                mdb::OfObject::Further(further) => from = further,
+                mdb::OfObject::End => break,
+            }
+        }
+        expected.sort_unstable_by_key(|c| c.0);
+        found.sort_unstable_by_key(|c| c.0);
+        assert_eq!(found, expected, "{cap:?}");
+    }
+
     fn compare_ranges(&mut self, c: Cte) {
         let space = self.rng.below(3) as u8;
         let cap = self.model.cap(c);
@@ -228,7 +258,10 @@ impl World {
         let Some(c) = self.any() else { return };
         match self.rng.below(3) {
             0 => self.compare_neighbours(c),
-            1 => self.compare_relations(c),
+            1 => {
+                self.compare_relations(c);
+                self.compare_object(c);
+            }
             _ => self.compare_ranges(c),
         }
     }

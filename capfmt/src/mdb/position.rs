@@ -1,7 +1,7 @@
 //! Walks over the tree that go on from a remembered place, whatever happened to what stood there.
 
 use super::key::{Key, own_last, place};
-use super::query::{seek_after, seek_before, successor};
+use super::query::{ancestor, seek_after, seek_before, successor};
 use crate::schema::{self, Class};
 use crate::{Cap, CapType, Cte, Kcb, PhysAddr, PhysMap};
 
@@ -97,6 +97,59 @@ pub fn next_of_family(
             return Some((n, found));
         }
     }
+}
+
+/// Next of what stands for one object: see [`next_of_object`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OfObject {
+    /// A copy, or a Mapping that stands for it.
+    Found(Cte, Cap),
+    /// None so far; the search goes on from here.
+    Further(Position),
+    /// No more.
+    End,
+}
+
+/// Whether a Mapping stands for `object`: it was made from it, or from a part that has no capability here any more.
+#[must_use]
+pub fn is_mapping_of(mem: &impl PhysMap, kcb: Kcb, cte: Cte, mapping: &Cap, object: &Cap) -> bool {
+    if mapping.kind != CapType::Mapping || !schema::is_descendant(mapping, object) {
+        return false;
+    }
+    let nearest = ancestor(mem, kcb, cte).map(|a| a.cap(mem));
+    nearest.is_none_or(|a| !schema::is_descendant(&a, object))
+}
+
+/// The first copy of `cap`, or Mapping that stands for it ([`is_mapping_of`]), after `from`, which is no place before
+/// the first copy. Looks at `looks` capabilities at most; what lies within a part that has a capability of its own
+/// is passed over, since a Mapping there stands for the part.
+#[must_use]
+pub fn next_of_object(
+    mem: &impl PhysMap,
+    kcb: Kcb,
+    cap: &Cap,
+    from: &Position,
+    looks: usize,
+) -> OfObject {
+    let end = place(cap.kind.info().class, cap.last());
+    // Only a Mapping can begin within a part and reach over its end.
+    let (mut key, mut reach) = (from.0, 0);
+    for _ in 0..looks {
+        let next = seek_after(mem, kcb, &key, reach);
+        let Some(n) = next.filter(|n| Key::of(mem, *n).place <= end) else {
+            return OfObject::End;
+        };
+        key = Key::of(mem, n);
+        let found = n.cap(mem);
+        if schema::is_copy(&found, cap) || is_mapping_of(mem, kcb, n, &found, cap) {
+            return OfObject::Found(n, found);
+        }
+        let part = schema::may_descend(found.kind, CapType::Mapping);
+        if part && schema::is_descendant(&found, cap) {
+            reach = reach.max(found.last().saturating_add(1));
+        }
+    }
+    OfObject::Further(Position(key))
 }
 
 /// The first capability after `from` with numbers in `class` in common with the range from `base` to `last`.

@@ -9,7 +9,7 @@ use capfmt::{
     Cap, CapType, Cte, Dcb, DcbState, Kcb, MdbFlags, NOTIFICATION_CHANNELS, PhysAddr, PhysMap,
     RawCap, Rights, VNODE_BYTES, mdb, schema,
 };
-use mdb::Position;
+use mdb::{OfObject, Position};
 
 use super::{Invoked, cnode, retype};
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
@@ -41,17 +41,11 @@ pub(crate) fn held(m: &impl PhysMap, kcb: Kcb, object: &Cap) -> Option<Cte> {
     if !matches!(object.kind, Frame | DevFrame | UmpEndpoint | VNode) {
         return None;
     }
-    let mut from = Position::before(object);
-    let mut last = None;
-    for _ in 0..LOOK {
-        let (cte, cap) = mdb::next_of_family(m, kcb, object, &from)?;
-        if family::is_mapping_of(m, kcb, cte, &cap, object) {
-            return Some(cte);
-        }
-        from = Position::of(m, cte);
-        last = Some(cte);
+    match mdb::next_of_object(m, kcb, object, &Position::before(object), LOOK) {
+        OfObject::Found(cte, _) => Some(cte),
+        OfObject::Further(position) => mdb::following(m, kcb, &position),
+        OfObject::End => None,
     }
-    last
 }
 
 /// The flags of all copies of what stands in `cte`, a Mapping's its own.
