@@ -38,6 +38,8 @@ pub enum Counted {
     Thousand,
     /// Seconds of rest in which next to nothing was executed.
     Rest,
+    /// Stops and starts of core 1 that woke no other core than the driver's.
+    Third,
 }
 
 /// One scenario, run once per board and mode.

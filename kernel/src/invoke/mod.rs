@@ -8,6 +8,7 @@ use capfmt::{Cap, CapType, Cte, Isa, Kcb, Rights, mdb};
 use crate::entry::{Caller, Entry, Res, refuse};
 use crate::{Machine, Policy, decode};
 
+pub(crate) mod bind;
 pub(crate) mod cnode;
 pub(crate) mod core;
 pub(crate) mod dispatcher;
@@ -90,9 +91,9 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::CapSweep => shared::sweep(e, c, &i),
         Op::CapPending => shared::pending(e, c, &i),
         Op::CapAnswer => shared::answer(e, c, &i),
-        Op::MonitorBind => shared::bind(e, c, &i),
+        Op::MonitorBind => bind::bind(e, c, &i),
         Op::TlbFlush => shared::flush(e, c, &i),
-        Op::ReclaimBind => shared::reclaim(e, c, &i),
+        Op::ReclaimBind => bind::reclaim(e, c, &i),
         Op::KcbInfo => kernel::kcb_info(e, c, &i),
         Op::CoreMint => core::mint(e, c, &i),
         Op::CoreHandOver => core::hand_over(e, c, &i),

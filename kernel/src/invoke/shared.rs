@@ -6,8 +6,8 @@
 use abi::{Op, SysError};
 use capfmt::schema::{Class, RetypeRequest, retype_check};
 use capfmt::{
-    Cap, CapType, Cte, Dcb, DcbState, Kcb, MdbFlags, NOTIFICATION_CHANNELS, PhysAddr, PhysMap,
-    RawCap, Rights, VNODE_BYTES, mdb, schema,
+    Cap, CapType, Cte, Dcb, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, RawCap, Rights,
+    VNODE_BYTES, mdb, schema,
 };
 use mdb::{OfObject, Position};
 
@@ -229,7 +229,28 @@ pub(crate) fn set_remote<M: Machine, P: Policy>(
         return refuse(SysError::BadArgument);
     }
     ensure_held(e, &object)?;
+    if is_known(e.m, e.os.kcb, &object, remote) {
+        e.reply(c, &[]);
+        return Ok(());
+    }
     family::start(e, c, Action::Remote, remote, &object, None, |_, _| {})
+}
+
+/// Whether all copies, of which there are some, say already that others hold this beside the object. What stands for
+/// it besides got its flags when they changed, or has those of a part: enough to tell that it is shared.
+fn is_known(m: &impl PhysMap, kcb: Kcb, object: &Cap, remote: u64) -> bool {
+    let mut at = mdb::copy_of(m, kcb, object);
+    for _ in 0..LOOK {
+        let Some(copy) = at else { return false };
+        if u64::from(decode::flags(m, copy).0 & MdbFlags::REMOTE.0) != remote {
+            return false;
+        }
+        at = mdb::next(m, kcb, copy).filter(|n| schema::is_copy(&n.cap(m), object));
+        if at.is_none() {
+            return true;
+        }
+    }
+    false
 }
 
 /// `CapLock`.
@@ -431,63 +452,6 @@ fn carry_out<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dc
             Ok(())
         }
         _ => refuse(SysError::BadCall),
-    }
-}
-
-/// `MonitorBind`.
-///
-/// # Rights
-/// Every one.
-pub(crate) fn bind<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i: &Invoked) -> Res {
-    i.ensure(CapType::Kernel, Rights::ALL)?;
-    let channel1 = decode_channel(c.reg(e.m, 2))?;
-    if channel1 == 0 {
-        share::end_all(e);
-    }
-    let kcb = e.kcb();
-    let mut t = e.begin();
-    kcb.set_monitor_channel(&mut t, channel1);
-    commit(t, c, &[]);
-    e.os.monitor = channel1;
-    share::tell(e, channel1);
-    Ok(())
-}
-
-/// `ReclaimBind`: whoever binds last is bound.
-///
-/// # Rights
-/// Every one; WRITE on the CNode.
-pub(crate) fn reclaim<M: Machine, P: Policy>(
-    e: &mut Entry<'_, M, P>,
-    c: &Caller,
-    i: &Invoked,
-) -> Res {
-    i.ensure(CapType::Kernel, Rights::ALL)?;
-    let (mut base, mut channel1) = (0, 0);
-    if c.reg(e.m, 2) != 0 {
-        let address = c.reg(e.m, 2);
-        let (_, cnode) = decode::lookup_as(e, c, address, CapType::CNode, Rights::WRITE)?;
-        if cnode.size != crate::reclaim::SLOTS * capfmt::CTE_BYTES {
-            return refuse(SysError::BadArgument);
-        }
-        base = cnode.base.0;
-        channel1 = decode_channel(c.reg(e.m, 3))?;
-    }
-    let kcb = e.kcb();
-    let mut t = e.begin();
-    kcb.set_reclaim_cnode(&mut t, base);
-    kcb.set_reclaim_channel(&mut t, channel1);
-    commit(t, c, &[]);
-    e.os.attention = true;
-    Ok(())
-}
-
-/// A channel of the own notification page plus one; all bits set is none, 0.
-pub(crate) fn decode_channel(word: u64) -> Res<u64> {
-    match word {
-        u64::MAX => Ok(0),
-        n if n < NOTIFICATION_CHANNELS => Ok(n + 1),
-        _ => refuse(SysError::BadArgument),
     }
 }
 

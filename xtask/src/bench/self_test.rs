@@ -1,7 +1,8 @@
 //! Scenarios that are judged by what the plugin counted. Does it count: a third core's thousand
-//! instructions must show as such (DESIGN §8). Does the system sleep: a second of rest must cost little.
+//! instructions must show as such (DESIGN §8). Does the system sleep: a second of rest must cost little, and
+//! stopping and starting one core wakes no other one.
 
-use super::figures::rests;
+use super::figures::{between, rests};
 use super::limits;
 use super::marks::{self, Cost, cost, pairs};
 use crate::scenario::Counted;
@@ -13,13 +14,16 @@ use std::path::Path;
 /// The core that executes them; neither initiator nor target.
 const THIRD: usize = 2;
 
+/// The core that is stopped and started.
+const STOPPED: usize = 1;
+
 /// Words for QEMU that make the plugin write to `out`.
 pub fn arguments(plugin: &Path, out: &Path) -> [String; 2] {
     let value = format!("{},out={}", plugin.display(), out.display());
     ["-plugin".to_owned(), value]
 }
 
-/// What is wrong with the counts of a run of `bench thousand N --on 2`, or `bench rest N`;
+/// What is wrong with the counts of a run of `bench thousand N --on 2`, `bench rest N`, or stops of core 1;
 /// nothing: all is well.
 pub fn check(what: Counted, out: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(out).with_context(|| format!("cannot read {}", out.display()))?;
@@ -27,7 +31,21 @@ pub fn check(what: Counted, out: &Path) -> Result<Vec<String>> {
     Ok(match what {
         Counted::Thousand => wrong(&marks),
         Counted::Rest => restless(&rests(&marks)),
+        Counted::Third => woken(&between(&marks, m::STOP, m::STARTED, Some(STOPPED))),
     })
+}
+
+fn woken(cycles: &[Cost]) -> Vec<String> {
+    if cycles.is_empty() {
+        return vec!["no core was stopped and started".to_owned()];
+    }
+    let busy = cycles.iter().map(|c| c.others).filter(|n| *n > 0);
+    busy.map(|n| {
+        format!(
+            "cores that only sleep executed {n} instructions while another was stopped and started"
+        )
+    })
+    .collect()
 }
 
 fn restless(rests: &[Cost]) -> Vec<String> {
@@ -78,6 +96,17 @@ mod tests {
         assert!(restless(&[rest(0), rest(limits::REST)]).is_empty());
         assert_eq!(restless(&[rest(5), rest(limits::REST + 1)]).len(), 1);
         assert_eq!(restless(&[]).len(), 1);
+    }
+
+    #[test]
+    fn a_core_that_was_woken_is_found_out() {
+        let others = |others| Cost {
+            others,
+            ..Cost::default()
+        };
+        assert!(woken(&[others(0), others(0)]).is_empty());
+        assert_eq!(woken(&[others(0), others(1)]).len(), 1);
+        assert_eq!(woken(&[]).len(), 1);
     }
 
     #[test]
