@@ -20,7 +20,8 @@ pub(crate) fn frame(m: &impl PhysMap, dcb: Dcb) -> Option<PhysAddr> {
 }
 
 /// What is needed to run `dcb`, if its frame and its root VNode still exist.
-#[inline]
+// Not a function of its own: what it returns would be copied three times on its way to the OSnode.
+#[inline(always)]
 pub(crate) fn runnable(m: &impl PhysMap, dcb: Dcb) -> Option<Current> {
     let page = frame(m, dcb)?;
     let cte = dcb.vspace();

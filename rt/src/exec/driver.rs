@@ -215,7 +215,7 @@ pub fn turn(may_block: bool) {
             d.busy.is_multiple_of(BUSY_TURNS)
         });
         if due {
-            while take_event(lmp::poll(None)) {}
+            while take_event(&lmp::poll(None)) {}
         }
         return;
     }
@@ -229,7 +229,7 @@ pub fn turn(may_block: bool) {
 /// arrives elsewhere is handed on as ever, but no task runs.
 pub fn sleep_on(channel: &dyn Pollable) {
     if channel.prepare_sleep() {
-        take_event(lmp::wait(u64::MAX, None));
+        take_event(&lmp::wait(u64::MAX, None));
     }
     channel.awake();
 }
@@ -305,7 +305,7 @@ fn spin() -> bool {
             }
             time::spin_pause();
         }
-        if take_event(lmp::poll(None)) || event::poll() || fire_timers() {
+        if take_event(&lmp::poll(None)) || event::poll() || fire_timers() {
             return true;
         }
         // The peer may be waiting for this very core.
@@ -352,7 +352,7 @@ fn sleep() {
         let by_time = matches!(event, Err(SysError::TimedOut));
         place::awake();
         time::note_sleep(until, by_time);
-        take_event(event);
+        take_event(&event);
     }
     if prepared > 0 {
         channels
@@ -363,7 +363,8 @@ fn sleep() {
 }
 
 /// Delivers one kernel event; `false` when there was none.
-fn take_event(event: Result<lmp::Event, SysError>) -> bool {
+#[inline]
+fn take_event(event: &Result<lmp::Event, SysError>) -> bool {
     let Ok(event) = event else { return false };
     match event.what.kind() {
         WaitResult::NOTHING => false,
@@ -372,15 +373,25 @@ fn take_event(event: Result<lmp::Event, SysError>) -> bool {
             true
         }
         _ => {
-            deliver(&event);
+            deliver(event);
             true
         }
     }
 }
 
 fn notify(bits: u64) {
-    DRIVER.with(|d| d.notified |= bits);
+    let awaited = DRIVER.with(|d| {
+        d.notified |= bits;
+        !d.bit_wakers.is_empty()
+    });
     // Most often nobody waits for a bit: channels are looked at anyway.
+    if awaited {
+        wake_waiting(bits);
+    }
+}
+
+/// Wakes who waits for these bits.
+fn wake_waiting(bits: u64) {
     while let Some(waker) = DRIVER.with(|d| {
         let waits = |(bit, _): &(u8, Waker)| bits >> bit & 1 != 0;
         let at = d.bit_wakers.iter().position(waits)?;
