@@ -76,7 +76,7 @@ ops! {
     KernelLog = 81,
     /// Kernel: halt the machine with exit code r2 (0 = success). Refused unless the capability has every right.
     KernelHalt = 82,
-    /// Kernel: OSnode facts: r1 = OSnode id, r2 = KCB address, r3 = attach epoch, r4 = rollbacks, r5 = attaches that found a long operation in progress, r6 = notification page.
+    /// Kernel: OSnode facts: r1 = OSnode id, r2 = KCB address, r3 = attach epoch, r4 = rollbacks, r5 = attaches that found a long operation in progress, r6 = notification page, r7 = 1 while another OSnode's kernel cares for it.
     OsnodeInfo = 83,
     /// Kernel: counter facts of the core: r1 = counter Hz, r2 = mult, r3 = shift.
     ClockInfo = 84,
@@ -120,6 +120,8 @@ ops! {
     CoreImage = 103,
     /// Kcb: r1 = OSnode id, r2 = state word, r3 = format, r4 = isa, r5 = features, r6 = KCB address.
     KcbInfo = 112,
+    /// Kcb: r2 = 1: care for this OSnode, which is detached, until another kernel starts it or r2 = 0: its monitor answers others, on this core (`kernel::care`).
+    KcbCare = 113,
     /// Id/Domain: made from Kernel: r2 = type (Id or Domain), r3 = destination slot.
     IdCreate = 120,
     /// Kernel: r2..r5 = words of an object: deletes what `CapMark` marked of its family. Long operation.

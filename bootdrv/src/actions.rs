@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 
-use bootseq::{Action, Input, Lines, Outcome, Record, Sequence, Signal};
+use bootseq::{Action, Failure, Input, Lines, Outcome, Record, Sequence, Signal, Success};
 use capfmt::{CoreCommand, CoreStatus, PhysAddr};
 use rt::{CapAddr, SysError, invoke, task, time};
 
@@ -59,6 +59,18 @@ impl<'d, P: Platform> Running<'d, P> {
     /// The OSnode that was made, or 0.
     pub fn kept_osnode(&self) -> u64 {
         if self.made { self.fresh } else { 0 }
+    }
+
+    /// KCB that an operation may have left without a kernel.
+    pub fn left(&self, outcome: &Outcome) -> Option<u64> {
+        match outcome {
+            Ok(Success::Stopped { kcb }) => Some(*kcb),
+            Err(Failure::Failed { .. }) => {
+                let control = self.handle().ok()?.control;
+                invoke::core_info(control).ok().map(|i| i.kcb)
+            }
+            _ => None,
+        }
     }
 
     /// Runs a sequence to its end.

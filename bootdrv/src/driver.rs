@@ -393,6 +393,7 @@ async fn operate<P: Platform>(
         running.made = false;
     }
     let took_ns = time::system_ns() - start;
+    osnode::care(driver, running.left(&outcome));
     report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
 }
 

@@ -10,7 +10,7 @@ use genesis::{Given, OsnodeSpec, RamRange};
 use proto::iface::system::{SystemReply, SystemRequest};
 use proto::start::StartInfo;
 use rt::chan::{Answer, Attach};
-use rt::{env, invoke};
+use rt::{SysError, env, invoke, println};
 
 use crate::Platform;
 use crate::cores::{KcbHandle, frame_of, ram_on, sentence};
@@ -57,10 +57,25 @@ async fn channel<P: Platform>(
     }
 }
 
-/// Capabilities from this OSnode for the new one.
 /// What the name of a kept KCB begins with; the OSnode's id follows.
 pub const KEPT_KCB: &str = "kcb.o";
 
+/// Has this OSnode's kernel answer for the one of this KCB, if no kernel runs it.
+pub fn care<P: Platform>(driver: &Driver<P>, kcb: Option<u64>) {
+    let held = {
+        let h = driver.holdings.borrow();
+        let mut kcbs = h.kcbs.values();
+        kcbs.find(|k| Some(k.kcb) == kcb).map(|k| (k.cap, k.osnode))
+    };
+    let Some((cap, osnode)) = held else { return };
+    match invoke::kcb_care(cap, true) {
+        // A kernel runs it, or what is left of one that crashed.
+        Ok(()) | Err(SysError::Attached) => {}
+        Err(e) => println!("boot driver: nobody answers for o{osnode}: {}", e.message()),
+    }
+}
+
+/// Capabilities from this OSnode for the new one.
 fn given_list<P: Platform>(
     driver: &Driver<P>,
     asks: &HomeChannel,

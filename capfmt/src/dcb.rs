@@ -39,7 +39,7 @@ layout! {
         id / set_id @ 0x018,
         /// A [`DcbState`].
         state / set_state @ 0x020,
-        /// Bits [`Dcb::STARTED`] and [`Dcb::FAULT_UNTOLD`].
+        /// Bits [`Dcb::STARTED`], [`Dcb::FAULT_UNTOLD`] and [`Dcb::ANSWERS`].
         flags / set_flags @ 0x028,
         /// 0 = round robin, 1 = reserved budget (EDF).
         sched_class / set_sched_class @ 0x030,
@@ -106,6 +106,8 @@ impl Dcb {
     pub const STARTED: u64 = 1;
     /// Bit of `flags`: it faulted, and its fault endpoint had no room for the message yet.
     pub const FAULT_UNTOLD: u64 = 2;
+    /// Bit of `flags`: it runs while another kernel cares for its OSnode, which is stopped: the monitor.
+    pub const ANSWERS: u64 = 4;
     /// Slot of the CSpace root.
     #[must_use]
     pub const fn cspace(self) -> Cte {

@@ -113,6 +113,8 @@ layout! {
         notification / set_notification @ 0x068,
         /// Time page.
         time_page / set_time_page @ 0x070,
+        /// OSnode whose kernel cares for this one while it is stopped, or 0.
+        cared_by / set_cared_by @ 0x078,
         /// OSnode time at `counter_start`, in nanoseconds.
         time_base_ns / set_time_base_ns @ 0x0c0,
         /// Hardware counter at the last attach.
@@ -125,6 +127,10 @@ layout! {
         system_offset_ns / set_system_offset_ns @ 0x0e0,
         /// Generation of the time page: odd while it changes.
         time_generation / set_time_generation @ 0x0e8,
+        /// First KCB of the stopped OSnodes that this one's kernel cares for, or 0.
+        care_head / set_care_head @ 0x0f0,
+        /// Next KCB of the list that this one stands in, or 0.
+        care_next / set_care_next @ 0x0f8,
         /// A [`LongOpKind`].
         op_kind / set_op_kind @ 0x100,
         /// Phase within the kind.
@@ -174,6 +180,8 @@ layout! {
         marked / set_marked @ 0x1b0,
         /// Entries of the undo log in use; 0 = no open transaction.
         undo_len / set_undo_len @ 0x1000,
+        /// Hardware counter when the kernel that cares for it took it up, or last let it go.
+        left_at / set_left_at @ 0x1008,
     ;
         /// Interrupt bindings: 64 pairs of words (see [`IrqBinding`]).
         irq_word / set_irq_word @ 0x200 [128],

@@ -17,6 +17,7 @@ use arch_arm::registers::{self, Features};
 use capfmt::{Core, CoreStatus, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::Event;
+use kernel::care::Care;
 
 macro_rules! entry_code {
     ($($name:ident = $value:expr,)*) => {
@@ -83,6 +84,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
         cell.init(Kernel {
             machine,
             osnode,
+            care: Care::new(),
             spaces,
             controller,
             timer,

@@ -13,6 +13,7 @@ use arch_arm::gic::Mask;
 use arch_arm::psci::Conduit;
 use capfmt::{Core, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
+use kernel::care::{self, Care};
 use kernel::{Event, Next, Osnode, Policy, Resume};
 
 /// What makes one kernel differ from another.
@@ -43,7 +44,9 @@ pub trait Variant: 'static {
 /// A running kernel: scratch, all of it.
 pub struct Kernel<V: Variant> {
     pub(crate) machine: ArmMachine<V>,
+    /// The OSnode that it runs, or visits.
     pub(crate) osnode: Osnode<V::Policy>,
+    pub(crate) care: Care<V::Policy>,
     pub(crate) spaces: AddressSpaces,
     pub(crate) controller: Controller,
     pub(crate) timer: Timer,
@@ -65,8 +68,8 @@ impl<V: Variant> Kernel<V> {
     #[inline(always)]
     pub fn system_call(&mut self, area: u64) -> ! {
         let resume = match V::event(Event::Syscall) {
-            Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
-            other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
+            Event::Syscall => care::call(&mut self.osnode, &mut self.care, &mut self.machine),
+            other => Some(self.step(other)),
         };
         self.machine.publish_tables();
         crate::log::mirror();
@@ -81,6 +84,11 @@ impl<V: Variant> Kernel<V> {
         }
     }
 
+    /// What an event means, and what runs next.
+    fn step(&mut self, event: Event) -> Resume {
+        care::run(&mut self.osnode, &mut self.care, &mut self.machine, event)
+    }
+
     /// Carries out what the step asks for.
     #[inline]
     fn carry_out_all(&mut self) {
@@ -93,7 +101,7 @@ impl<V: Variant> Kernel<V> {
 
     /// Handles `event` and what comes of it. The controller masks all but FORCE.
     pub fn run(&mut self, event: Event) -> ! {
-        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        let resume = self.step(V::event(event));
         self.machine.publish_tables();
         crate::log::mirror();
         self.finish::<false>(&resume)
@@ -101,7 +109,7 @@ impl<V: Variant> Kernel<V> {
 
     /// What runs first. The controller masks all but FORCE.
     pub fn begin(&mut self) -> ! {
-        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(Event::Idle));
+        let resume = self.step(V::event(Event::Idle));
         self.machine.publish_tables();
         self.finish::<true>(&resume)
     }

@@ -18,6 +18,7 @@ use arch_x86::{context, descriptors, fpu, pen};
 use capfmt::{Core, CoreStatus, PhysAddr, PhysMap};
 use core::arch::asm;
 use core::sync::atomic::Ordering;
+use kernel::care::Care;
 
 core::arch::global_asm!(
     include_str!("entry.S"),
@@ -109,6 +110,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
         cell.init(Kernel {
             machine,
             osnode,
+            care: Care::new(),
             space: AddressSpace::new(root, slot_entry),
             controller,
             timer,

@@ -11,6 +11,7 @@ use crate::window::{CoreView, OWN_CORE};
 use abi::vaddr::WINDOW;
 use capfmt::{CoreStatus, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
+use kernel::care::{self, Care};
 use kernel::{Event, Next, Osnode, Policy, Resume};
 
 /// What makes one kernel differ from another.
@@ -41,7 +42,9 @@ pub trait Variant: 'static {
 /// A running kernel: scratch, all of it.
 pub struct Kernel<V: Variant> {
     pub(crate) machine: X86Machine<V>,
+    /// The OSnode that it runs, or visits.
     pub(crate) osnode: Osnode<V::Policy>,
+    pub(crate) care: Care<V::Policy>,
     pub(crate) space: AddressSpace,
     pub(crate) controller: Controller,
     pub(crate) timer: Timer,
@@ -58,8 +61,8 @@ impl<V: Variant> Kernel<V> {
     pub fn system_call(&mut self, area: u64) -> ! {
         let event = V::event(Event::Syscall);
         let resume = match event {
-            Event::Syscall => kernel::system_call(&mut self.osnode, &mut self.machine),
-            other => Some(kernel::step(&mut self.osnode, &mut self.machine, other)),
+            Event::Syscall => care::call(&mut self.osnode, &mut self.care, &mut self.machine),
+            other => Some(self.step(other)),
         };
         match resume {
             None => {
@@ -69,6 +72,11 @@ impl<V: Variant> Kernel<V> {
             }
             Some(resume) => self.finish::<false>(&resume),
         }
+    }
+
+    /// What an event means, and what runs next.
+    fn step(&mut self, event: Event) -> Resume {
+        care::run(&mut self.osnode, &mut self.care, &mut self.machine, event)
     }
 
     /// Carries out what the step asks for.
@@ -83,13 +91,13 @@ impl<V: Variant> Kernel<V> {
 
     /// Handles `event` and what comes of it. Interrupts are off.
     pub fn run(&mut self, event: Event) -> ! {
-        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(event));
+        let resume = self.step(V::event(event));
         self.finish::<false>(&resume)
     }
 
     /// What runs first.
     pub fn begin(&mut self) -> ! {
-        let resume = kernel::step(&mut self.osnode, &mut self.machine, V::event(Event::Idle));
+        let resume = self.step(V::event(Event::Idle));
         self.finish::<true>(&resume)
     }
 

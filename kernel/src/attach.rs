@@ -10,11 +10,12 @@ use capfmt::{
 };
 
 use crate::entry::{Entry, live_area};
+use crate::invoke::irq;
 use crate::osnode::KernelIdentity;
 use crate::time::Clock;
 use crate::{
-    Arrival, Effects, Machine, Osnode, Policy, dispatch, invoke, lmp, notify, report_status, time,
-    upcall,
+    Arrival, Effects, Machine, Osnode, Policy, care, dispatch, invoke, lmp, notify, report_status,
+    time, upcall,
 };
 
 /// Why a KCB was not adopted.
@@ -57,6 +58,16 @@ pub fn attach<M: Machine, P: Policy>(
     kcb: PhysAddr,
     identity: KernelIdentity,
 ) -> Result<Osnode<P>, AttachError> {
+    attach_as(m, kcb, identity, false)
+}
+
+/// As [`attach`]; `visited`: only to let those run who answer other OSnodes ([`crate::care`]).
+pub(crate) fn attach_as<M: Machine, P: Policy>(
+    m: &mut M,
+    kcb: PhysAddr,
+    identity: KernelIdentity,
+    visited: bool,
+) -> Result<Osnode<P>, AttachError> {
     let kcb = Kcb(kcb);
     let core = Core(m.core_object());
     kcb_check(m, kcb, M::ISA, m.features()).map_err(AttachError::Kcb)?;
@@ -90,10 +101,13 @@ pub fn attach<M: Machine, P: Policy>(
         // What the last kernel may not have told.
         dropped: true,
         reclaimed: true,
+        visited,
+        cares: !visited && kcb.care_head(m) != 0,
         op_paused: false,
         attention: true,
         undelivered: 0,
-        unmask_next: 0,
+        // Its devices stay quiet until it is started.
+        unmask_next: if visited { irq::BINDINGS } else { 0 },
         in_effects: false,
         effects: Effects::NONE,
     };
@@ -177,7 +191,7 @@ fn clock<M: Machine>(m: &M, kcb: Kcb, core: Core) -> Result<Clock, AttachError> 
 /// die in it.
 fn adopt<M: Machine, P: Policy>(m: &mut M, mut os: Osnode<P>, core: Core, epoch: u32) -> Osnode<P> {
     let kcb = os.kcb;
-    if os.op_active {
+    if os.op_active && !os.visited {
         let n = kcb.op_adopted(m);
         kcb.set_op_adopted(m, n + 1);
     }
@@ -191,11 +205,20 @@ fn adopt<M: Machine, P: Policy>(m: &mut M, mut os: Osnode<P>, core: Core, epoch:
         adopt_dispatcher(&mut e, dcb, core, epoch);
     }
     let page = PhysAddr(kcb.notification(e.m));
-    let here = (core.hw_id(e.m) + 1) & 0xffff_ffff | u64::from(epoch) << 32;
+    let here = location(e.m, epoch);
     notify::set_location(e.m, page, here);
     notify::scan_all(&mut e);
-    invoke::irq::synthesize(&mut e);
+    if !e.os.visited {
+        invoke::irq::synthesize(&mut e);
+        care::relocate(e.m, kcb, here);
+    }
     os
+}
+
+/// The location word of an OSnode on this core.
+pub(crate) fn location<M: Machine>(m: &M, epoch: u32) -> u64 {
+    let hw = Core(m.core_object()).hw_id(m);
+    (hw + 1) & 0xffff_ffff | u64::from(epoch) << 32
 }
 
 /// Writes the time words of the KCB and the time page, under its generation.
@@ -265,7 +288,7 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
     if dcb.flags(e.m) & Dcb::FAULT_UNTOLD != 0 {
         e.os.undelivered += 1;
     }
-    if let Some(page) = dispatch::frame(e.m, dcb) {
+    if let Some(page) = dispatch::frame(e.m, dcb).filter(|_| !e.os.visited) {
         let (osnode, id) = (e.kcb().osnode(e.m), core.core_id(e.m));
         let moved = e.m.load(page.add(disp::CORE)) != id;
         dispatch::tell_place(e.m, page, osnode, id, u64::from(epoch));
@@ -281,7 +304,10 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
         invoke::dispatcher::first_start(e.m, dcb);
     }
     if state == Some(DcbState::Waiting) {
-        if dcb.wake_at_ns(e.m) != u64::MAX {
+        if dcb.wake_at_ns(e.m) != u64::MAX && dispatch::may_run(e, dcb) {
+            if e.os.visited {
+                care::shorten(e, dcb);
+            }
             time::wait_until(e, dcb);
         }
         return;
@@ -293,8 +319,7 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
         dcb.set_state(e.m, DcbState::Runnable as u64);
     }
     if missed || state == Some(DcbState::Runnable) {
-        let now = e.now_ns();
-        e.os.policy.enqueue(e.m, dcb, now, Arrival::Inside);
+        dispatch::enqueue(e, dcb, Arrival::Inside);
     }
 }
 
@@ -308,6 +333,15 @@ pub(crate) fn detach<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> bool {
     if seq == core.target_seq(e.m) || core.home_cmd(e.m) != CoreCommand::Stop as u64 {
         return false;
     }
+    let kcb = e.kcb();
+    care::relocate(e.m, kcb, 0);
+    let_go(e, 0);
+    report_status(e.m, CoreStatus::Detached, kcb.0, seq);
+    true
+}
+
+/// Ends what [`attach`] began; signals go to `location` from now on.
+pub(crate) fn let_go<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, location: u64) {
     dispatch::charge(e);
     let kcb = e.kcb();
     kcb.set_current_dcb(e.m, 0);
@@ -316,8 +350,6 @@ pub(crate) fn detach<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> bool {
     kcb.set_time_base_ns(e.m, now);
     kcb.set_counter_start(e.m, 0);
     let page = PhysAddr(kcb.notification(e.m));
-    notify::set_location(e.m, page, 0);
+    notify::set_location(e.m, page, location);
     release(e.m, kcb);
-    report_status(e.m, CoreStatus::Detached, kcb.0, seq);
-    true
 }

@@ -107,7 +107,7 @@ fn retire<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     if is_current {
         crate::dispatch::leave(e);
     } else if state == Some(DcbState::Runnable) {
-        e.os.policy.dequeue(e.m, dcb);
+        crate::dispatch::dequeue(e, dcb);
     }
     time::forget_wait(e, dcb);
     let mut t = e.begin();

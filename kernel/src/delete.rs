@@ -46,13 +46,14 @@ pub(crate) fn decide_here(m: &impl PhysMap, kcb: Kcb, cte: Cte, cap: &Cap) -> Re
     }
 }
 
-/// Whether a kernel runs the KCB, or the core is not off.
+/// Whether a kernel runs the KCB or cares for it, or the core is not off.
 pub(crate) fn is_busy(m: &impl PhysMap, cap: &Cap) -> bool {
     match cap.kind {
-        CapType::Kcb => !matches!(
-            Kcb(PhysAddr(cap.extra)).attachment(m),
-            Some(Attachment::Detached { .. })
-        ),
+        CapType::Kcb => {
+            let kcb = Kcb(PhysAddr(cap.extra));
+            let detached = matches!(kcb.attachment(m), Some(Attachment::Detached { .. }));
+            !detached || kcb.cared_by(m) != 0
+        }
         CapType::Core => Core(cap.base).target_status(m) != CoreStatus::Off as u64,
         _ => false,
     }

@@ -95,6 +95,27 @@ pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     e.os.attention = true;
 }
 
+/// Whether `dcb` may have the core here: while this kernel only cares for the OSnode, few may.
+#[inline]
+pub(crate) fn may_run<M: Machine, P: Policy>(e: &Entry<'_, M, P>, dcb: Dcb) -> bool {
+    !e.os.visited || dcb.flags(e.m) & Dcb::ANSWERS != 0
+}
+
+/// `dcb`, which is runnable, joins the queue, if it may run here.
+pub(crate) fn enqueue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb, arrival: Arrival) {
+    if may_run(e, dcb) {
+        let now = e.now_ns();
+        e.os.policy.enqueue(e.m, dcb, now, arrival);
+    }
+}
+
+/// `dcb`, which was runnable, leaves the queue, if it is in it.
+pub(crate) fn dequeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
+    if may_run(e, dcb) {
+        e.os.policy.dequeue(e.m, dcb);
+    }
+}
+
 /// `dcb`, whose state is Runnable now, joins the queue.
 pub(crate) fn wake<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     arrive(e, dcb, Arrival::Inside);
@@ -112,7 +133,7 @@ pub(crate) fn wake_from_outside<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, 
 /// As [`wake_from_outside`]; on a core that rests, `dcb` gets it at once.
 pub(crate) fn wake_resting<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     let rests = e.os.current.is_none() && e.os.policy.is_empty() && !e.os.attention;
-    let rests = rests && dcb.sched_class(e.m) == 0;
+    let rests = rests && dcb.sched_class(e.m) == 0 && may_run(e, dcb);
     let Some(current) = rests.then(|| runnable(e.m, dcb)).flatten() else {
         return wake_from_outside(e, dcb);
     };
@@ -127,8 +148,7 @@ pub(crate) fn wake_resting<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: 
 
 fn arrive<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb, arrival: Arrival) {
     time::forget_wait(e, dcb);
-    let now = e.now_ns();
-    e.os.policy.enqueue(e.m, dcb, now, arrival);
+    enqueue(e, dcb, arrival);
     e.os.attention = true;
 }
 

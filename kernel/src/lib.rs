@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 mod attach;
+pub mod care;
 mod clear;
 mod core_line;
 mod decode;

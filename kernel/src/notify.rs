@@ -53,8 +53,15 @@ pub(crate) fn notified<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     }
 }
 
-/// Hands on all words: what attach does.
+/// Whether somebody signalled since the bits were last handed on.
+pub(crate) fn is_signalled(m: &impl PhysMap, page: PhysAddr) -> bool {
+    m.load(page.add(SUMMARY)) != 0
+}
+
+/// Hands on all words: what attach does. The summary goes first: whoever signals from here on says so again.
 pub(crate) fn scan_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let page = PhysAddr(e.kcb().notification(e.m));
+    update(e.m, page.add(SUMMARY), |_| 0);
     for word in 0..WORDS {
         scan_word(e, word);
     }

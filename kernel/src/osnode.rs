@@ -65,6 +65,10 @@ pub struct Osnode<P: Policy> {
     pub(crate) dropped: bool,
     /// Memory came back, and nobody was told yet.
     pub(crate) reclaimed: bool,
+    /// It is stopped, and this kernel only cares for it: none but those who answer run.
+    pub(crate) visited: bool,
+    /// This kernel cares for other OSnodes.
+    pub(crate) cares: bool,
     /// The long operation stands still until memory has a slot to come back to.
     pub(crate) op_paused: bool,
     /// Something changed that decides who runs next, or what: look at everything before resuming.

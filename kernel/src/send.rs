@@ -169,7 +169,8 @@ fn switch_direct<M: Machine, P: Policy>(
     words: &Words,
     mode: Mode,
 ) -> bool {
-    if !waits_for(e.m, to.dcb, to.index) || e.m.load(to.record(RING)) == 0 {
+    let ready = waits_for(e.m, to.dcb, to.index) && e.m.load(to.record(RING)) != 0;
+    if !ready || !dispatch::may_run(e, to.dcb) {
         return false;
     }
     let Some(next) = dispatch::runnable(e.m, to.dcb) else {
@@ -189,8 +190,7 @@ fn switch_direct<M: Machine, P: Policy>(
     hand_over(e.m, next.page, to, words, false);
     e.m.store(c.area.add(M::SYSCALL_REGS[0]), 0);
     dispatch::switch(e, next);
-    let now = e.now_ns();
-    e.os.policy.enqueue(e.m, c.dcb, now, Arrival::Inside);
+    dispatch::enqueue(e, c.dcb, Arrival::Inside);
     e.os.attention = true;
     true
 }
@@ -251,7 +251,7 @@ fn after<M: Machine, P: Policy>(
     woke: bool,
     waits: bool,
 ) {
-    let straight = woke && (waits || mode == Mode::YieldTo);
+    let straight = woke && (waits || mode == Mode::YieldTo) && dispatch::may_run(e, to.dcb);
     let next = if straight {
         dispatch::runnable(e.m, to.dcb)
     } else {
@@ -261,8 +261,7 @@ fn after<M: Machine, P: Policy>(
         Some(next) => {
             dispatch::switch(e, next);
             if !waits {
-                let now = e.now_ns();
-                e.os.policy.enqueue(e.m, c.dcb, now, Arrival::Inside);
+                dispatch::enqueue(e, c.dcb, Arrival::Inside);
             }
             e.os.attention = true;
         }

@@ -81,7 +81,13 @@ fn other<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, event: Event) -> bool {
         }
     }
     match event {
-        Event::Syscall | Event::Idle => e.os.attention = true,
+        Event::Syscall | Event::Idle => {
+            if e.os.visited {
+                // What this core knows of the OSnode's tables may be from an earlier visit.
+                e.os.effects.push(Effect::TlbAll);
+            }
+            e.os.attention = true;
+        }
         Event::Timer => dispatch::on_timer(e),
         Event::Notified => notify::notified(e),
         Event::StopRequested => return !attach::detach(e),

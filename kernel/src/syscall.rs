@@ -97,7 +97,7 @@ pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Qui
     };
     let area = live_area(m, current.page);
     let r0 = m.load(area.add(M::SYSCALL_REGS[0]));
-    if os.attention || os.guarded || os.in_effects {
+    if os.attention || os.guarded || os.in_effects || os.visited {
         return Quick::No;
     }
     let r1 = m.load(area.add(M::SYSCALL_REGS[1]));
@@ -141,7 +141,8 @@ fn quick_signal<M: Machine, P: Policy>(
     let here = Core(m.core_object()).hw_id(m);
     m.store(area.add(M::SYSCALL_REGS[0]), 0);
     let mut word = current.dcb.0.0;
-    if let Some(hw) = target.filter(|hw| *hw != here) {
+    // Who is cared for is where its caretaker is.
+    if let Some(hw) = target.filter(|hw| *hw != here || os.cares) {
         word |= Kcb::IN_EFFECTS;
         os.in_effects = true;
         os.effects.push(Effect::Signal(hw, Signal::Notify, None));

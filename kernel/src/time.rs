@@ -9,7 +9,7 @@ use abi::{SysError, WaitResult};
 use capfmt::{Dcb, DcbState, PhysAddr};
 
 use crate::entry::{Entry, live_area};
-use crate::{Machine, Osnode, Policy, WakeUp};
+use crate::{Machine, Osnode, Policy, WakeUp, dispatch};
 
 /// Conversion between the hardware counter and OSnode time, as long as this attach lasts.
 #[derive(Clone, Copy, Debug)]
@@ -91,6 +91,10 @@ pub(crate) fn forget_wait<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: D
     if dcb.wake_at_ns(e.m) == u64::MAX {
         return;
     }
+    if !dispatch::may_run(e, dcb) {
+        // It was not put into the list.
+        return dcb.set_wake_at_ns(e.m, u64::MAX);
+    }
     let (next, prev) = (dcb.sched_link(e.m), dcb.sched_key(e.m));
     if next != 0 {
         Dcb(PhysAddr(next)).set_sched_key(e.m, prev);
@@ -138,7 +142,7 @@ pub(crate) fn wake_due<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             continue;
         }
         time_out(e, dcb);
-        crate::dispatch::wake_from_outside(e, dcb);
+        dispatch::wake_from_outside(e, dcb);
     }
 }
 

@@ -210,7 +210,7 @@ fn tick(world: &World) {
     let world = world.clone();
     task::spawn(async move {
         while !world.state.borrow().agreement.waiting.is_empty() {
-            time::sleep(TICK_NS).await;
+            time::system_sleep(TICK_NS).await;
             step(&world, Input::Tick);
         }
         world.state.borrow_mut().agreement.ticking = false;

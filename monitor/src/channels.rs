@@ -139,7 +139,7 @@ async fn make_patiently(world: &World) -> Result<ChannelFrame, PeerError> {
     loop {
         match make_frame(world).await {
             Err(PeerError::Refused(ServiceError::OutOfMemory)) if time::system_ns() < until => {
-                time::sleep(LOOK_NS).await;
+                time::system_sleep(LOOK_NS).await;
             }
             done => return done,
         }

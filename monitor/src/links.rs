@@ -113,7 +113,7 @@ pub async fn client(world: &World, osnode: u64) -> Result<Client, ServiceError> 
         if time::system_ns() >= until {
             return Err(ServiceError::NoAnswer);
         }
-        time::sleep(RETRY_MIN_NS).await;
+        time::system_sleep(RETRY_MIN_NS).await;
     }
 }
 
@@ -136,7 +136,7 @@ async fn connect_patiently(world: &World, osnode: u64) {
             Err(e) => rt::io::log(format_args!("monitor: no channel to o{osnode} yet: {e}\n")),
         }
         if !world.state.borrow().peers.contains_key(&osnode) {
-            time::sleep(pause).await;
+            time::system_sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX_NS);
         }
     }

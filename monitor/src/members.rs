@@ -10,8 +10,8 @@ use monitor::agree::membership::{Fact, MemberInput, MemberMessage, MemberOutput,
 use monitor::agree::{Input, Nodes, Object, Shipped};
 use proto::iface::system::{MemberStatus, NOWHERE, SystemReply};
 use rt::chan::{Attach, Request};
-use rt::invoke;
-use rt::task;
+use rt::event::{self, Event};
+use rt::{invoke, task};
 
 use crate::links::{self, Kind};
 use crate::world::World;
@@ -79,8 +79,33 @@ pub fn step(world: &World, input: MemberInput) {
 /// A message of another machine.
 pub fn message(world: &World, from: u64, bytes: &[u8]) {
     match MemberMessage::from_bytes(bytes) {
-        Some(message) => step(world, MemberInput::Message(OsnodeId(from), message)),
+        Some(message) => {
+            let own_stop =
+                |f: &Fact| f.osnode.0 == world.osnode && matches!(f.status, Status::Stopped(_));
+            if matches!(&message, MemberMessage::Fact(f) if own_stop(f)) {
+                let world = world.clone();
+                task::spawn(async move {
+                    started().await;
+                    step(&world, MemberInput::Message(OsnodeId(from), message));
+                });
+                return;
+            }
+            step(world, MemberInput::Message(OsnodeId(from), message));
+        }
         None => rt::println!("monitor: o{from} sent membership news that cannot be read"),
+    }
+}
+
+/// Waits until this OSnode has a core of its own: while it is stopped and another kernel only cares for it, its
+/// monitor answers, but does not say that it is back.
+async fn started() {
+    loop {
+        let seen = event::count(Event::KernelRestarted);
+        let visited = invoke::osnode_info(slots::KERNEL).is_ok_and(|i| i.visited);
+        if !visited {
+            return;
+        }
+        event::after(Event::KernelRestarted, seen).await;
     }
 }
 

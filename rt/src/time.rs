@@ -122,6 +122,11 @@ pub async fn system_sleep_until(at_ns: u64) {
     until(Clock::System, at_ns).await;
 }
 
+/// Waits for this long in system time, which goes on while the OSnode is stopped.
+pub async fn system_sleep(ns: u64) {
+    system_sleep_until(system_ns().saturating_add(ns)).await;
+}
+
 /// The future's result, or `None` at this OSnode time.
 pub async fn timeout<F: Future>(at_ns: u64, f: F) -> Option<F::Output> {
     match select(f, sleep_until(at_ns)).await {

@@ -73,7 +73,8 @@ fn make_dispatcher(b: &mut Builder<'_, impl PhysMap>, spec: &OsnodeSpec<'_>, fra
     dcb.set_magic(b.mem, Dcb::MAGIC);
     dcb.set_id(b.mem, id);
     dcb.set_state(b.mem, DcbState::Runnable as u64);
-    dcb.set_flags(b.mem, Dcb::STARTED);
+    // The first process of an OSnode is its monitor.
+    dcb.set_flags(b.mem, Dcb::STARTED | Dcb::ANSWERS);
     dcb.set_wake_at_ns(b.mem, u64::MAX);
     let mut name = [0; 16];
     name[..spec.name.len()].copy_from_slice(spec.name);

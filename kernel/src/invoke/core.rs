@@ -119,6 +119,9 @@ pub(crate) fn command<M: Machine, P: Policy>(
     } else {
         (core.target_kcb(e.m), core.home_image(e.m))
     };
+    if cmd == CoreCommand::Start as u64 {
+        super::care::forget(e.os, e.m, Kcb(PhysAddr(kcb)));
+    }
     let seq = core.home_seq(e.m) + 1;
     let hw = core.hw_id(e.m);
     // The home line is this OSnode's to write as long as it holds the core. The
@@ -159,6 +162,10 @@ fn decode_start<M: Machine, P: Policy>(
         // Left behind by a kernel of that very core, which is in the pen.
         Some(Attachment::Attached { core: on, .. }) if u64::from(on.0) == core.core_id(e.m) => {}
         _ => return refuse(SysError::Attached),
+    }
+    let cared_by = kcb.cared_by(e.m);
+    if cared_by != 0 && cared_by != e.kcb().osnode(e.m) {
+        return refuse(SysError::Attached);
     }
     Ok((kcb.0.0, image))
 }

@@ -242,7 +242,7 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
     }
     commit(t, c, &[]);
     if state == Some(DcbState::Runnable) {
-        e.os.policy.dequeue(e.m, dcb);
+        dispatch::dequeue(e, dcb);
     }
     time::forget_wait(e, dcb);
     e.os.attention = true;
@@ -279,7 +279,7 @@ pub(crate) fn schedule<M: Machine, P: Policy>(
     // It must not stand in the queue of another class than it says.
     let queued = dcb.state(e.m) == DcbState::Runnable as u64 && dcb != c.dcb;
     if queued {
-        e.os.policy.dequeue(e.m, dcb);
+        dispatch::dequeue(e, dcb);
     }
     let mut t = e.begin();
     dcb.set_sched_class(&mut t, class);
@@ -289,8 +289,7 @@ pub(crate) fn schedule<M: Machine, P: Policy>(
     dcb.set_budget_left_ns(&mut t, 0);
     commit(t, c, &[]);
     if queued {
-        let now = e.now_ns();
-        e.os.policy.enqueue(e.m, dcb, now, Arrival::Inside);
+        dispatch::enqueue(e, dcb, Arrival::Inside);
     } else if dcb == c.dcb {
         dispatch::requeue(e);
     }

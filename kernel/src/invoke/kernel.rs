@@ -78,6 +78,7 @@ pub(crate) fn osnode_info<M: Machine, P: Policy>(
         kcb.rollbacks(e.m),
         kcb.op_adopted(e.m),
         kcb.notification(e.m),
+        e.os.visited.into(),
     ];
     e.reply(c, &results);
     Ok(())

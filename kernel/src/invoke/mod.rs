@@ -9,6 +9,7 @@ use crate::entry::{Caller, Entry, Res, refuse};
 use crate::{Machine, Policy, decode};
 
 pub(crate) mod bind;
+pub(crate) mod care;
 pub(crate) mod cnode;
 pub(crate) mod core;
 pub(crate) mod dispatcher;
@@ -95,6 +96,7 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::TlbFlush => shared::flush(e, c, &i),
         Op::ReclaimBind => bind::reclaim(e, c, &i),
         Op::KcbInfo => kernel::kcb_info(e, c, &i),
+        Op::KcbCare => care::care(e, c, &i),
         Op::CoreMint => core::mint(e, c, &i),
         Op::CoreHandOver => core::hand_over(e, c, &i),
         Op::CoreCommand => core::command(e, c, &i),

@@ -76,7 +76,8 @@ pub(crate) fn signal<M: Machine, P: Policy>(
             e.reply(c, &[]);
             notify::notified(e);
         }
-        Some(hw) if hw != here => {
+        // Who is cared for is where its caretaker is.
+        Some(hw) if hw != here || e.os.cares || e.os.visited => {
             e.reply_with_effect(c, Effect::Signal(hw, Signal::Notify, None), &[]);
         }
         _ => e.reply(c, &[]),

@@ -85,7 +85,7 @@ fn invocation<P: Policy>(w: &mut World<P>, op: Op) -> Invocation {
         Op::KernelLog => (slots::KERNEL, vec![9, 0x6f_6c6c_6568, 0, 0, 0, 0]),
         Op::KernelHalt => (slots::KERNEL, vec![3]),
         Op::IdCreate => (slots::KERNEL, vec![CapType::Id as u64, n(at(0))]),
-        Op::Seal | Op::KcbInfo => kcb(w, op),
+        Op::Seal | Op::KcbInfo | Op::KcbCare => kcb(w, op),
         Op::CapExport => {
             w.ok(
                 Op::Retype,
@@ -248,7 +248,7 @@ fn kcb<P: Policy>(w: &mut World<P>, op: Op) -> (CapAddr, Vec<u64>) {
         return (slots::KERNEL, seal);
     }
     w.ok(Op::Seal, slots::KERNEL, &seal);
-    (at(0), vec![])
+    (at(0), vec![1])
 }
 
 fn core<P: Policy>(w: &mut World<P>, op: Op) -> (CapAddr, Vec<u64>) {

@@ -259,12 +259,9 @@ impl System {
         self.check(true);
     }
 
+    /// Stops an OSnode, or starts it: its machine goes on anyway, its programs do not.
     fn keep(&mut self, id: OsnodeId, kept: bool) {
-        let node = self.nodes.get_mut(&id).expect("it lives");
-        if node.kept != kept {
-            node.kept = kept;
-            self.tell(id, Input::Kept(kept));
-        }
+        self.nodes.get_mut(&id).expect("it lives").kept = kept;
     }
 
     /// The OSnode is fenced: its last messages are taken, then all hear of it.

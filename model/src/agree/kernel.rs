@@ -45,8 +45,6 @@ pub struct Caps {
     pub busy: Option<Object>,
     /// Deletion takes a while.
     pub slow: bool,
-    /// The OSnode is stopped.
-    pub kept: bool,
     /// Something that a kernel would have refused, and that no protocol may ask for.
     pub fault: Option<&'static str>,
     /// Copies given up.
@@ -139,9 +137,6 @@ impl Caps {
         if self.marked(object) {
             self.fault = Some("a new capability under a mark");
         }
-        if self.kept {
-            self.fault = Some("a stopped OSnode got a capability");
-        }
         self.add(*object, owner);
         *self.came.entry((op, *object)).or_default() += 1;
     }
@@ -180,12 +175,9 @@ impl Kernel for Caps {
         let Some(held) = source_held.filter(|_| !self.marked(source)) else {
             return Err(Refusal::NoSuch);
         };
-        // Deriving for a client that is stopped is what it asked for itself.
-        let kept = std::mem::replace(&mut self.kept, false);
         for child in child.row(count) {
             self.arrive(op, &child, held.owner);
         }
-        self.kept = kept;
         Ok(())
     }
     fn remove(&mut self, _: OpId, object: &Object) -> bool {

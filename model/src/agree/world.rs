@@ -27,7 +27,7 @@ impl Rules for Broken {
 pub enum Phase {
     /// It runs.
     Running,
-    /// It is stopped, and its caretaker runs the machine.
+    /// It is stopped: its machine goes on on its caretaker's core, its programs do not.
     Kept,
     /// Its kernel crashed: nothing happens.
     Crashed,
@@ -448,12 +448,9 @@ impl System for World {
             }
             Event::Stop(id) | Event::Start(id) => {
                 let kept = matches!(event, Event::Stop(_));
-                s.node_mut(*id).change(|n| {
-                    n.phase = if kept { Phase::Kept } else { Phase::Running };
-                    n.caps.kept = kept;
-                });
+                let phase = if kept { Phase::Kept } else { Phase::Running };
+                s.node_mut(*id).change(|n| n.phase = phase);
                 s.past.change_with(|p| p.faults += u8::from(kept));
-                self.step(&mut s, *id, Input::Kept(kept))?;
             }
             Event::Crash(id) => {
                 s.node_mut(*id).change(|n| n.phase = Phase::Crashed);

@@ -61,9 +61,6 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if self.rule(Rule::CopyOnce) && self.a.taken.contains(&op) {
             return Ok(());
         }
-        if !self.needs(Rule::CopyNotWhileKept, !self.a.kept) {
-            return Err(Refusal::TryLater(self.a.view()));
-        }
         self.k.insert(op, object, owner, gift)?;
         self.book(object, owner);
         // An owner's own operation ends with the owner: nobody asks for it again.

@@ -292,8 +292,6 @@ pub enum Input {
     Gone(OsnodeId),
     /// An OSnode was made known to all.
     Joined(OsnodeId),
-    /// Whether a caretaker runs this machine, because the OSnode itself is stopped.
-    Kept(bool),
     /// Time passed.
     Tick,
 }

@@ -2,7 +2,7 @@
 //!
 //! An [`Agent`] is the pure state machine of one OSnode: it is told something
 //! ([`Input`]), changes capabilities of its own OSnode ([`Kernel`]) and says what to
-//! send and answer ([`Output`]). The monitor runs it, or the OSnode's caretaker while
+//! send and answer ([`Output`]). The monitor runs it, also on its caretaker's core while
 //! the OSnode is stopped; unit tests and the model checker run the same type.
 //! Each protocol is a file: `copy`, `delete`, `retype`, `revoke`, `transfer`,
 //! `inherit`; `unmap` and `membership` are machines of their own. Here: what
@@ -95,7 +95,6 @@ struct Promise {
 pub struct Agent<R = Shipped> {
     me: OsnodeId,
     rules: R,
-    kept: bool,
     /// Who lives, this OSnode among them.
     living: Nodes,
     dead: Nodes,
@@ -136,7 +135,6 @@ impl<R: Rules> Agent<R> {
         Agent {
             me,
             rules,
-            kept: false,
             living,
             dead: Nodes::new(),
             directory: Directory::default(),
@@ -232,7 +230,6 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             Input::Joined(osnode) => {
                 self.a.living.insert(osnode);
             }
-            Input::Kept(kept) => self.a.kept = kept,
             Input::Tick => self.tick(),
         }
     }

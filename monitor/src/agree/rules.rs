@@ -32,8 +32,6 @@ rules! {
     CopyForgetsRefused,
     /// An operation's copy is taken once.
     CopyOnce,
-    /// A stopped OSnode takes nothing.
-    CopyNotWhileKept,
     /// Nothing is copied to an OSnode that is gone.
     CopyNotToDead,
     /// What moves is used for nothing else until it moved.

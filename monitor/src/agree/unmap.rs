@@ -13,8 +13,8 @@
 //! has flushed cannot load them again, and who joins the domain later never had them.
 //! So one phase is enough, nothing is locked, and to flush twice does no harm. If an
 //! OSnode goes, the one above it tells the ones below it itself; these answer whoever
-//! told them. An OSnode that is stopped has no translations: its caretaker
-//! passes the message on and answers.
+//! told them. Of an OSnode that is stopped there are translations on its caretaker's core at
+//! most: its monitor, which runs there, flushes those, passes the message on and answers.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;

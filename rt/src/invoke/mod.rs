@@ -298,6 +298,7 @@ pub fn osnode_info(kernel: CapAddr) -> Result<OsnodeInfo> {
         rollbacks: r[3],
         adopted_ops: r[4],
         notification: r[5],
+        visited: r[6] != 0,
     })
 }
 /// Counter facts: Hz, mult, shift.
@@ -384,6 +385,10 @@ pub fn core_phase(control: CapAddr, op: u64, phase: u64, kcb: u64) -> Result<()>
 /// Writes word `word` of image record `image`.
 pub fn core_image(control: CapAddr, image: u64, word: u64, value: u64) -> Result<()> {
     once(Op::CoreImage, control, [image, word, value, 0, 0, 0]).map(|_| ())
+}
+/// Has this OSnode's kernel care for another OSnode, which is stopped, or (`false`) care no longer.
+pub fn kcb_care(kcb: CapAddr, cares: bool) -> Result<()> {
+    invoke(Op::KcbCare, kcb, [cares.into(), 0, 0, 0, 0, 0]).map(|_| ())
 }
 /// KCB facts.
 pub fn kcb_info(kcb: CapAddr) -> Result<KcbInfo> {

@@ -105,6 +105,8 @@ pub struct OsnodeInfo {
     pub adopted_ops: u64,
     /// Notification page (physical address).
     pub notification: u64,
+    /// It is stopped, and another OSnode's kernel cares for it.
+    pub visited: bool,
 }
 
 /// State of a core as its Core object says.

@@ -15,79 +15,15 @@ use alloc::string::{String, ToString};
 
 use capfmt::{CapType, MdbFlags};
 use proto::iface::spawn::Place;
-use rt::chan::{Answer, Attach, Client, Request, Server};
+use rt::chan::{Attach, Client, Request, Server};
 use rt::vspace::{self, Access, Mapped};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem, task, time};
+use tests::partner::{PartnerReply, PartnerRequest, SELF, ask, done, done_with, is_gone, keep};
 use tests::{Child, Suite};
 
 rt::entry!(main);
 
-const SELF: &str = "t-shared";
 const PAGE: u64 = 4096;
-
-proto::messages! {
-    /// What the partner is asked. Each number names a capability that it was given or made.
-    pub enum PartnerRequest: 103 {
-        /// Keep the capability that comes along.
-        Keep = 1 {
-            /// Under this number.
-            number: u64,
-        },
-        /// Map it and add the words of its first page; a word is written to the second one.
-        Sum = 2 {
-            /// Which.
-            number: u64,
-            /// Written to the first word of the second page, if it is not 0.
-            write: u64,
-        },
-        /// Make a Frame or Ram of a part of it.
-        Retype = 3 {
-            /// Which.
-            number: u64,
-            /// Pages before the part | pages of the part << 32.
-            part: u64,
-            /// Number of what is made.
-            made: u64,
-            /// 0 = Frame, 1 = Ram.
-            ram: u64,
-        },
-        /// Revoke it.
-        Revoke = 4 {
-            /// Which.
-            number: u64,
-        },
-        /// Delete it.
-        Delete = 5 {
-            /// Which.
-            number: u64,
-        },
-        /// Is it there?
-        Look = 6 {
-            /// Which.
-            number: u64,
-        },
-        /// A copy of it, please.
-        Give = 7 {
-            /// Which.
-            number: u64,
-        },
-    }
-}
-proto::messages! {
-    /// Its answers.
-    pub enum PartnerReply: 103 {
-        /// It worked.
-        Done = 0x8001 {
-            /// Sum, or 1 if it is there and 0 if not.
-            value: u64,
-        },
-        /// It did not.
-        Failed = 0x8002 {
-            /// A `SysError`, 0 if it is something else.
-            error: u64,
-        },
-    }
-}
 
 #[derive(Default)]
 struct Partner {
@@ -217,44 +153,11 @@ async fn run() -> i32 {
     suite.failed()
 }
 
-async fn ask(
-    client: &Client,
-    request: PartnerRequest,
-    with: Attach<'_>,
-) -> Result<Answer<PartnerReply>, String> {
-    let until = time::system_ns() + 20_000_000_000;
-    let answer = client.request_until(&request, with, until).await;
-    answer.map_err(|e| format!("{request:?}: {e}"))
-}
-
-async fn done(client: &Client, request: PartnerRequest) -> Result<u64, String> {
-    done_with(client, request, Attach::NONE).await
-}
-
-async fn done_with(
-    client: &Client,
-    request: PartnerRequest,
-    with: Attach<'_>,
-) -> Result<u64, String> {
-    match ask(client, request, with).await?.message {
-        PartnerReply::Done { value } => Ok(value),
-        PartnerReply::Failed { error } => {
-            let why = SysError::from_code(error as u16).map_or("?", SysError::message);
-            Err(format!("{request:?}: {why}"))
-        }
-    }
-}
-
 async fn refused(client: &Client, request: PartnerRequest, why: SysError) -> Result<(), String> {
     match ask(client, request, Attach::NONE).await?.message {
         PartnerReply::Failed { error } if error == why as u64 => Ok(()),
         other => Err(format!("{request:?} brought {other:?}, not {why:?}")),
     }
-}
-
-async fn is_gone(client: &Client, number: u64) -> Result<(), String> {
-    let there = done(client, PartnerRequest::Look { number }).await?;
-    expect("the partner's capability", there, 0)
 }
 
 fn text(e: impl core::fmt::Debug) -> String {
@@ -293,13 +196,6 @@ async fn until_private(cap: CapAddr) -> Result<(), String> {
         time::sleep(2_000_000).await;
     }
     Err(format!("flags {:?} stay", flags(cap)?))
-}
-
-async fn keep(client: &Client, number: u64, cap: CapAddr) -> Result<(), String> {
-    let request = PartnerRequest::Keep { number };
-    done_with(client, request, Attach::cap(cap))
-        .await
-        .map(|_| ())
 }
 
 /// Both see the same memory, and the kernel here knows that somebody else does.

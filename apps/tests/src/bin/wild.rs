@@ -143,7 +143,7 @@ fn fits(op: Op) -> &'static [CapType] {
         | Op::CoreRead
         | Op::CorePhase
         | Op::CoreImage => &[T::CoreControl],
-        Op::KcbInfo => &[T::Kcb],
+        Op::KcbInfo | Op::KcbCare => &[T::Kcb],
     }
 }
 
