@@ -94,6 +94,12 @@ fn collect(m: &mut TestMachine, returned: &mut BTreeSet<u64>) {
     }
 }
 
+/// Whether nothing more can come back.
+fn is_full(m: &TestMachine) -> bool {
+    let base = PhysAddr(KCB.reclaim_cnode(m));
+    (0..256).all(|k| Cte(base.add(64 * k)).cap(m).kind != CapType::Null)
+}
+
 /// All pages there are: covered, or given back before.
 fn all(m: &TestMachine, returned: &BTreeSet<u64>) -> BTreeSet<u64> {
     let here = covered(m);
@@ -128,7 +134,10 @@ fn run(seed: u64, steps: u64) {
     let mut done = 0;
     while done < steps {
         // Now and then there is hardly any place.
-        let mut w = fresh(*r.pick(&[0, 254, 255]));
+        let taken = *r.pick(&[0, 0, 254, 255, 256]);
+        // A service that is slow to take it leaves none at all.
+        let often = if taken == 0 { 16 } else { 100 };
+        let mut w = fresh(taken);
         let mut returned = BTreeSet::new();
         let whole = all(&w.m, &returned);
         for _ in 0..400 {
@@ -163,8 +172,8 @@ fn run(seed: u64, steps: u64) {
                 break;
             }
             assert_eq!(all(&w.m, &returned), whole, "seed {seed}: after {event:?}");
-            paused += u64::from(KCB.op_kind(&w.m) != 0 && w.last.deadline.is_none());
-            if r.one_in(16) {
+            paused += u64::from(KCB.op_kind(&w.m) != 0 && is_full(&w.m));
+            if r.one_in(often) {
                 let before = returned.len();
                 collect(&mut w.m, &mut returned);
                 back += returned.len() - before;
