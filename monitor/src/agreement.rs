@@ -22,8 +22,8 @@ use rt::{Capability, SysError, cap, task, time};
 use crate::channels;
 use crate::links::{self, Kind};
 use crate::oskernel::{self, OsKernel};
-use crate::unmaps;
 use crate::world::World;
+use crate::{parcels, unmaps};
 
 /// How long a program's call waits before it hears *try later* (ns of system time).
 const PATIENCE_NS: u64 = 30_000_000_000;
@@ -67,7 +67,8 @@ impl Agreement {
             ticking: false,
         }
     }
-    fn op(&mut self, osnode: u64) -> OpId {
+    /// A new operation of this OSnode.
+    pub fn op(&mut self, osnode: u64) -> OpId {
         self.next += 1;
         OpId {
             origin: OsnodeId(osnode),
@@ -96,6 +97,7 @@ pub fn step(world: &World, input: Input) {
     for output in outputs {
         perform(world, output);
     }
+    parcels::sort(world);
 }
 
 fn perform(world: &World, output: Output) {
@@ -271,30 +273,6 @@ pub async fn send(
     drop(left);
     step(world, Input::Deleted);
     outcome.map(|()| op.number).map_err(service_error)
-}
-
-/// Keeps a capability for the other end of a channel inside this OSnode; its number.
-pub fn keep(world: &World, cap: Capability, channel: u64) -> u64 {
-    let gift = Gift {
-        rights: capfmt::Rights::ALL,
-        channel,
-    };
-    let a = &mut world.state.borrow_mut().agreement;
-    let op = a.op(world.osnode);
-    a.kernel.arrived.insert(op, (gift, cap));
-    op.number
-}
-
-/// A capability that `from` sent for `channel`, once; any number if `number` is `None`.
-pub fn take(world: &World, from: u64, channel: u64, number: Option<u64>) -> Option<Capability> {
-    let arrived = &mut world.state.borrow_mut().agreement.kernel.arrived;
-    let fits = |op: &OpId, gift: &Gift| {
-        let of = op.origin == OsnodeId(from) && gift.channel == channel;
-        of && number.is_none_or(|n| n == op.number)
-    };
-    let found = arrived.iter().find(|(op, (gift, _))| fits(op, gift));
-    let op = found.map(|(op, _)| *op)?;
-    arrived.remove(&op).map(|(_, cap)| cap)
 }
 
 /// A Frame of this OSnode went to `osnode` without the machine's help: to connect it.

@@ -17,7 +17,7 @@ use rt::{Capability, SysError, cap, time};
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::names_service::{answer, refuse};
 use crate::world::World;
-use crate::{agreement, peers};
+use crate::{agreement, parcels, peers};
 
 /// How long a name may take to appear (ns of OSnode time).
 const APPEARS_NS: u64 = 3_000_000_000;
@@ -54,6 +54,11 @@ impl Bindings {
             incoming: BTreeMap::new(),
             next: 1,
         }
+    }
+    /// Whether a channel with `osnode` has an end here.
+    pub fn has_end(&self, osnode: u64, region: u64) -> bool {
+        let own = |o: &Outgoing| o.osnode == osnode && o.frame.region == region;
+        self.incoming.contains_key(&(osnode, region)) || self.outgoing.values().any(own)
     }
     fn number(&mut self) -> u64 {
         self.next += 1;
@@ -190,6 +195,7 @@ pub async fn client_ended(world: &World, asker: u32) {
 
 /// Tells the service's side; the Frame can be used again when nobody else holds it.
 async fn give_up(world: &World, outgoing: Outgoing) {
+    parcels::forget(world, outgoing.osnode, outgoing.frame.region);
     let closing = MonitorRequest::CloseUmp {
         osnode: outgoing.osnode,
         client: world.osnode,
@@ -232,13 +238,31 @@ pub async fn accept(
     region: u64,
     bell: u64,
 ) -> Result<u64, ServiceError> {
+    let accepted = accept_frame(world, client, name, region, bell).await;
+    if accepted.is_err() {
+        {
+            let mut s = world.state.borrow_mut();
+            s.bindings.incoming.remove(&(client, region));
+        }
+        parcels::forget(world, client, region);
+    }
+    accepted
+}
+
+async fn accept_frame(
+    world: &World,
+    client: u64,
+    name: Name,
+    region: u64,
+    bell: u64,
+) -> Result<u64, ServiceError> {
     let to = service(world, name).await?;
     let (base, bytes) = unpack_region(region);
     let copy = if client == world.osnode {
         // The Frame is this OSnode's: a copy made from its words is a copy like any other.
         channels::import_frame(world.osnode, base, bytes)?
     } else {
-        agreement::take(world, client, region, None).ok_or(ServiceError::NoCapability)?
+        parcels::take(world, client, region, None).ok_or(ServiceError::NoCapability)?
     };
     let bind = {
         let mut s = world.state.borrow_mut();
@@ -279,6 +303,7 @@ pub async fn closed(world: &World, client: u64, region: u64) {
         let mut s = world.state.borrow_mut();
         s.bindings.incoming.remove(&(client, region))
     };
+    parcels::forget(world, client, region);
     let Some(Incoming { name, bind }) = found else {
         return;
     };
@@ -302,6 +327,7 @@ pub async fn services_ended(world: &World) {
         lost.map(|(channel, _)| channel).collect()
     };
     for (client, region) in lost {
+        parcels::forget(world, client, region);
         if client == world.osnode {
             service_gone(world, region);
             continue;
@@ -346,7 +372,7 @@ pub async fn send_cap(world: &World, mut request: Request, bind: u64, give: bool
         return refuse(&request, ServiceError::NoCapability);
     };
     let sent = if osnode == world.osnode {
-        Ok(agreement::keep(world, cap, region))
+        Ok(parcels::keep(world, cap, region))
     } else {
         agreement::send(world, osnode, cap, region, give).await
     };
@@ -361,7 +387,7 @@ pub fn take_cap(world: &World, request: &Request, bind: u64, number: u64) {
     let end = other_end(world, request.connection(), bind);
     let taken = end.and_then(|(osnode, region)| {
         let number = Some(number);
-        agreement::take(world, osnode, region, number)
+        parcels::take(world, osnode, region, number)
     });
     match taken {
         Some(cap) => answer(request, &NamesReply::Found {}, Some(cap.addr())),

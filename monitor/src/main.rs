@@ -20,6 +20,7 @@ mod members;
 mod memory;
 mod names_service;
 mod oskernel;
+mod parcels;
 mod peers;
 mod services;
 mod system;

@@ -17,6 +17,8 @@ pub struct OsKernel {
     pub calls: BTreeMap<OpId, u64>,
     /// Capabilities that came, until their receivers ask for them.
     pub arrived: BTreeMap<OpId, (Gift, Capability)>,
+    /// Which of them came in this step.
+    pub fresh: Vec<(OpId, Object)>,
     /// Copies that operations move away.
     pub leaving: BTreeMap<OpId, Capability>,
     marked: BTreeMap<OpId, Object>,
@@ -95,6 +97,7 @@ impl Kernel for OsKernel {
         let words = cap.emit();
         let copy = cap::in_slot(|slot| invoke::cap_import(slots::KERNEL, words, owner.0, slot));
         self.arrived.insert(op, (*gift, copy.map_err(refusal)?));
+        self.fresh.push((op, *object));
         Ok(())
     }
     fn create(&mut self, op: OpId, _: &Object, _: &Object, _: u32) -> Result<(), Refusal> {

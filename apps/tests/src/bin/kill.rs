@@ -1,0 +1,373 @@
+//! A process, a kernel or an OSnode that goes away at every moment of a protocol between two real cores.
+//!
+//! Each protocol and each event (the partner on another core is killed, its kernel replaced, its OSnode stopped
+//! and started) is first timed, then both happen at once, shifted against each other in steps. After a death nothing
+//! of the partner's is left and what is here can be used whole; after the others all is as if nothing had happened.
+
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::pin::Pin;
+
+use capfmt::{CapType, MdbFlags};
+use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use proto::iface::spawn::Place;
+use rt::chan::{Answer, Attach, Client};
+use rt::{Capability, SysError, env, invoke, mem, task, time};
+use tests::partner::{PartnerRequest, SELF, done, done_with, is_gone, keep};
+use tests::{Child, Suite};
+
+rt::entry!(main);
+
+const PAGE: u64 = 4096;
+/// Core of the partner.
+const CORE: u32 = 1;
+/// Steps from an event that ends before the protocol begins to one that comes after it.
+const MOMENTS: u64 = 12;
+/// Number that the partner has the object under.
+const OBJECT: u64 = 1;
+/// Number of what it makes of it.
+const MADE: u64 = 2;
+
+type Step<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + 'a>>;
+
+/// What goes on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Protocol {
+    /// The partner gets a copy.
+    Copy,
+    /// The partner gets the object, with its ownership.
+    Give,
+    /// The partner, who has a copy, retypes it.
+    Retype,
+    /// The partner, who has a copy, revokes it: the one here goes.
+    Revoke,
+    /// The partner deletes its copy.
+    Delete,
+}
+const PROTOCOLS: [Protocol; 5] = [
+    Protocol::Copy,
+    Protocol::Give,
+    Protocol::Retype,
+    Protocol::Revoke,
+    Protocol::Delete,
+];
+
+/// What comes in between.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Event {
+    Nothing,
+    /// The partner is killed.
+    Kill,
+    /// Its OSnode gets another kernel.
+    Update,
+    /// Its OSnode is stopped, and started again.
+    Stop,
+}
+
+/// A partner.
+struct Partner {
+    child: Child,
+    client: Client,
+}
+
+impl Partner {
+    async fn start(number: u64) -> Result<Partner, String> {
+        let name = format!("kill{}.{number}", env::pid());
+        let words: [&str; 2] = [SELF, &name];
+        let child = Child::start_on(&words, Place::Core, CORE.into()).await?;
+        let client = Client::lookup_on(child.pid.osnode, &name).await;
+        let client = client.map_err(|e| e.to_string())?;
+        Ok(Partner { child, client })
+    }
+}
+
+fn main() -> i32 {
+    task::block_on(run())
+}
+
+async fn run() -> i32 {
+    let mut suite = Suite::new("kill");
+    let begun = begin().await;
+    let was_off = begun == Ok(true);
+    suite.report("begin", begun.map(|_| ()));
+    let mut number = 0;
+    for protocol in PROTOCOLS {
+        for event in [Event::Kill, Event::Update, Event::Stop] {
+            let result = sweep(protocol, event, &mut number).await;
+            suite.report(&format!("{protocol:?}_{event:?}").to_lowercase(), result);
+        }
+    }
+    if was_off {
+        suite.report("end", operate(CoreOp::Stop, "").await);
+    }
+    suite.failed()
+}
+
+async fn operate(op: CoreOp, kernel: &str) -> Result<(), String> {
+    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
+    let request = CoresRequest::Operate {
+        op,
+        core: CORE,
+        fresh: false,
+    };
+    let with = Attach::blob(kernel.as_bytes());
+    let a: Result<Answer<CoresReply>, _> = cores.request(&request, with).await;
+    match a.map_err(|e| e.to_string())?.message {
+        CoresReply::Done { .. } => Ok(()),
+        other => Err(format!("{op:?}: {other:?}")),
+    }
+}
+
+/// Has the core run; whether it did not before.
+async fn begin() -> Result<bool, String> {
+    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
+    let request = CoresRequest::Core { index: CORE };
+    let a: Result<Answer<CoresReply>, _> = cores.request(&request, Attach::NONE).await;
+    match a.map_err(|e| e.to_string())?.message {
+        CoresReply::Core {
+            state: CoreState::Running,
+            ..
+        } => Ok(false),
+        _ => operate(CoreOp::Start, "").await.map(|()| true),
+    }
+}
+
+/// When something began and ended (ns of system time).
+#[derive(Clone, Copy, Default)]
+struct Span {
+    from: u64,
+    to: u64,
+}
+
+impl Span {
+    fn ns(self) -> u64 {
+        self.to - self.from
+    }
+    fn meets(self, other: Span) -> bool {
+        self.from < other.to && other.from < self.to
+    }
+}
+
+/// The protocol and the event one after the other, then at once: the event from before the protocol's beginning until
+/// after its end.
+async fn sweep(protocol: Protocol, event: Event, number: &mut u64) -> Result<(), String> {
+    let mut partner = next(number).await?;
+    let (usual, _) = once(protocol, Event::Nothing, [0, 0], &partner).await?;
+    let (_, coming) = once(protocol, event, [0, 2 * usual.ns()], &partner).await?;
+    let mut met = 0;
+    for moment in 0..MOMENTS {
+        if event == Event::Kill {
+            partner = next(number).await?;
+        }
+        let at = (usual.ns() + coming.ns()) * moment / (MOMENTS - 1);
+        // Either the protocol begins later, or the event.
+        let delays = [at.saturating_sub(usual.ns()), usual.ns().saturating_sub(at)];
+        let ended = once(protocol, event, delays, &partner).await;
+        let (acted, came) = ended.map_err(|e| format!("delayed by {delays:?} ns: {e}"))?;
+        met += u64::from(acted.meets(came));
+    }
+    if event != Event::Kill {
+        partner.child.kill().await?;
+    }
+    match met {
+        0 => Err("the event never met the protocol".into()),
+        _ => Ok(()),
+    }
+}
+
+async fn next(number: &mut u64) -> Result<Partner, String> {
+    *number += 1;
+    Partner::start(*number).await
+}
+
+/// One run with protocol and event delayed; when they took place.
+async fn once(
+    protocol: Protocol,
+    event: Event,
+    [before_act, before_event]: [u64; 2],
+    partner: &Partner,
+) -> Result<(Span, Span), String> {
+    let object = prepare(protocol, &partner.client).await?;
+    let (mut acted, mut came) = (Span::default(), Span::default());
+    let acting = async {
+        let acted = &mut acted;
+        time::system_sleep(before_act).await;
+        acted.from = time::system_ns();
+        let result = act(protocol, &partner.client, &object).await;
+        acted.to = time::system_ns();
+        result
+    };
+    let disturbing = async {
+        let came = &mut came;
+        time::system_sleep(before_event).await;
+        came.from = time::system_ns();
+        let result = disturb(event, partner).await;
+        came.to = time::system_ns();
+        result
+    };
+    let both: [Step<'_>; 2] = [Box::pin(acting), Box::pin(disturbing)];
+    let mut ends = task::join(Vec::from(both)).await.into_iter();
+    let (result, disturbed) = (ends.next(), ends.next());
+    disturbed.ok_or("nothing came in between")??;
+    match event {
+        Event::Kill => after_death(protocol, object).await?,
+        _ => {
+            result.ok_or("nothing was done")??;
+            as_ever(protocol, &partner.client, object).await?;
+        }
+    }
+    Ok((acted, came))
+}
+
+async fn disturb(event: Event, partner: &Partner) -> Result<(), String> {
+    match event {
+        Event::Nothing => Ok(()),
+        Event::Kill => partner.child.kill().await.map(|_| ()),
+        Event::Update => {
+            // Another kernel each time.
+            let odd = time::system_ns() / 1000 % 2 == 0;
+            operate(CoreOp::Update, if odd { "trace" } else { "std" }).await
+        }
+        Event::Stop => {
+            operate(CoreOp::Stop, "").await?;
+            operate(CoreOp::Start, "").await
+        }
+    }
+}
+
+/// The object, with the partner's copy where the protocol wants one.
+async fn prepare(protocol: Protocol, client: &Client) -> Result<Capability, String> {
+    let ram = matches!(protocol, Protocol::Give | Protocol::Retype);
+    let object = match ram {
+        true => mem::alloc_ram(4 * PAGE),
+        false => mem::alloc_frame(2 * PAGE),
+    };
+    let object = object.map_err(|e| e.to_string())?;
+    if !matches!(protocol, Protocol::Copy | Protocol::Give) {
+        keep(client, OBJECT, object.addr()).await?;
+    }
+    Ok(object)
+}
+
+async fn act(protocol: Protocol, client: &Client, object: &Capability) -> Result<(), String> {
+    let number = OBJECT;
+    let request = match protocol {
+        Protocol::Copy => return keep(client, OBJECT, object.addr()).await,
+        Protocol::Give => {
+            let with = Attach {
+                give: true,
+                ..Attach::cap(object.addr())
+            };
+            let request = PartnerRequest::Keep { number };
+            return done_with(client, request, with).await.map(|_| ());
+        }
+        Protocol::Retype => PartnerRequest::Retype {
+            number,
+            part: 2 << 32,
+            made: MADE,
+            ram: 0,
+        },
+        Protocol::Revoke => PartnerRequest::Revoke { number },
+        Protocol::Delete => PartnerRequest::Delete { number },
+    };
+    done(client, request).await.map(|_| ())
+}
+
+/// The partner is dead: what is here, if it is, is nobody else's, and whole.
+async fn after_death(protocol: Protocol, object: Capability) -> Result<(), String> {
+    let gone = || invoke::identify(object.addr()).err() == Some(SysError::NoCapability);
+    let may_be_gone = matches!(protocol, Protocol::Give | Protocol::Revoke);
+    // A revoke that was under way ends one way or the other.
+    until_private(&object, may_be_gone).await?;
+    if gone() {
+        drop(object);
+        return match may_be_gone {
+            true => Ok(()),
+            false => Err("the object is gone".into()),
+        };
+    }
+    usable(object)
+}
+
+/// Nobody else has anything of it: all of it can be retyped (Ram) or revoked.
+fn usable(object: Capability) -> Result<(), String> {
+    let text = |e: SysError| e.message().to_string();
+    let kind = invoke::identify(object.addr()).map_err(text)?.cap.kind;
+    if kind == CapType::Ram {
+        let part = mem::retype_one(object.addr(), CapType::Frame, 0, 0, 4 * PAGE);
+        part.map_err(text)?.delete().map_err(text)?;
+    }
+    invoke::revoke(object.addr()).map_err(text)?;
+    object.delete().map_err(text)
+}
+
+async fn until_private(object: &Capability, may_be_gone: bool) -> Result<(), String> {
+    let mut last = MdbFlags::default();
+    for _ in 0..1000 {
+        match invoke::identify(object.addr()) {
+            Ok(id) if id.flags == MdbFlags::default() => return Ok(()),
+            Ok(id) => last = id.flags,
+            Err(SysError::NoCapability) if may_be_gone => return Ok(()),
+            Err(SysError::InDelete) => {}
+            Err(e) => return Err(e.message().to_string()),
+        }
+        time::system_sleep(2_000_000).await;
+    }
+    Err(format!("flags {last:?} stay"))
+}
+
+/// It happened as if nothing had come in between.
+async fn as_ever(protocol: Protocol, client: &Client, object: Capability) -> Result<(), String> {
+    let number = OBJECT;
+    let delete = |number| PartnerRequest::Delete { number };
+    match protocol {
+        Protocol::Copy => {
+            let sum = PartnerRequest::Sum { number, write: 3 };
+            done(client, sum).await?;
+            done(client, delete(OBJECT)).await?;
+        }
+        Protocol::Give => {
+            let made = PartnerRequest::Retype {
+                number,
+                part: 4 << 32,
+                made: MADE,
+                ram: 0,
+            };
+            done(client, made).await?;
+            done(client, delete(MADE)).await?;
+            done(client, delete(OBJECT)).await?;
+            drop(object);
+            return Ok(());
+        }
+        Protocol::Retype => {
+            done(client, delete(MADE)).await?;
+            done(client, delete(OBJECT)).await?;
+        }
+        Protocol::Revoke => {
+            if invoke::identify(object.addr()).err() != Some(SysError::NoCapability) {
+                return Err("the copy here outlived its revoke".into());
+            }
+            drop(object);
+            return done(client, delete(OBJECT)).await.map(|_| ());
+        }
+        Protocol::Delete => is_gone(client, OBJECT).await.or_else(no_capability)?,
+    }
+    until_private(&object, false).await?;
+    usable(object)
+}
+
+/// What was deleted is no capability: the partner says so.
+fn no_capability(e: String) -> Result<(), String> {
+    match e.contains(SysError::NoCapability.message()) {
+        true => Ok(()),
+        false => Err(e),
+    }
+}
