@@ -233,8 +233,8 @@ async fn disturb(event: Event, partner: &Partner) -> Result<(), String> {
         Event::Kill => partner.child.kill().await.map(|_| ()),
         Event::Update => {
             // Another kernel each time.
-            let odd = time::system_ns() / 1000 % 2 == 0;
-            operate(CoreOp::Update, if odd { "trace" } else { "std" }).await
+            let even = (time::system_ns() / 1000).is_multiple_of(2);
+            operate(CoreOp::Update, if even { "trace" } else { "std" }).await
         }
         Event::Stop => {
             operate(CoreOp::Stop, "").await?;
