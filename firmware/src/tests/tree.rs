@@ -271,6 +271,13 @@ fn a_cut_tree_is_read_up_to_the_cut() {
         assert!(m.cores.is_empty());
         assert!(m.problems[0].field.starts_with(name), "{:?}", m.problems);
     }
+    let mut rootless = BIG_LITTLE.to_vec();
+    let block = u32::from_be_bytes([rootless[8], rootless[9], rootless[10], rootless[11]]);
+    rootless[block as usize + 3] = 9;
+    assert_eq!(
+        problems(&read(&rootless)),
+        ["device tree: structure block, byte 0x0 (in /): there is no root: the rest is not read"]
+    );
     assert_eq!(
         problems(&read(b"not a tree")),
         ["device tree: header: 10 bytes are too few"]
@@ -284,7 +291,7 @@ fn a_cut_tree_is_read_up_to_the_cut() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(3000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(20_000) })]
 
     /// Damage is survived, and ids stay distinct.
     #[test]

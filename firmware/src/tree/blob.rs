@@ -214,6 +214,7 @@ fn token<'a>(
         // FDT_NOP
         4 => {}
         // FDT_END
+        9 if tree.nodes.is_empty() => return Err("there is no root"),
         9 if open.is_empty() => return Ok(false),
         9 => return Err("FDT_END stands inside of a node"),
         _ => return Err("there is no such token"),
