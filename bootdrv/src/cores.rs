@@ -171,6 +171,8 @@ const fn equal(a: &str, b: &str) -> bool {
 
 /// Offsets in a Core object.
 pub const FLAGS: u64 = offset("flags");
+/// Words about the processor.
+pub const PROCESSOR: u64 = offset("processor_word");
 /// See [`FLAGS`].
 pub const ISA_PARAM: u64 = offset("isa_param");
 /// See [`FLAGS`].

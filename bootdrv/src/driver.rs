@@ -313,6 +313,15 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
             Some(Err(e)) => refuse(core, e.into(), e.message()),
             None => refuse(core, ServiceError::NoCore, "the core was never started"),
         },
+        Ok(DriverRequest::Processor { core }) => match control(driver, core).map(report::processor)
+        {
+            Some(Ok(words)) => {
+                // A client that is gone needs no answer.
+                let _ = request.answer(&DriverReply::Processor {}, Attach::blob(&words));
+            }
+            Some(Err(e)) => refuse(core, e.into(), e.message()),
+            None => refuse(core, ServiceError::NoCore, "the core was never started"),
+        },
         Ok(DriverRequest::Crashed { first }) => {
             let cores = crashed(driver, first);
             answer(request, &DriverReply::Crashed { cores }, "");

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use capfmt::{Core, EPITAPH_TEXT_BYTES};
 use rt::{CapAddr, SysError};
 
-use crate::cores::{EPITAPH_LEN, EPITAPH_TEXT, LOG_TEXT, LOG_WRITTEN, word};
+use crate::cores::{EPITAPH_LEN, EPITAPH_TEXT, LOG_TEXT, LOG_WRITTEN, PROCESSOR, word};
 
 /// Bytes of the log ring.
 const RING: u64 = 4032;
@@ -44,4 +44,12 @@ pub fn log(control: CapAddr) -> Result<String, SysError> {
         text.rotate_left((written % RING) as usize);
     }
     Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+/// What a core's processor says of itself: the words of its object as bytes.
+///
+/// # Errors
+/// Any of `Op::CoreRead`.
+pub fn processor(control: CapAddr) -> Result<Vec<u8>, SysError> {
+    bytes(control, PROCESSOR, 64)
 }

@@ -117,6 +117,10 @@ layout! {
         /// the IO-APIC; Arm: 0 GICD, 1 GICR of this core, 2 GICC, 3 GIC version, 4 PSCI conduit (0 none,
         /// 1 SMC, 2 HVC), 5 PL011 of the loader's console; both: 7 first byte after the last RAM byte.
         isa_param / set_isa_param @ 0x060 [8],
+        /// What the processor says of itself, written by each kernel that starts. x86: CPUID words: vendor (EBX and
+        /// EDX; then ECX), leaf 01H EAX above that, leaf 01H ECX and EDX, leaf 07H EBX, then four subleaves of
+        /// leaf 1FH or 0BH (EAX and ECX). Arm: MIDR.
+        processor_word / set_processor_word @ 0x0c0 [8],
         /// Image record 0 and 1 (see [`ImageRecord`]), 16 words each.
         image_word / set_image_word @ 0x180 [32],
         /// Epitaph text, UTF-8.

@@ -2,7 +2,8 @@
 //!
 //! - [`acpi`]: RSDP, RSDT or XSDT, MADT, SRAT, SLIT, MCFG;
 //! - [`tree`]: flattened device trees and what they say of cores, memory and interrupts;
-//! - [`cpuid`]: where the parts of an APIC id begin.
+//! - [`cpuid`]: where the parts of an APIC id begin;
+//! - [`processor`]: which processor a core is.
 //!
 //! Total: no bytes make these functions panic or run without end. What is malformed becomes a
 //! [`Problem`] that names table and field, and what is sound is read all the same. Not here: how
@@ -16,6 +17,7 @@ extern crate alloc;
 pub mod acpi;
 pub mod cpuid;
 mod problem;
+pub mod processor;
 pub mod tree;
 
 pub use problem::Problem;

@@ -99,6 +99,9 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
         Ok(osnode) => osnode,
         Err(e) => panic!("cannot adopt the KCB at {:#x}: {e:?}", kcb.0),
     };
+    for (k, word) in (0..).zip(registers::own_processor()) {
+        core.set_processor_word(&mut machine, k, word);
+    }
     kernel::report_status(&mut machine, CoreStatus::Running, kcb, seq);
     log::line(format_args!(
         "kernel {} runs on core {}",

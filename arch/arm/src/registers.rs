@@ -282,6 +282,17 @@ mod access {
         }
     }
 
+    /// What the processor says of itself, as `Core::processor_word` has it.
+    #[must_use]
+    pub fn own_processor() -> [u64; 8] {
+        let midr: u64;
+        // SAFETY: a register that every core has, read at EL1; reading it has no effect.
+        unsafe {
+            core::arch::asm!("mrs {}, midr_el1", out(reg) midr, options(nomem, nostack, preserves_flags));
+        }
+        [midr, 0, 0, 0, 0, 0, 0, 0]
+    }
+
     impl HwId {
         /// This core's.
         #[must_use]

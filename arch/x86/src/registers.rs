@@ -138,6 +138,38 @@ impl Features {
     }
 }
 
+/// What a processor says of itself through `cpuid(leaf, subleaf)`: vendor, signature, features, and how an APIC id is
+/// divided (Intel SDM volume 2A, CPUID, leaves 0, 01H, 07H, 1FH or 0BH).
+pub fn processor_words(cpuid: impl Fn(u32, u32) -> Leaf) -> [u64; 8] {
+    let both = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
+    let [max, b0, c0, d0] = cpuid(0, 0);
+    let [a1, _, c1, d1] = cpuid(1, 0);
+    let b7 = if max >= 7 { cpuid(7, 0)[1] } else { 0 };
+    let mut words = [
+        both(b0, d0),
+        both(c0, a1),
+        both(c1, d1),
+        b7.into(),
+        0,
+        0,
+        0,
+        0,
+    ];
+    let levels = [0x1f, 0x0b]
+        .into_iter()
+        .find(|leaf| *leaf <= max && cpuid(*leaf, 0)[2] >> 8 & 0xff != 0);
+    if let Some(leaf) = levels {
+        for (word, subleaf) in words[4..].iter_mut().zip(0..) {
+            let [a, _, c, _] = cpuid(leaf, subleaf);
+            if c >> 8 & 0xff == 0 {
+                break;
+            }
+            *word = both(a, c);
+        }
+    }
+    words
+}
+
 #[cfg(target_arch = "x86_64")]
 pub use instructions::*;
 
@@ -152,6 +184,12 @@ mod instructions {
     pub fn cpuid(leaf: u32, subleaf: u32) -> Leaf {
         let r = core::arch::x86_64::__cpuid_count(leaf, subleaf);
         [r.eax, r.ebx, r.ecx, r.edx]
+    }
+
+    /// What the processor that executes this says of itself, as `Core::processor_word` has it.
+    #[must_use]
+    pub fn own_processor() -> [u64; 8] {
+        super::processor_words(cpuid)
     }
 
     impl Features {

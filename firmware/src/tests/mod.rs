@@ -2,4 +2,5 @@
 
 mod acpi;
 mod blobs;
+mod processor;
 mod tree;

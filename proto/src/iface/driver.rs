@@ -48,6 +48,11 @@ crate::messages! {
             /// Core.
             core: u32,
         },
+        /// What the processor of a core says of itself. Answer: `Processor`.
+        Processor = 7 {
+            /// Core.
+            core: u32,
+        },
         /// Whose kernel crashed, of 64 cores. Answer: `Crashed`.
         Crashed = 6 {
             /// The first of them.
@@ -83,6 +88,8 @@ crate::messages! {
             /// A bit for each core, from the first on.
             cores: u64,
         },
+        /// Answer to `Processor`; its blob has the eight words of the core's object, little-endian.
+        Processor = 0x8005 {},
         /// Refused; blob: for people. The core's state after it.
         Refused = 0x80ff {
             /// Why.

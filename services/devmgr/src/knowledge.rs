@@ -5,6 +5,7 @@
 //! everything.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::future::{Future, poll_fn};
@@ -13,15 +14,16 @@ use core::task::Poll;
 
 use devmgr::Ledger;
 use devmgr::choice::{self, Rows};
+use firmware::processor::Processor;
 use proto::PeerError;
 use proto::iface::cores::{CoreState, CoresReply};
 use rt::chan::Request;
 use rt::skb::{Knowledge, Unanswered};
 use rt::{env, task, time};
 use skb::collect;
-use skb::datalog::Value;
+use skb::datalog::{Changes, Value};
 
-use crate::{Manager, answer};
+use crate::{Manager, answer, queries};
 
 /// How long a knowledge base that did not answer is left alone (ns of system time).
 const PAUSE_NS: u64 = 5_000_000_000;
@@ -30,6 +32,8 @@ const PAUSE_NS: u64 = 5_000_000_000;
 pub struct Link {
     /// What it is told.
     pub ledger: Ledger,
+    /// Cores whose processors are known.
+    processors: BTreeSet<u32>,
     base: Option<Knowledge>,
     connecting: bool,
     /// System time before which it is not tried again.
@@ -41,6 +45,7 @@ impl Link {
     pub fn new(ledger: Ledger) -> Link {
         Link {
             ledger,
+            processors: BTreeSet::new(),
             base: None,
             connecting: false,
             again_ns: 0,
@@ -213,8 +218,44 @@ pub async fn kernel(manager: &Manager, core: u32) -> String {
         .unwrap_or_default()
 }
 
+/// Learns what the processors of cores that run are, once.
+async fn learn_processors(manager: &Manager) {
+    let unknown: Vec<u32> = {
+        let s = manager.state.borrow();
+        let runs = |c: &u32| {
+            s.registry
+                .core(*c)
+                .is_some_and(|r| r.state == CoreState::Running)
+        };
+        let all = (0..s.registry.len()).filter(runs);
+        all.filter(|c| !s.link.processors.contains(c)).collect()
+    };
+    for core in unknown {
+        let Some(words) = queries::processor(manager, core).await else {
+            continue;
+        };
+        let mut guard = manager.state.borrow_mut();
+        let s = &mut *guard;
+        let found = match s.tree {
+            true => Processor::of_midr(&words),
+            false => Processor::of_cpuid(&words),
+        };
+        let Some(found) = found else { continue };
+        let mut changes = Changes::default();
+        collect::processor(core, &found, &mut changes);
+        if let Some(division) = found.division.filter(|_| s.link.processors.is_empty()) {
+            let id = |c: u32| s.registry.core(c).map(|r| (c, r.description.hw_id as u32));
+            let ids: Vec<_> = (0..s.registry.len()).filter_map(id).collect();
+            collect::division(&ids, division, &mut changes);
+        }
+        s.link.ledger.add(changes);
+        s.link.processors.insert(core);
+    }
+}
+
 /// Tells which core runs what now.
 pub async fn tell_running(manager: &Manager) {
+    learn_processors(manager).await;
     {
         let mut guard = manager.state.borrow_mut();
         let s = &mut *guard;

@@ -4,6 +4,7 @@ use alloc::format;
 use alloc::string::String;
 
 use devmgr::state_word;
+use firmware::processor::WORDS;
 use proto::ServiceError;
 use proto::iface::cores::{CoreState, CoresReply};
 use proto::iface::driver::{DriverReply, DriverRequest};
@@ -13,7 +14,7 @@ use rt::chan::{Answer, Attach, Client, Request};
 use rt::{env, time};
 
 use crate::operations::{driver, knows, locate};
-use crate::{Manager, answer, refuse};
+use crate::{Manager, answer, knowledge, refuse};
 
 /// The boot driver of this OSnode.
 async fn own_driver(manager: &Manager) -> Option<Client> {
@@ -26,6 +27,10 @@ const WATCH_NS: u64 = 1_000_000_000;
 /// Looks at the other cores now and then: a crashed kernel cannot say so. One question for 64
 /// cores, so that the system rests in between however many there are.
 pub async fn watch(manager: Manager) {
+    // As soon as there is a boot driver, it is asked what the processors are.
+    if own_driver(&manager).await.is_some() {
+        knowledge::tell_running(&manager).await;
+    }
     loop {
         time::sleep(WATCH_NS).await;
         let others = manager.state.borrow().registry.others_running(env::core());
@@ -50,6 +55,19 @@ async fn crashed(manager: &Manager, first: u32) -> u64 {
         Ok(DriverReply::Crashed { cores }) => cores,
         _ => 0,
     }
+}
+
+/// What the processor of a core says of itself; `None` while no boot driver can tell.
+pub async fn processor(manager: &Manager, core: u32) -> Option<[u64; WORDS]> {
+    let known = manager.state.borrow().drivers.get(&env::osnode()).cloned();
+    let driver = known.filter(|c| c.ping().is_ok())?;
+    let request = DriverRequest::Processor { core };
+    let answer: Result<Answer<DriverReply>, _> = driver.request(&request, Attach::NONE).await;
+    let answer = answer.ok()?;
+    let told = answer.message == DriverReply::Processor {};
+    let (words, rest) = answer.blob.as_chunks::<8>();
+    let whole = told && words.len() == WORDS && rest.is_empty();
+    whole.then(|| core::array::from_fn(|k| u64::from_le_bytes(words[k])))
 }
 
 /// Takes over what a core's object says of it; the last words of a crashed kernel. That a kernel

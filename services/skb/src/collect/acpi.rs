@@ -21,9 +21,7 @@ pub fn from_acpi(acpi: &Acpi, boot: u64, division: Option<Division>) -> Option<C
             facts.assert("core_domain", &[core.into(), (*domain).into()]);
         }
         if let Some(division) = division {
-            let package = division.package(hw_id);
-            facts.assert("core_package", &[core.into(), package.into()]);
-            facts.assert("core_unit", &[core.into(), division.core(hw_id).into()]);
+            super::division(&[(core, hw_id)], division, &mut facts);
         }
     }
     facts.assert(

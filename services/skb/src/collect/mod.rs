@@ -12,7 +12,8 @@ pub use tree::from_tree;
 use crate::datalog::{Changes, Fact, Value};
 use alloc::vec::Vec;
 use firmware::Problem;
-use firmware::cpuid::FeatureWords;
+use firmware::cpuid::Division;
+use firmware::processor::Processor;
 
 /// Inputs about cores that the system tells, and which of their arguments is the core.
 const OF_CORES: &[(&str, usize)] = &[
@@ -23,6 +24,7 @@ const OF_CORES: &[(&str, usize)] = &[
     ("core_cluster", 0),
     ("core_unit", 0),
     ("feature", 0),
+    ("processor", 0),
     ("start_method", 0),
     ("dmips_mhz", 0),
     ("operating_point", 0),
@@ -77,9 +79,26 @@ fn numbered(ids: impl Iterator<Item = u64>, boot: u64) -> Option<Vec<u64>> {
     Some(ids)
 }
 
-/// That core number `core` has the features that CPUID's words name.
-pub fn features(core: u32, words: FeatureWords, changes: &mut Changes) {
-    for name in words.names() {
+/// What core number `core` says that it is.
+pub fn processor(core: u32, is: &Processor, changes: &mut Changes) {
+    let kind = [
+        core.into(),
+        Value::text(&is.vendor),
+        is.family.into(),
+        is.model.into(),
+        is.revision.into(),
+    ];
+    changes.assert("processor", &kind);
+    for name in is.features.names() {
         changes.assert("feature", &[core.into(), Value::text(name)]);
+    }
+}
+
+/// Package and physical core of each core, from its APIC id, as a processor says that it is divided.
+pub fn division(ids: &[(u32, u32)], division: Division, changes: &mut Changes) {
+    for (core, hw_id) in ids {
+        let package = division.package(*hw_id);
+        changes.assert("core_package", &[(*core).into(), package.into()]);
+        changes.assert("core_unit", &[(*core).into(), division.core(*hw_id).into()]);
     }
 }

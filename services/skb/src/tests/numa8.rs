@@ -79,9 +79,21 @@ fn features_are_facts() {
         ..Default::default()
     };
     let mut facts = Changes::default();
-    collect::features(3, words, &mut facts);
+    let is = firmware::processor::Processor {
+        vendor: "GenuineIntel".into(),
+        family: 6,
+        model: 85,
+        revision: 4,
+        features: words,
+        division: None,
+    };
+    collect::processor(3, &is, &mut facts);
     apply(&mut b, &facts);
     assert_eq!(ask(&b, "feature(3, F)"), "\"smep\", \"x2apic\"");
+    assert_eq!(
+        ask(&b, "processor(3, V, F, M, R)"),
+        "\"GenuineIntel\" 6 85 4"
+    );
     take_away(&mut b, 3);
     assert_eq!(ask(&b, "feature(C, F)"), "");
 }
