@@ -120,7 +120,7 @@ ops! {
     CoreImage = 103,
     /// Kcb: r1 = OSnode id, r2 = state word, r3 = format, r4 = isa, r5 = features, r6 = KCB address.
     KcbInfo = 112,
-    /// Kcb: r2 = 1: care for this OSnode, which is detached, until another kernel starts it or r2 = 0: its monitor answers others, on this core (`kernel::care`).
+    /// Kcb: r2 = 1: care for this OSnode, which ran and is detached (else `Attached`), until another kernel starts it or r2 = 0: its monitor answers others, on this core (`kernel::care`).
     KcbCare = 113,
     /// Id/Domain: made from Kernel: r2 = type (Id or Domain), r3 = destination slot.
     IdCreate = 120,

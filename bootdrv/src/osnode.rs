@@ -69,7 +69,7 @@ pub fn care<P: Platform>(driver: &Driver<P>, kcb: Option<u64>) {
     };
     let Some((cap, osnode)) = held else { return };
     match invoke::kcb_care(cap, true) {
-        // A kernel runs it, or what is left of one that crashed.
+        // A kernel runs it, or what is left of one that crashed, or none ever did.
         Ok(()) | Err(SysError::Attached) => {}
         Err(e) => println!("boot driver: nobody answers for o{osnode}: {}", e.message()),
     }

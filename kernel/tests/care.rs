@@ -66,6 +66,7 @@ impl Host {
         let mut w = World::<RoundRobin>::new(8 * MIB);
         w.make(CapType::Frame, 0, 0x20_0000, REGION, 1, at(0));
         write_osnode(&mut w.m, GUEST.0, REGION);
+        GUEST.set_state(&mut w.m, Attachment::Detached { epoch: 3 }.pack());
         write_dispatcher(&mut w.m, MONITOR, 1, Dcb::ANSWERS);
         write_dispatcher(&mut w.m, PROGRAM, 2, 0);
         w.ok(Op::Seal, slots::KERNEL, &[n(at(0)), CapType::Kcb as u64, 0]);
@@ -182,6 +183,14 @@ fn only_who_answers_runs_and_everything_else_comes_first() {
     assert_eq!(PROGRAM.state(&h.w.m), DcbState::Runnable as u64);
     assert_eq!(PROGRAM.used_ns(&h.w.m), 0);
     h.w.check();
+}
+
+#[test]
+fn who_never_ran_is_not_visited() {
+    let mut h = Host::new();
+    GUEST.set_state(&mut h.w.m, Attachment::Detached { epoch: 0 }.pack());
+    assert_eq!(h.care(1), SysError::Attached as u64);
+    assert_eq!((GUEST.cared_by(&h.w.m), KCB.care_head(&h.w.m)), (0, 0));
 }
 
 #[test]

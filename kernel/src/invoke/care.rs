@@ -41,7 +41,9 @@ fn take_up<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, other: Kc
         e.reply(c, &[]);
         return Ok(());
     }
-    let detached = matches!(other.attachment(e.m), Some(Attachment::Detached { .. }));
+    // One that no kernel ever ran has told nobody of itself yet: its first words are for who starts it.
+    let attachment = other.attachment(e.m);
+    let detached = matches!(attachment, Some(Attachment::Detached { epoch }) if epoch != 0);
     // One that cares for others is not cared for: lists would hang on lists.
     if by != 0 || !detached || other.care_head(e.m) != 0 || kcb.cared_by(e.m) != 0 {
         return refuse(SysError::Attached);

@@ -1,7 +1,9 @@
 //! Every system call and operation there is, once each so that it succeeds, with a death at *every* store.
 
 use abi::{CapAddr, MessageTag, Op, Syscall, disp, slots};
-use capfmt::{Cap, CapType, Core, CoreCommand, ImageRecord, LongOpKind, PhysAddr, PhysMap};
+use capfmt::{
+    Attachment, Cap, CapType, Core, CoreCommand, ImageRecord, Kcb, LongOpKind, PhysAddr, PhysMap,
+};
 use kernel::{Event, FairShare, Policy, RoundRobin, attach};
 use model::Crash;
 
@@ -248,6 +250,9 @@ fn kcb<P: Policy>(w: &mut World<P>, op: Op) -> (CapAddr, Vec<u64>) {
         return (slots::KERNEL, seal);
     }
     w.ok(Op::Seal, slots::KERNEL, &seal);
+    // Only who ran is cared for.
+    let ran = Attachment::Detached { epoch: 1 };
+    Kcb(RAM.add(FREE_RAM)).set_state(&mut w.m, ran.pack());
     (at(0), vec![1])
 }
 
