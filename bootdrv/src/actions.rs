@@ -56,6 +56,11 @@ impl<'d, P: Platform> Running<'d, P> {
         }
     }
 
+    /// The core that it is about.
+    pub fn core(&self) -> u32 {
+        self.core
+    }
+
     /// The OSnode that was made, or 0.
     pub fn kept_osnode(&self) -> u64 {
         if self.made { self.fresh } else { 0 }
@@ -80,32 +85,46 @@ impl<'d, P: Platform> Running<'d, P> {
         loop {
             let action = sequence.next(time::system_ns(), input);
             self.note(sequence.is_switching());
-            self.leave_low_pages(action);
-            marks.before(&action);
             if let Action::Finish(outcome) = action {
-                self.note(false);
+                self.leave(&mut marks);
                 return outcome;
             }
-            while action.is_long() && self.driver.switching.get() > u32::from(self.switching) {
-                // Another core is between two kernels: it goes first.
-                task::yield_now().await;
-            }
-            if action == Action::Signal(Signal::PowerOn)
-                && let Err(e) = self.take_low_pages().await
-            {
-                input = Input::Failed(e);
-                continue;
-            }
-            input = self.carry_out(action).await;
-            marks.after(&action, &input);
-            if self.member.has_company() && matches!(action, Action::Command { .. }) {
-                // The others' turn to command their cores: so the switches go side by side.
-                task::yield_now().await;
-            }
+            input = self.act(action, &mut marks).await;
         }
     }
 
-    fn note(&mut self, switching: bool) {
+    /// The operation is over.
+    pub fn leave(&mut self, marks: &mut Marks) {
+        let over = Action::Finish(Ok(Success::Nothing));
+        self.leave_low_pages(over);
+        marks.before(&over);
+        self.note(false);
+    }
+
+    /// Carries one action out, in turn with the other operations.
+    pub async fn act(&mut self, action: Action, marks: &mut Marks) -> Input {
+        self.leave_low_pages(action);
+        marks.before(&action);
+        while action.is_long() && self.driver.switching.get() > u32::from(self.switching) {
+            // Another core is between two kernels: it goes first.
+            task::yield_now().await;
+        }
+        if action == Action::Signal(Signal::PowerOn)
+            && let Err(e) = self.take_low_pages().await
+        {
+            return Input::Failed(e);
+        }
+        let input = self.carry_out(action).await;
+        marks.after(&action, &input);
+        if self.member.has_company() && matches!(action, Action::Command { .. }) {
+            // The others' turn to command their cores: so the switches go side by side.
+            task::yield_now().await;
+        }
+        input
+    }
+
+    /// Whether the core is between two kernels now.
+    pub fn note(&mut self, switching: bool) {
         let count = &self.driver.switching;
         match (self.switching, switching) {
             (false, true) => {

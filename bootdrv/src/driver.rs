@@ -23,7 +23,7 @@ use crate::actions::{Running, status};
 use crate::cores::{self, Description, Holdings, sentence};
 use crate::marks::Marks;
 use crate::together::{Groups, Member};
-use crate::{Platform, Window, osnode, report};
+use crate::{Platform, Window, moving, osnode, report};
 
 /// Words of the boot information that a new OSnode gets, too.
 #[derive(Clone, Copy, Debug)]
@@ -227,7 +227,7 @@ pub async fn serve<P: Platform>() -> i32 {
     }
 }
 
-fn answer(request: &Request, reply: &DriverReply, text: &str) {
+pub(crate) fn answer(request: &Request, reply: &DriverReply, text: &str) {
     // A device manager that is gone needs no answer.
     let _ = request.answer(reply, Attach::blob(text.as_bytes()));
 }
@@ -244,7 +244,7 @@ fn state_of(word: u64) -> CoreState {
 }
 
 /// State of a core; one without objects was never started.
-fn core_state<P: Platform>(driver: &Driver<P>, core: u32) -> CoreState {
+pub(crate) fn core_state<P: Platform>(driver: &Driver<P>, core: u32) -> CoreState {
     let control = driver.holdings.borrow().cores.get(&core).map(|c| c.control);
     let info = control.and_then(|c| invoke::core_info(c).ok());
     info.map_or(CoreState::Off, |i| state_of(i.status))
@@ -300,6 +300,12 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
             let member = driver.groups.join(together);
             operate(driver, request, op, core, (osnode, fresh), member).await;
         }
+        Ok(DriverRequest::Move {
+            osnode,
+            from,
+            to,
+            runs,
+        }) => moving::take(driver, request, osnode, (from, to), runs).await,
         Ok(DriverRequest::State { core }) => state(driver, request, core),
         Ok(DriverRequest::HandOver { core, osnode }) => match control(driver, core) {
             Some(c) => match invoke::core_hand_over(c, osnode) {
@@ -336,7 +342,7 @@ fn crashed<P: Platform>(driver: &Driver<P>, first: u32) -> u64 {
     crashed.fold(0, |bits, (bit, _)| bits | 1 << bit)
 }
 
-fn control<P: Platform>(driver: &Driver<P>, core: u32) -> Option<CapAddr> {
+pub(crate) fn control<P: Platform>(driver: &Driver<P>, core: u32) -> Option<CapAddr> {
     let h = driver.holdings.borrow();
     h.cores.get(&core).map(|c| c.control)
 }
@@ -406,7 +412,7 @@ async fn operate<P: Platform>(
     report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
 }
 
-fn target<P: Platform>(driver: &Driver<P>, core: u32) -> Target {
+pub(crate) fn target<P: Platform>(driver: &Driver<P>, core: u32) -> Target {
     Target {
         core,
         known: control(driver, core).is_some(),
@@ -422,11 +428,16 @@ fn target<P: Platform>(driver: &Driver<P>, core: u32) -> Target {
 /// Finishes or undoes what the driver before this one left unfinished: the cores' objects say what
 /// that was.
 async fn take_up<P: Platform>(driver: &Driver<P>) {
-    let cores: Vec<u32> = driver.holdings.borrow().cores.keys().copied().collect();
-    for core in cores.into_iter().filter(|core| *core != env::core()) {
+    let mut cores: Vec<u32> = driver.holdings.borrow().cores.keys().copied().collect();
+    cores.retain(|core| *core != env::core());
+    // Whether an OSnode that was being moved runs on another core is known once all others are done.
+    cores.sort_by_key(|core| moving::left(driver, *core).is_some());
+    for core in cores {
         let member = driver.groups.join(0);
         let mut running = Running::new(driver, core, String::from("std"), 0, member);
-        let sequence = Sequence::resume(target(driver, core), Timing::DEFAULT);
+        let elsewhere =
+            moving::left(driver, core).is_some_and(|kcb| moving::runs(driver, kcb, core));
+        let sequence = Sequence::resume(target(driver, core), Timing::DEFAULT).elsewhere(elsewhere);
         match running.run(sequence).await {
             Ok(Success::Nothing) => {}
             Ok(Success::Running { .. }) => {
@@ -499,7 +510,7 @@ fn report_outcome<P: Platform>(
 }
 
 /// The error and the sentence for a failed operation.
-fn explain<P: Platform>(
+pub(crate) fn explain<P: Platform>(
     failure: Failure,
     running: &Running<'_, P>,
     core: u32,

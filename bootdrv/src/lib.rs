@@ -16,6 +16,7 @@ mod cores;
 mod driver;
 mod image;
 mod marks;
+mod moving;
 mod osnode;
 mod platform;
 mod report;

@@ -3,7 +3,7 @@
 //! A [`Sequence`] is told what happened ([`Input`]) and at what time, and says what to
 //! do next ([`Action`]); it does nothing itself. A boot driver carries the actions
 //! out on its `CoreControl`; host tests compare them with exact traces. One
-//! sequence is one operation on one core; [`Bulk`] runs several side by side.
+//! sequence is one operation on one core; [`Bulk`] runs several side by side, [`Move`] two as one.
 //!
 //! The rule of every sequence is *prepare, then switch*: the kernel is read,
 //! checked, loaded and recorded before the running one is told to stop; each wait
@@ -21,6 +21,7 @@ mod admit;
 mod bulk;
 mod command;
 mod force;
+mod moving;
 mod outcome;
 mod poll;
 mod power;
@@ -30,6 +31,7 @@ mod sequence;
 mod types;
 
 pub use bulk::{Bulk, BulkAction};
+pub use moving::{Move, MoveAction, Moved};
 pub use outcome::{After, Failure, Outcome, Reason, Refusal, Success};
 pub use sequence::Sequence;
 pub use types::{

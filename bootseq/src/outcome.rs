@@ -83,6 +83,20 @@ pub enum Failure {
     },
 }
 
+impl Failure {
+    /// Whether the former kernel runs again.
+    #[must_use]
+    pub const fn former_runs(&self) -> bool {
+        matches!(
+            self,
+            Failure::Failed {
+                after: After::FormerKernel,
+                ..
+            }
+        )
+    }
+}
+
 /// An operation that did what was asked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Success {

@@ -18,16 +18,18 @@ impl Sequence {
     pub(crate) fn stopped(&mut self, result: Stopped) -> Action {
         let op = self.request.op;
         match (result, op) {
-            (Stopped::Penned, Op::Stop) => {
+            (Stopped::Penned, Op::Move) if self.resuming && !self.elsewhere => self.run_former(),
+            (Stopped::Penned, Op::Stop | Op::Move) => {
                 let stopped = Success::Stopped { kcb: self.kcb };
                 self.end(Ok(stopped), Some(self.old_area))
             }
             (Stopped::Penned, _) => self.start_new(CoreStatus::Penned),
-            (Stopped::Crashed, Op::Stop) => self.save_epitaph(Then::EndStop),
+            (Stopped::Crashed, Op::Stop | Op::Move) => self.save_epitaph(Then::EndStop),
             (Stopped::Crashed, _) => self.replace_crashed(),
             (Stopped::TimedOut, Op::Recover) => self.force(self.old_area),
             (Stopped::TimedOut, _) => {
-                let loaded = (op != Op::Stop).then_some(self.new_area);
+                let loads = !matches!(op, Op::Stop | Op::Move);
+                let loaded = loads.then_some(self.new_area);
                 self.end_failed(Reason::StopTimedOut, After::Unchanged, loaded)
             }
         }
@@ -91,6 +93,13 @@ impl Sequence {
                 }
             }
         }
+    }
+
+    /// The kernel was stopped, but is to go on: the core is in the pen.
+    pub(crate) fn run_former(&mut self) -> Action {
+        self.former = true;
+        self.stage = Stage::BackMark(CoreStatus::Penned);
+        self.record_phase(Phase::Back)
     }
 
     /// The kernel that was started is dead, the core in the pen: the former one again, if there is one.

@@ -51,6 +51,10 @@ impl Sequence {
             _ if new_commanded => self.start_former(l.status),
             CoreStatus::Running => self.started(Started::Running),
             CoreStatus::Crashed if l.target_seq == l.home_seq => self.started(Started::Crashed),
+            // The stop was answered, no start commanded yet.
+            CoreStatus::Penned if self.request.op == Op::Move && l.target_seq == l.home_seq => {
+                self.start_former(l.status)
+            }
             _ => self.join(now),
         }
     }

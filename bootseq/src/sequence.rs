@@ -67,6 +67,8 @@ pub struct Sequence {
     pub(crate) former: bool,
     /// The kernel that was to be replaced crashed or had to be forced.
     pub(crate) crashed: bool,
+    /// Resuming a move: the OSnode runs on another core.
+    pub(crate) elsewhere: bool,
     pub(crate) epitaph: bool,
     /// Why the new kernel failed, once it did.
     pub(crate) reason: Option<Reason>,
@@ -100,6 +102,7 @@ impl Sequence {
             new_area: 1,
             former: false,
             crashed: false,
+            elsewhere: false,
             epitaph: false,
             reason: None,
             outcome: Ok(Success::Nothing),
@@ -117,6 +120,13 @@ impl Sequence {
             resuming: true,
             ..Sequence::new(target, request, timing)
         }
+    }
+
+    /// Resuming a move ([`crate::Move`]): whether another core runs the OSnode by now. To be said
+    /// once all other cores were resumed; without it the OSnode goes on here.
+    #[must_use]
+    pub const fn elsewhere(self, elsewhere: bool) -> Sequence {
+        Sequence { elsewhere, ..self }
     }
 
     /// The core that it is about.
@@ -259,7 +269,7 @@ impl Sequence {
                 self.stage = Stage::Osnode;
                 Action::MakeOsnode
             }
-            Ok(kcb) if op == Op::Stop => {
+            Ok(kcb) if matches!(op, Op::Stop | Op::Move) => {
                 self.kcb = kcb;
                 self.mark()
             }
@@ -370,6 +380,11 @@ impl Sequence {
             }
             None => self.clear(),
         }
+    }
+
+    /// Part of a move: what was prepared is not needed, `poison` being the area that was loaded.
+    pub(crate) fn give_up(&mut self, why: Failure, poison: Option<u64>) -> Action {
+        self.end(Err(why), poison)
     }
 
     fn clear(&mut self) -> Action {

@@ -17,6 +17,8 @@ pub enum Op {
     Update = 3,
     /// A new kernel for a core whose kernel crashed or hangs, same KCB.
     Recover = 4,
+    /// As `Stop`, but the OSnode goes to another core, or goes on here if it cannot ([`crate::Move`]).
+    Move = 5,
 }
 
 impl Op {
@@ -28,6 +30,7 @@ impl Op {
             2 => Op::Stop,
             3 => Op::Update,
             4 => Op::Recover,
+            5 => Op::Move,
             _ => return None,
         })
     }

@@ -30,7 +30,7 @@ fn cores(op: Op, power: Power) -> Vec<Core> {
     let running = |k| Core::running(power, k);
     match op {
         Op::Start => vec![Core::off(power), Core::penned(power)],
-        Op::Stop => vec![running(Kernel::Good), running(Kernel::PanicsInStop)],
+        Op::Stop | Op::Move => vec![running(Kernel::Good), running(Kernel::PanicsInStop)],
         Op::Update => vec![running(Kernel::Good), running(Kernel::PanicsInStop)],
         Op::Recover => vec![
             Core::crashed(power),

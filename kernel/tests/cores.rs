@@ -120,6 +120,18 @@ fn a_start_needs_an_image_and_a_free_kcb() {
     kcb.set_state(&mut w.m, attached(1).pack());
     core.set_target_status(&mut w.m, CoreStatus::Crashed as u64);
     w.ok(Op::CoreCommand, at(1), &start);
+    // Another core runs it once the dead kernel's core has let go; one that runs does not.
+    w.ok(Op::CoreRelease, at(1), &[n(at(0))]);
+    assert_eq!(
+        kcb.attachment(&w.m),
+        Some(Attachment::Detached { epoch: 4 })
+    );
+    assert_eq!(core.target_status(&w.m), CoreStatus::Penned as u64);
+    kcb.set_state(&mut w.m, attached(2).pack());
+    w.refused(SysError::Attached, Op::CoreRelease, at(1), &[n(at(0))]);
+    kcb.set_state(&mut w.m, attached(1).pack());
+    core.set_target_status(&mut w.m, CoreStatus::Running as u64);
+    w.refused(SysError::BadCoreState, Op::CoreRelease, at(1), &[n(at(0))]);
     // A record that a kernel runs from is not written.
     core.set_target_status(&mut w.m, CoreStatus::Running as u64);
     core.set_target_image(&mut w.m, 1);

@@ -132,7 +132,8 @@ async fn lend(world: &World, osnode: u64, frame: &ChannelFrame) -> Result<(), Se
         None => return Err(ServiceError::NoOsnode),
         Some(Status::Gone) => return Err(ServiceError::OsnodeGone),
         Some(Status::Stopped(_)) => return Err(ServiceError::Sys(SysError::TryLater)),
-        Some(Status::Joining | Status::Running) => {}
+        // One in motion runs again soon.
+        Some(Status::Joining | Status::Running | Status::Moving(_)) => {}
     }
     let copy = cap::copy(frame.cap.addr())?;
     let sent = agreement::send(world, osnode, copy, frame.region, false);

@@ -42,6 +42,7 @@ impl Membership {
             Status::Joining => (MemberStatus::Joining, 0),
             Status::Running => (MemberStatus::Running, 0),
             Status::Stopped(by) => (MemberStatus::Stopped, by.0),
+            Status::Moving(by) => (MemberStatus::Moving, by.0),
             Status::Gone => (MemberStatus::Gone, 0),
         };
         Some(SystemReply::Member {
@@ -145,7 +146,9 @@ fn news(world: &World, fact: Fact) {
                 let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
             }
         }
-        Status::Stopped(_) => agreement::step(world, Input::Joined(fact.osnode)),
+        Status::Stopped(_) | Status::Moving(_) => {
+            agreement::step(world, Input::Joined(fact.osnode))
+        }
         Status::Gone => {
             let world = world.clone();
             task::spawn(async move { bury(&world, fact.osnode).await });
@@ -212,9 +215,21 @@ fn forget_bells(osnode: OsnodeId) {
 
 /// Where an OSnode runs, as its device manager says. One that runs again says so itself.
 pub fn located(world: &World, osnode: u64, core: u32) {
-    let runs = world.state.borrow().members.status(osnode) == Some(Status::Running);
+    let status = world.state.borrow().members.status(osnode);
+    let runs = matches!(status, Some(Status::Running | Status::Moving(_)));
     if runs && core == NOWHERE && osnode != world.osnode {
         step(world, MemberInput::Stopped(OsnodeId(osnode)));
+    }
+}
+
+/// An OSnode left its core for another one. It says so itself when it runs there.
+pub fn moving(world: &World, osnode: u64) {
+    let status = world.state.borrow().members.status(osnode);
+    let may = matches!(status, Some(Status::Running | Status::Stopped(_)));
+    if may && osnode != world.osnode {
+        let core = proto::iface::system::NOWHERE;
+        world.state.borrow_mut().osnodes.locate(osnode, core);
+        step(world, MemberInput::Moving(OsnodeId(osnode)));
     }
 }
 

@@ -49,6 +49,7 @@ pub fn take(world: &World, request: Request) {
             answer(&request, &SystemReply::Done {}, None);
         }
         SystemRequest::Located { osnode, core } => located(world, request, osnode, core),
+        SystemRequest::Moving { osnode } => members::moving(world, osnode),
         SystemRequest::Next { osnode } => {
             let next = world.state.borrow().osnodes.next(osnode);
             match next {
@@ -171,7 +172,10 @@ fn located(world: &World, request: Request, osnode: u64, core: u32) {
     drop(s);
     members::located(world, osnode, core);
     let status = world.state.borrow().members.status(osnode);
-    let comes = matches!(status, Some(Status::Joining | Status::Stopped(_)));
+    let comes = matches!(
+        status,
+        Some(Status::Joining | Status::Stopped(_) | Status::Moving(_))
+    );
     if core != NOWHERE && (joins || comes) {
         return members::when_running(world, osnode, request);
     }

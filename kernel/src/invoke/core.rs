@@ -114,10 +114,11 @@ pub(crate) fn command<M: Machine, P: Policy>(
         return refuse(SysError::BadCoreState);
     }
     let cmd = c.reg(e.m, 2);
-    let (kcb, image) = if cmd == CoreCommand::Start as u64 {
-        decode_start(e, c, core)?
-    } else {
-        (core.target_kcb(e.m), core.home_image(e.m))
+    let (kcb, image) = match cmd {
+        n if n == CoreCommand::Start as u64 => decode_start(e, c, core)?,
+        n if n == CoreCommand::Stop as u64 => (core.target_kcb(e.m), core.home_image(e.m)),
+        // What it was told to run last.
+        _ => (core.home_kcb(e.m), core.home_image(e.m)),
     };
     if cmd == CoreCommand::Start as u64 {
         super::care::forget(e.os, e.m, Kcb(PhysAddr(kcb)));
@@ -168,6 +169,49 @@ fn decode_start<M: Machine, P: Policy>(
         return refuse(SysError::Attached);
     }
     Ok((kcb.0.0, image))
+}
+
+/// `CoreRelease`: a core in the pen lets go of the Kcb r2 that its dead kernel left attached.
+///
+/// The core writes its line in answer to commands only, and the caller's OSnode alone gives
+/// them: so its status can be set from here.
+///
+/// # Rights
+/// WRITE, and the OSnode must hold the core; WRITE on the Kcb.
+pub(crate) fn release<M: Machine, P: Policy>(
+    e: &mut Entry<'_, M, P>,
+    c: &Caller,
+    i: &Invoked,
+) -> Res {
+    let core = decode_held(e, i)?;
+    refuse_own(e, core)?;
+    let state = status(e.m, core);
+    if !matches!(state, Some(CoreStatus::Penned | CoreStatus::Crashed)) {
+        return refuse(SysError::BadCoreState);
+    }
+    let address = c.reg(e.m, 2);
+    let (_, cap) = decode::lookup_as(e, c, address, CapType::Kcb, Rights::WRITE)?;
+    let kcb = Kcb(PhysAddr(cap.extra));
+    let word = kcb.state(e.m);
+    match Attachment::unpack(word) {
+        Some(Attachment::Detached { .. }) => {}
+        Some(Attachment::Attached { core: on, epoch }) if u64::from(on.0) == core.core_id(e.m) => {
+            let free = Attachment::Detached { epoch }.pack();
+            let at = kcb.0.add(Kcb::STATE_OFFSET);
+            // Nobody else may change it now; if somebody did, it is not this core's any more.
+            if e.m.compare_exchange(at, word, free).is_err() {
+                return refuse(SysError::Attached);
+            }
+        }
+        _ => return refuse(SysError::Attached),
+    }
+    let ran_it = core.home_kcb(e.m) == kcb.0.0;
+    let mut t = e.begin();
+    if state == Some(CoreStatus::Crashed) && ran_it {
+        core.set_target_status(&mut t, CoreStatus::Penned as u64);
+    }
+    commit(t, c, &[]);
+    Ok(())
 }
 
 /// `CoreSignal`: r1 = firmware status.

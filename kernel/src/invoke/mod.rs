@@ -105,6 +105,7 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::CoreRead => core::read(e, c, &i),
         Op::CorePhase => core::phase(e, c, &i),
         Op::CoreImage => core::image(e, c, &i),
+        Op::CoreRelease => core::release(e, c, &i),
     }
 }
 

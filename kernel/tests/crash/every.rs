@@ -124,7 +124,8 @@ fn invocation<P: Policy>(w: &mut World<P>, op: Op) -> Invocation {
         | Op::CoreInfo
         | Op::CoreRead
         | Op::CorePhase
-        | Op::CoreImage => core(w, op),
+        | Op::CoreImage
+        | Op::CoreRelease => core(w, op),
     };
     (op, cap, args)
 }
@@ -272,6 +273,7 @@ fn core<P: Policy>(w: &mut World<P>, op: Op) -> (CapAddr, Vec<u64>) {
         Op::CoreRead => vec![8],
         Op::CorePhase => vec![1, 2, 3],
         Op::CoreImage => vec![0, 3, 0x1234],
+        Op::CoreRelease => vec![n(at(0))],
         _ => vec![],
     };
     (at(1), args)

@@ -269,6 +269,7 @@ enums! {
         2 Running,
         3 Stopped(caretaker),
         4 Gone,
+        5 Moving(caretaker),
     }
     MemberMessage {
         1 Announce(fact),

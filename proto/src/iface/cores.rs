@@ -104,6 +104,14 @@ crate::interface! {
             /// As for `Operate`.
             fresh: bool,
         } blob kernel_and_cores -> Done;
+        /// Moves the OSnode of a core, running or stopped, to another core. Blob: kernel name (empty = by rule). If it
+        /// does not start there, it is afterwards as it was. Answer: `Done` or `Refused`, its blob for people.
+        Move = 9 move_osnode {
+            /// The core that it leaves.
+            from: u32,
+            /// The core that it goes to: one without an OSnode.
+            to: u32,
+        } blob kernel -> Done;
         /// The core at this index. Answer: `Core` (blob: where it is, a line feed, the last words of a crashed
         /// kernel) or `Refused(End)`.
         Core = 2 core_at {

@@ -31,6 +31,18 @@ crate::messages! {
             /// low byte says how many there are. 0 = this one goes alone.
             together: u64,
         },
+        /// Moves an OSnode to another core. Blob: kernel name. Answer: `Done` or `Refused`, with the state of the
+        /// core that it was to go to; its blob for people.
+        Move = 7 {
+            /// Its id.
+            osnode: u64,
+            /// The core that it leaves.
+            from: u32,
+            /// The core that it goes to.
+            to: u32,
+            /// Whether a kernel runs it.
+            runs: bool,
+        },
         /// What the core's object says. Answer: `State`.
         State = 3 {
             /// Core.

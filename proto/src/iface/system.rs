@@ -13,6 +13,8 @@ crate::codes! {
         Stopped = 3,
         /// It was fenced, for ever.
         Gone = 4,
+        /// It is on its way to another core.
+        Moving = 5,
     }
 }
 
@@ -86,6 +88,11 @@ crate::interface! {
             /// Core, or [`NOWHERE`].
             core: u32,
         } -> Done;
+        /// Boot driver: an OSnode left its core, to go on another. No answer.
+        Moving = 10 moving {
+            /// Its id.
+            osnode: u64,
+        };
         /// The first OSnode with an id above this one. Answer: `Osnode` or `Refused(End)`.
         Next = 5 next {
             /// Id before.

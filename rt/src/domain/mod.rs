@@ -12,6 +12,7 @@
 
 pub(crate) mod atomic;
 mod bell;
+mod core_set;
 mod join;
 mod memory;
 pub(crate) mod owner;
@@ -21,6 +22,7 @@ pub(crate) mod spin;
 pub mod sync;
 mod thread;
 
+pub use core_set::{Change, CoreSet, Topology};
 pub use join::span;
 pub use memory::SharedMemory;
 pub use seats::{Seat, change_count, changed, seats};

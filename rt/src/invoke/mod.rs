@@ -390,6 +390,10 @@ pub fn core_image(control: CapAddr, image: u64, word: u64, value: u64) -> Result
 pub fn kcb_care(kcb: CapAddr, cares: bool) -> Result<()> {
     invoke(Op::KcbCare, kcb, [cares.into(), 0, 0, 0, 0, 0]).map(|_| ())
 }
+/// Has a core in the pen let go of a KCB that its dead kernel left attached.
+pub fn core_release(control: CapAddr, kcb: CapAddr) -> Result<()> {
+    invoke(Op::CoreRelease, control, [kcb.0.into(), 0, 0, 0, 0, 0]).map(|_| ())
+}
 /// KCB facts.
 pub fn kcb_info(kcb: CapAddr) -> Result<KcbInfo> {
     let r = invoke(Op::KcbInfo, kcb, [0; 6])?;

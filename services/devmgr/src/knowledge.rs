@@ -197,7 +197,9 @@ pub async fn boot_driver(manager: &Manager) -> String {
     match choice::boot_driver(&rows) {
         Some(found) => {
             let others = (0..count).filter(|c| !found.cores.contains(c));
-            let others: Vec<String> = others.map(|c| c.to_string()).collect();
+            let others: Vec<u32> = others.collect();
+            manager.state.borrow_mut().registry.exclude(&others);
+            let others: Vec<String> = others.iter().map(u32::to_string).collect();
             if !others.is_empty() {
                 let list = others.join(", ");
                 rt::println!("devmgr: {} does not drive core {list}", found.program);

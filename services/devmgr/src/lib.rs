@@ -19,7 +19,7 @@ mod registry;
 
 pub use ledger::{Ledger, PART_BYTES, Part};
 pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory, Unusable};
-pub use registry::{CoreRecord, Operation, Plan, Refusal, Registry, state_word};
+pub use registry::{CoreRecord, MovePlan, Operation, Plan, Refusal, Registry, state_word};
 
 #[cfg(test)]
 extern crate std;

@@ -14,6 +14,7 @@ extern crate alloc;
 mod discovery;
 mod knowledge;
 mod memory;
+mod moving;
 mod operations;
 mod queries;
 mod start;
@@ -158,6 +159,7 @@ async fn take(manager: &Manager, request: Request) {
         Ok(CoresRequest::OperateAll { op, fresh }) => {
             together::run(manager, &request, op, fresh).await;
         }
+        Ok(CoresRequest::Move { from, to }) => moving::run(manager, &request, from, to).await,
         Ok(CoresRequest::Core { index }) => queries::core(manager, &request, index).await,
         Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
         Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index).await,

@@ -126,13 +126,14 @@ struct Failed {
 fn error_of(r: &Refusal) -> ServiceError {
     match r {
         Refusal::NoCore(..) => ServiceError::NoCore,
-        Refusal::NoExecutor(_) | Refusal::Console(_) => ServiceError::OwnCore,
+        Refusal::NoExecutor(_) | Refusal::Console(_) | Refusal::Home(..) => ServiceError::OwnCore,
+        Refusal::NoOsnode(_) => ServiceError::NoOsnode,
         Refusal::Busy(_) => ServiceError::Busy,
         _ => ServiceError::BadCoreState,
     }
 }
 
-fn wake(manager: &Manager) {
+pub fn wake(manager: &Manager) {
     let wakers = core::mem::take(&mut manager.state.borrow_mut().wakers);
     wakers.into_iter().for_each(Waker::wake);
 }
@@ -140,11 +141,19 @@ fn wake(manager: &Manager) {
 /// Checks and reserves; waits while other operations are in the way.
 pub async fn plan(manager: &Manager, wanted: Operation) -> Result<Plan, Refusal> {
     queries::observe(manager, wanted.core).await;
+    when_free(manager, |r| r.plan(wanted)).await
+}
+
+/// What a plan comes to; waits while other operations are in the way.
+pub async fn when_free<T>(
+    manager: &Manager,
+    mut plan: impl FnMut(&mut Registry) -> Result<T, Refusal>,
+) -> Result<T, Refusal> {
     let until = time::now_ns() + PATIENCE_NS;
-    let mut last = Refusal::Busy(wanted.core);
+    let mut last = Refusal::Busy(0);
     let planned = poll_fn(|cx| {
         let mut s = manager.state.borrow_mut();
-        match s.registry.plan(wanted) {
+        match plan(&mut s.registry) {
             Err(r @ Refusal::Busy(_)) => {
                 last = r;
                 s.wakers.push(cx.waker().clone());
@@ -187,7 +196,7 @@ pub async fn driver(manager: &Manager, osnode: u64) -> Result<Client, String> {
     Ok(client)
 }
 
-async fn ask(
+pub async fn ask(
     client: &Client,
     request: &DriverRequest,
     blob: &[u8],
@@ -320,7 +329,7 @@ async fn after_death(
 }
 
 /// What a core does, from the boot driver that runs now.
-async fn state_now(manager: &Manager, executor: u64, core: u32) -> Option<CoreState> {
+pub async fn state_now(manager: &Manager, executor: u64, core: u32) -> Option<CoreState> {
     let client = driver(manager, executor).await.ok()?;
     let answer = ask(&client, &DriverRequest::State { core }, &[])
         .await

@@ -19,6 +19,8 @@ pub struct CoreRecord {
     pub state: CoreState,
     /// OSnode that its kernel runs, or ran when it stopped or crashed last; 0 = none.
     pub osnode: u64,
+    /// The boot driver of this machine is for its kind.
+    driven: bool,
     /// Operation in progress on it.
     busy: bool,
     /// Operations on other cores that its OSnode executes now.
@@ -49,6 +51,23 @@ pub struct Plan {
     pub executor_core: u32,
 }
 
+/// A move that passed every check; finish it with [`Registry::finish_move`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MovePlan {
+    /// The core that the OSnode leaves.
+    pub from: u32,
+    /// The core that it goes to.
+    pub to: u32,
+    /// The OSnode.
+    pub osnode: u64,
+    /// Whether a kernel runs it.
+    pub runs: bool,
+    /// OSnode whose boot driver executes.
+    pub executor: u64,
+    /// The core that it runs on.
+    executor_core: u32,
+}
+
 /// Why an operation is refused.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
@@ -72,6 +91,18 @@ pub enum Refusal {
     NoExecutor(u32),
     /// (core): the shell's console is there and nobody could start the core again.
     Console(u32),
+    /// (core): an OSnode cannot move to where it is.
+    Same(u32),
+    /// (core, OSnode): the boot driver that moves OSnodes runs in it.
+    Home(u32, u64),
+    /// (core): it has no OSnode to be moved or destroyed.
+    NoOsnode(u32),
+    /// (core, OSnode): it is not free, that one runs there.
+    Occupied(u32, u64),
+    /// (core, OSnode): it is not free, that one was stopped there.
+    Keeps(u32, u64),
+    /// (core): the boot driver of this machine does not drive it.
+    NotDriven(u32),
 }
 
 /// A core's state in one word.
@@ -133,6 +164,27 @@ impl fmt::Display for Refusal {
                 f,
                 "core {core} runs the console: stopped, nothing could start it again; core update {core} replaces its kernel"
             ),
+            Self::Same(core) => write!(f, "core {core} is where the OSnode is: name another core"),
+            Self::Home(core, o) => write!(
+                f,
+                "core {core} runs o{o}, whose boot driver drives all others: it stays on its core"
+            ),
+            Self::NoOsnode(core) => write!(
+                f,
+                "core {core} has no OSnode, neither running nor stopped: cores and osnodes list them"
+            ),
+            Self::Occupied(core, o) => write!(
+                f,
+                "core {core} runs o{o}: name a core without an OSnode, or move that one away first"
+            ),
+            Self::Keeps(core, o) => write!(
+                f,
+                "core {core} keeps o{o}, which was stopped there: move that one away first"
+            ),
+            Self::NotDriven(core) => write!(
+                f,
+                "core {core} cannot be driven: the boot driver of this machine is for another kind of core"
+            ),
         }
     }
 }
@@ -142,7 +194,7 @@ impl fmt::Display for Refusal {
 pub struct Registry {
     cores: Vec<CoreRecord>,
     /// OSnodes that run nowhere: (id, core they were stopped on), oldest first.
-    detached: Vec<(u64, u32)>,
+    pub(crate) detached: Vec<(u64, u32)>,
     home: u64,
 }
 
@@ -158,6 +210,7 @@ impl Registry {
                 CoreState::Off
             },
             osnode: if i == 0 { home } else { 0 },
+            driven: true,
             busy: false,
             executing: 0,
         };
@@ -165,6 +218,15 @@ impl Registry {
             cores: cores.iter().enumerate().map(record).collect(),
             detached: Vec::new(),
             home,
+        }
+    }
+
+    /// The boot driver of this machine is not for these cores.
+    pub fn exclude(&mut self, cores: &[u32]) {
+        for core in cores {
+            if let Some(c) = self.cores.get_mut(*core as usize) {
+                c.driven = false;
+            }
         }
     }
 
@@ -226,6 +288,9 @@ impl Registry {
         let Operation { op, core, fresh } = operation;
         let count = self.len();
         let c = self.core(core).ok_or(Refusal::NoCore(core, count))?;
+        if !c.driven {
+            return Err(Refusal::NotDriven(core));
+        }
         if c.state == CoreState::Lost {
             return Err(Refusal::Lost(core));
         }
@@ -285,6 +350,104 @@ impl Registry {
         let free = others().find(|(_, c)| !c.busy).map(|(i, _)| i);
         let busy = others().next().map(|(i, _)| i);
         free.ok_or(busy.map_or(Refusal::NoExecutor(core), Refusal::Busy))
+    }
+
+    /// Whether no operation needs this core; it exists, and can be got back.
+    fn ensure_free(&self, core: u32) -> Result<&CoreRecord, Refusal> {
+        let c = self.core(core).ok_or(Refusal::NoCore(core, self.len()))?;
+        match c {
+            _ if !c.driven => Err(Refusal::NotDriven(core)),
+            _ if c.state == CoreState::Lost => Err(Refusal::Lost(core)),
+            _ if c.busy || c.executing > 0 => Err(Refusal::Busy(core)),
+            _ if c.osnode == self.home => Err(Refusal::Home(core, self.home)),
+            _ => Ok(c),
+        }
+    }
+
+    /// Checks a move and reserves its cores: all that can be known before the OSnode's kernel is
+    /// touched.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; [`Refusal::Busy`] may pass by itself.
+    pub fn plan_move(&mut self, from: u32, to: u32) -> Result<MovePlan, Refusal> {
+        if from == to && self.core(from).is_some() {
+            return Err(Refusal::Same(from));
+        }
+        let here = self.ensure_free(from)?;
+        let there = match self.ensure_free(to) {
+            Err(Refusal::Home(core, o)) => return Err(Refusal::Occupied(core, o)),
+            found => found?,
+        };
+        let (runs, osnode) = match here.state {
+            CoreState::Running => (true, here.osnode),
+            CoreState::Crashed | CoreState::Starting => return Err(Refusal::Crashed(from)),
+            _ => (false, self.last_stopped(from).unwrap_or(0)),
+        };
+        if osnode == 0 {
+            return Err(Refusal::NoOsnode(from));
+        }
+        match there.state {
+            CoreState::Running => return Err(Refusal::Occupied(to, there.osnode)),
+            CoreState::Crashed | CoreState::Starting => return Err(Refusal::Crashed(to)),
+            _ => {}
+        }
+        if let Some(o) = self.last_stopped(to) {
+            return Err(Refusal::Keeps(to, o));
+        }
+        let executor_core = self.executor_for(from)?;
+        let executor = self.cores[executor_core as usize].osnode;
+        if executor != self.home {
+            return Err(Refusal::NoExecutor(from));
+        }
+        self.cores[executor_core as usize].executing += 1;
+        self.cores[from as usize].busy = true;
+        self.cores[to as usize].busy = true;
+        Ok(MovePlan {
+            from,
+            to,
+            osnode,
+            runs,
+            executor,
+            executor_core,
+        })
+    }
+
+    /// Ends a move: what both cores do now; the core whose kernel runs the OSnode, if one does.
+    pub fn finish_move(
+        &mut self,
+        plan: MovePlan,
+        here: CoreState,
+        there: CoreState,
+    ) -> Option<u32> {
+        let MovePlan {
+            from, to, osnode, ..
+        } = plan;
+        self.detached.retain(|(o, _)| *o != osnode);
+        let mut at = None;
+        for (core, state) in [(to, there), (from, here)] {
+            let Some(c) = self.cores.get_mut(core as usize) else {
+                continue;
+            };
+            c.busy = false;
+            c.state = state;
+            let has = matches!(
+                state,
+                CoreState::Running | CoreState::Crashed | CoreState::Starting
+            );
+            c.osnode = match at {
+                None if has => osnode,
+                _ => 0,
+            };
+            at = at.or(has.then_some((core, state)));
+        }
+        if at.is_none() {
+            self.detached.push((osnode, from));
+        }
+        if let Some(e) = self.cores.get_mut(plan.executor_core as usize) {
+            e.executing -= 1;
+        }
+        let (core, state) = at?;
+        (state == CoreState::Running).then_some(core)
     }
 
     /// Ends an operation: the core's state now, and the OSnode that it runs (0 = as planned).

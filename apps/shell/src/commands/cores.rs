@@ -83,13 +83,22 @@ async fn running_kernel(cores: &Service, index: u32) -> Result<(String, String),
 
 /// `core start|stop|update|recover LIST`.
 pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String> {
-    let word = args.next("start, stop, update or recover").map_err(usage)?;
+    let word = args
+        .next("start, stop, update, recover or move")
+        .map_err(usage)?;
+    if word == "move" {
+        return move_osnode(session, args).await;
+    }
     let op = match word.as_str() {
         "start" => CoreOp::Start,
         "stop" => CoreOp::Stop,
         "update" => CoreOp::Update,
         "recover" => CoreOp::Recover,
-        _ => return Err(format!("\"{word}\" is not start, stop, update or recover")),
+        _ => {
+            return Err(format!(
+                "\"{word}\" is not start, stop, update, recover or move"
+            ));
+        }
     };
     let (fresh, together) = (args.flag("--fresh"), args.flag("--together"));
     let kernel = args.option("--kernel", "a kernel's name").map_err(usage)?;
@@ -138,6 +147,32 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
     if together && together_ns == 0 {
         return Err("the cores were not between two kernels at the same time".into());
     }
+    Ok(())
+}
+
+/// `core move A B`.
+async fn move_osnode(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let kernel = args.option("--kernel", "a kernel's name").map_err(usage)?;
+    let mut core = |what| -> Result<u32, String> {
+        let word = args.next(what).map_err(usage)?;
+        let not = |_| format!("\"{word}\" is not a core's number");
+        word.parse().map_err(not)
+    };
+    let from = core("the core to leave")?;
+    let to = core("the core to go to")?;
+    args.finish().map_err(usage)?;
+    let request = CoresRequest::Move { from, to };
+    let blob = kernel.unwrap_or_default();
+    let a = ask::<CoresReply>(&session.cores, &request, blob.as_bytes()).await?;
+    let took_ns = match a.message {
+        CoresReply::Done { took_ns, .. } => took_ns,
+        CoresReply::Refused { error } => return Err(text_of(&a.blob, error)),
+        _ => return Err("the device manager's answer is not understood".into()),
+    };
+    let mut text = String::from_utf8_lossy(&a.blob).into_owned();
+    let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
+    text += &format!(" ({ms}.{us:03} {})\n", time_unit());
+    session.say(&text).await;
     Ok(())
 }
 
@@ -190,6 +225,7 @@ pub async fn members(session: &mut Session, args: Args) -> Result<(), String> {
             MemberStatus::Running => "running",
             MemberStatus::Stopped => "stopped",
             MemberStatus::Gone => "gone",
+            MemberStatus::Moving => "in motion",
         };
         let by = match caretaker {
             0 => String::new(),

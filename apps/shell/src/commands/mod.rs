@@ -26,6 +26,7 @@ core update N [--kernel K]              another kernel for the OSnode on core N
 core recover N [--kernel K]             a kernel for the OSnode of a crashed core
                                         N may be a list: core update 1,2-3
                                         --together: fail unless all were touched at the same time
+core move A B [--kernel K]              the OSnode of core A, running or stopped, goes on core B
 osnodes                                 every OSnode and where it is
 members                                 the OSnodes as the monitor here knows them
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode

@@ -2,6 +2,7 @@
 //! synchronisation between them, and its end as a whole.
 //!
 //! Arguments: the OSnodes of the further dispatchers; without any, two on the own one.
+//! `moves OSNODE CORES`: the OSnode, on the first of these cores, goes round them, under the domain.
 
 #![no_std]
 #![no_main]
@@ -15,6 +16,9 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+
+#[path = "domain/moves.rs"]
+mod moves;
 
 use proto::iface::spawn::{Place, ProcessState};
 use rt::domain::sync::{Barrier, Condition, Mutex, channel};
@@ -33,6 +37,11 @@ fn main() -> i32 {
         [_, "child", what, osnode] => {
             let osnode = osnode.parse().unwrap_or(0);
             task::block_on(child(what, osnode))
+        }
+        [_, "moves", osnode, cores @ ..] => {
+            let osnode = osnode.trim_start_matches('o').parse().unwrap_or(0);
+            let cores = cores.iter().filter_map(|c| c.parse().ok()).collect();
+            task::block_on(moves::run(osnode, cores))
         }
         [_, osnodes @ ..] => {
             let mut wanted: Vec<u64> = osnodes

@@ -142,7 +142,8 @@ fn fits(op: Op) -> &'static [CapType] {
         | Op::CoreInfo
         | Op::CoreRead
         | Op::CorePhase
-        | Op::CoreImage => &[T::CoreControl],
+        | Op::CoreImage
+        | Op::CoreRelease => &[T::CoreControl],
         Op::KcbInfo | Op::KcbCare => &[T::Kcb],
     }
 }

@@ -25,9 +25,8 @@ impl<R: Rules> Members<R> {
     pub(super) fn inside(&self) -> Nodes {
         let entering = |n: &OsnodeId| self.joins.get(n).is_some_and(|j| j.entering);
         let inside = |f: &&Fact| match f.status {
-            Status::Running | Status::Stopped(_) => true,
             Status::Joining => entering(&f.osnode),
-            Status::Gone => false,
+            status => status.is_member(),
         };
         let known = self.known.values().filter(inside);
         known.map(|f| f.osnode).collect()
@@ -175,7 +174,7 @@ impl<R: Rules> Members<R> {
 
     /// Who joins by the help of somebody who is gone gets another sponsor.
     pub(super) fn take_over(&mut self, fact: &Fact, out: &mut Vec<MemberOutput>) {
-        let member = |f: &&Fact| matches!(f.status, Status::Running | Status::Stopped(_));
+        let member = |f: &&Fact| f.status.is_member();
         let lowest = self.known.values().find(member).map(|f| f.osnode);
         let orphan = fact.status == Status::Joining && self.is_gone(&fact.teller);
         if orphan && lowest == Some(self.me) && self.rules.hold(Rule::JoinTakesOver) {

@@ -41,8 +41,26 @@ pub enum Status {
     Running,
     /// It is stopped; this one answers for it.
     Stopped(OsnodeId),
+    /// It is on its way from one core to another; this one answers for it as if it were stopped.
+    Moving(OsnodeId),
     /// It was fenced.
     Gone,
+}
+
+impl Status {
+    /// Who answers for it while no core runs it.
+    #[must_use]
+    pub const fn caretaker(&self) -> Option<OsnodeId> {
+        match self {
+            Status::Stopped(by) | Status::Moving(by) => Some(*by),
+            Status::Joining | Status::Running | Status::Gone => None,
+        }
+    }
+
+    /// Whether it is a member: it has entered, and is not gone.
+    const fn is_member(&self) -> bool {
+        matches!(self, Status::Running) || self.caretaker().is_some()
+    }
 }
 
 /// What somebody says of an OSnode.
@@ -95,6 +113,8 @@ pub enum MemberInput {
     Fenced(OsnodeId),
     /// An OSnode was stopped from here.
     Stopped(OsnodeId),
+    /// An OSnode was stopped from here, to go on another core.
+    Moving(OsnodeId),
 }
 
 /// What a machine wants to be done.
@@ -190,6 +210,9 @@ impl<R: Rules> Members<R> {
             MemberInput::Stopped(osnode) => {
                 self.change(osnode, Status::Stopped(self.me), &mut out);
             }
+            MemberInput::Moving(osnode) => {
+                self.change(osnode, Status::Moving(self.me), &mut out);
+            }
         }
         out
     }
@@ -246,7 +269,7 @@ impl<R: Rules> Members<R> {
 
     fn is_stopped(&self, osnode: &OsnodeId) -> bool {
         let known = self.known.get(osnode);
-        known.is_some_and(|f| matches!(f.status, Status::Stopped(_)))
+        known.is_some_and(|f| f.status.caretaker().is_some())
     }
 
     fn is_gone(&self, osnode: &OsnodeId) -> bool {
@@ -269,7 +292,7 @@ impl<R: Rules> Members<R> {
         let Some(fact) = self.known.get(&self.me).copied() else {
             return;
         };
-        if !matches!(fact.status, Status::Stopped(_)) {
+        if fact.status.caretaker().is_none() {
             return;
         }
         let helps = |f: &&Fact| f.status == Status::Running && f.osnode != self.me;
@@ -322,7 +345,7 @@ impl<R: Rules> Members<R> {
             self.announce_joins(fact.osnode, out);
         } else if fact.status == Status::Gone {
             self.gone(fact.osnode, out);
-        } else if let Status::Stopped(_) = fact.status {
+        } else if fact.status.caretaker().is_some() {
             if fact.osnode == self.me {
                 self.say_back(out);
             }

@@ -194,6 +194,53 @@ fn an_executor_is_not_detached_meanwhile() {
     assert!(Refusal::Busy(1).to_string().contains("core 1"));
 }
 
+#[test]
+fn an_osnode_moves_to_a_free_core() {
+    use CoreState::{Crashed, Penned, Running};
+    let mut r = four_cores();
+    let refused = |r: &mut Registry, from, to| r.plan_move(from, to).expect_err("refused");
+    assert_eq!(refused(&mut r, 1, 2), Refusal::NoOsnode(1));
+    assert_eq!(refused(&mut r, 0, 2), Refusal::Home(0, 1));
+    run(&mut r, CoreOp::Start, 1, false, Running, 2);
+    run(&mut r, CoreOp::Start, 3, false, Running, 3);
+    assert_eq!(refused(&mut r, 1, 1), Refusal::Same(1));
+    assert_eq!(refused(&mut r, 1, 9), Refusal::NoCore(9, 4));
+    assert_eq!(refused(&mut r, 9, 9), Refusal::NoCore(9, 4));
+    assert_eq!(refused(&mut r, 1, 0), Refusal::Occupied(0, 1));
+    assert_eq!(refused(&mut r, 1, 3), Refusal::Occupied(3, 3));
+    let plan = r.plan_move(1, 2).expect("allowed");
+    assert_eq!((plan.osnode, plan.runs, plan.executor), (2, true, 1));
+    assert_eq!(refused(&mut r, 1, 2), Refusal::Busy(1));
+    assert_eq!(refused(&mut r, 3, 2), Refusal::Busy(2));
+    assert_eq!(r.finish_move(plan, Penned, Running), Some(2));
+    assert_eq!(r.osnodes(), [(1, 0, true), (2, 2, true), (3, 3, true)]);
+    // A fresh one starts on the core that it left.
+    let p = run(&mut r, CoreOp::Start, 1, false, Running, 4);
+    assert_eq!(p.osnode, 0);
+    // A stopped one moves, too; it is kept where it was if it does not start there.
+    run(&mut r, CoreOp::Stop, 3, false, Penned, 0);
+    run(&mut r, CoreOp::Stop, 2, false, Penned, 0);
+    assert_eq!(refused(&mut r, 1, 3), Refusal::Keeps(3, 3));
+    let p = run(&mut r, CoreOp::Start, 3, false, Running, 0);
+    assert_eq!(p.osnode, 3);
+    run(&mut r, CoreOp::Stop, 1, false, Penned, 0);
+    r.detached.retain(|(o, _)| *o != 4);
+    let plan = r.plan_move(2, 1).expect("allowed");
+    assert_eq!((plan.osnode, plan.runs), (2, false));
+    assert_eq!(r.finish_move(plan, Penned, Penned), None);
+    assert_eq!(r.osnodes(), [(1, 0, true), (2, 2, false), (3, 3, true)]);
+    // One whose kernels crashed on both sides can be recovered where it was.
+    let plan = r.plan_move(3, 1).expect("allowed");
+    assert_eq!(r.finish_move(plan, Crashed, Penned), None);
+    assert_eq!(refused(&mut r, 3, 1), Refusal::Crashed(3));
+    let p = run(&mut r, CoreOp::Recover, 3, false, Running, 0);
+    assert_eq!(p.osnode, 3);
+    r.exclude(&[1]);
+    assert_eq!(refused(&mut r, 3, 1), Refusal::NotDriven(1));
+    let plan = r.plan_move(2, 1);
+    assert_eq!(plan, Err(Refusal::NotDriven(1)));
+}
+
 proptest! {
     /// Whatever the order: no core is detached by an OSnode on it, and no executor is being detached.
     #[test]

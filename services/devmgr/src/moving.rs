@@ -1,0 +1,103 @@
+//! Moving an OSnode to another core: checked here, carried out by the home OSnode's boot driver.
+
+use alloc::format;
+use alloc::string::String;
+
+use devmgr::MovePlan;
+use proto::ServiceError;
+use proto::iface::cores::{CoreState, CoresReply};
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::system::NOWHERE;
+use rt::chan::Request;
+use rt::time;
+
+use crate::operations::{ask, driver, locate, refused, state_now, wake, when_free};
+use crate::{Manager, answer, knowledge, queries, refuse};
+
+/// Moves the OSnode of core `from` to core `to`, and answers.
+pub async fn run(manager: &Manager, request: &Request, from: u32, to: u32) {
+    let start = time::system_ns();
+    for core in [from, to] {
+        queries::observe(manager, core).await;
+    }
+    let plan = match when_free(manager, |r| r.plan_move(from, to)).await {
+        Ok(plan) => plan,
+        Err(r) => {
+            let (error, text) = refused(&r);
+            return refuse(request, error, &text);
+        }
+    };
+    let kernel = match request.text() {
+        name if name.is_empty() => knowledge::kernel(manager, to).await,
+        name => name,
+    };
+    let result = carry_out(manager, plan, &kernel).await;
+    let at = settle(manager, plan).await;
+    // The monitor answers when the OSnode's own monitor was heard from there.
+    let told = locate(manager, plan.osnode, at.unwrap_or(NOWHERE)).await;
+    match (result, told) {
+        (Ok(text), Ok(())) => {
+            let reply = CoresReply::Done {
+                osnode: plan.osnode,
+                took_ns: time::system_ns() - start,
+                together_ns: 0,
+            };
+            answer(request, &reply, &text);
+        }
+        (Ok(text), Err(e)) => {
+            let text = format!("{text}, but its monitor is not heard: {e}");
+            refuse(request, ServiceError::NoAnswer, &text);
+        }
+        (Err((error, text)), _) => refuse(request, error, &text),
+    }
+}
+
+async fn carry_out(
+    manager: &Manager,
+    plan: MovePlan,
+    kernel: &str,
+) -> Result<String, (ServiceError, String)> {
+    let lost = |text| (ServiceError::NoAnswer, text);
+    let client = driver(manager, plan.executor).await.map_err(lost)?;
+    let wanted = DriverRequest::Move {
+        osnode: plan.osnode,
+        from: plan.from,
+        to: plan.to,
+        runs: plan.runs,
+    };
+    let done = ask(&client, &wanted, kernel.as_bytes()).await;
+    let done = done.map_err(|text| {
+        let text = format!(
+            "{text}; the one after it finds the move under way: cores says what came of it"
+        );
+        lost(text)
+    })?;
+    let text = String::from_utf8_lossy(&done.blob).into_owned();
+    match done.message {
+        DriverReply::Done { .. } => Ok(text),
+        DriverReply::Refused { error, .. } => Err((error, text)),
+        _ => Err(lost("the boot driver's answer is not understood".into())),
+    }
+}
+
+/// Enters what both cores do now, as their objects say; the core that runs the OSnode. A boot
+/// driver that died in the move is waited for: the one after it finishes or undoes it first.
+async fn settle(manager: &Manager, plan: MovePlan) -> Option<u32> {
+    let mut states = [CoreState::Off; 2];
+    for (state, core) in states.iter_mut().zip([plan.from, plan.to]) {
+        *state = match state_now(manager, plan.executor, core).await {
+            Some(state) => state,
+            None => {
+                rt::println!("devmgr: nobody says what core {core} does after the move");
+                let known = manager.state.borrow().registry.core(core).map(|c| c.state);
+                known.unwrap_or(CoreState::Off)
+            }
+        };
+    }
+    let [here, there] = states;
+    let mut s = manager.state.borrow_mut();
+    let at = s.registry.finish_move(plan, here, there);
+    drop(s);
+    wake(manager);
+    at
+}
