@@ -23,7 +23,7 @@ use crate::actions::{Running, status};
 use crate::cores::{self, Description, Holdings, sentence};
 use crate::marks::Marks;
 use crate::together::{Groups, Member};
-use crate::{Platform, Window, moving, osnode, report};
+use crate::{Platform, Window, burial, moving, osnode, report};
 
 /// Words of the boot information that a new OSnode gets, too.
 #[derive(Clone, Copy, Debug)]
@@ -250,7 +250,7 @@ pub(crate) fn core_state<P: Platform>(driver: &Driver<P>, core: u32) -> CoreStat
     info.map_or(CoreState::Off, |i| state_of(i.status))
 }
 
-async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
+async fn take<P: Platform>(driver: &Rc<Driver<P>>, request: &Request) {
     let done = DriverReply::Done {
         osnode: 0,
         took_ns: 0,
@@ -306,6 +306,8 @@ async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
             to,
             runs,
         }) => moving::take(driver, request, osnode, (from, to), runs).await,
+        Ok(DriverRequest::Fence { osnode, core }) => burial::fence(driver, request, osnode, core),
+        Ok(DriverRequest::Bury { osnode }) => burial::bury(driver, request, osnode).await,
         Ok(DriverRequest::State { core }) => state(driver, request, core),
         Ok(DriverRequest::HandOver { core, osnode }) => match control(driver, core) {
             Some(c) => match invoke::core_hand_over(c, osnode) {

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod actions;
+mod burial;
 mod cores;
 mod driver;
 mod image;

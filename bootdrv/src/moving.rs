@@ -68,6 +68,8 @@ pub async fn take<P: Platform>(
     let (here, there) = (target(driver, from), target(driver, to));
     let sequence = Move::new(here, there, kcb.kcb, runs, Timing::DEFAULT);
     let end = moving.run(sequence, kcb.cap).await;
+    // Wherever it was left without a kernel, its monitor answers.
+    crate::osnode::care(driver, Some(kcb.kcb));
     match moving.text(end, (from, to), runs, &kernel) {
         Ok(text) => {
             let reply = DriverReply::Done {

@@ -10,7 +10,8 @@ use alloc::vec::Vec;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
-use proto::{Name, ServiceError};
+use proto::ump::Side;
+use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::{Capability, SysError, cap, time};
 
@@ -38,6 +39,8 @@ struct Outgoing {
 struct Incoming {
     name: Name,
     bind: u64,
+    /// The service's own channel of the notification page, or `u64::MAX`.
+    channel: u64,
 }
 
 /// All channels of this OSnode.
@@ -268,13 +271,26 @@ async fn accept_frame(
     let bind = {
         let mut s = world.state.borrow_mut();
         let bind = s.bindings.number();
-        let incoming = Incoming { name, bind };
+        let incoming = Incoming {
+            name,
+            bind,
+            channel: u64::MAX,
+        };
         s.bindings.incoming.insert((client, region), incoming);
         bind
     };
     let osnode = client;
     let offer = AcceptRequest::Ump { bind, osnode };
     let channel = offered(&to, &offer, Some(&copy)).await?;
+    if let Some(i) = world
+        .state
+        .borrow_mut()
+        .bindings
+        .incoming
+        .get_mut(&(client, region))
+    {
+        i.channel = channel;
+    }
     if let Some(notify) = channels::notify_for(world, client, bell)? {
         offered(&to, &AcceptRequest::Notify { bind }, Some(&notify)).await?;
     }
@@ -305,7 +321,7 @@ pub async fn closed(world: &World, client: u64, region: u64) {
         s.bindings.incoming.remove(&(client, region))
     };
     parcels::forget(world, client, region);
-    let Some(Incoming { name, bind }) = found else {
+    let Some(Incoming { name, bind, .. }) = found else {
         return;
     };
     // A service that is gone has closed its side.
@@ -396,23 +412,32 @@ pub fn take_cap(world: &World, request: &Request, bind: u64, number: u64) {
     }
 }
 
-/// An OSnode is gone: services hear that their clients there are, and channels to its services are closed.
-pub fn osnode_gone(world: &World, osnode: u64) {
-    let regions: Vec<u64> = {
+/// An OSnode is gone: its clients' channels to services here are closed in their place. To be called while it
+/// still counts as the owner of their Frames.
+pub async fn clients_gone(world: &World, osnode: u64) {
+    let channels: Vec<(u64, u64)> = {
         let s = world.state.borrow();
-        let all = s.bindings.incoming.keys();
-        all.filter(|(o, _)| *o == osnode).map(|(_, r)| *r).collect()
+        let all = s.bindings.incoming.iter();
+        let of = all.filter(|((o, _), _)| *o == osnode);
+        of.map(|((_, region), i)| (*region, i.channel)).collect()
     };
-    let world = world.clone();
-    rt::task::spawn(async move {
-        for region in regions {
-            closed(&world, osnode, region).await;
+    for (region, channel) in channels {
+        let (base, bytes) = unpack_region(region);
+        let frame = channels::import_frame(osnode, base, bytes).map_err(PeerError::Sys);
+        let done = frame.and_then(|f| channels::close_for_dead(channel, &f, Side::A));
+        if let Err(e) = done {
+            rt::println!("monitor: a channel of o{osnode} cannot be closed: {e}");
         }
-        let s = world.state.borrow();
-        for outgoing in s.bindings.outgoing.values().filter(|o| o.osnode == osnode) {
-            if let Err(e) = channels::close_for_service(&outgoing.frame, outgoing.channel) {
-                rt::println!("monitor: a channel cannot be closed: {e}");
-            }
+        closed(world, osnode, region).await;
+    }
+}
+
+/// An OSnode is gone: channels to its services are closed.
+pub fn osnode_gone(world: &World, osnode: u64) {
+    let s = world.state.borrow();
+    for outgoing in s.bindings.outgoing.values().filter(|o| o.osnode == osnode) {
+        if let Err(e) = channels::close_for_service(&outgoing.frame, outgoing.channel) {
+            rt::println!("monitor: a channel cannot be closed: {e}");
         }
-    });
+    }
 }

@@ -47,6 +47,10 @@ impl Pool {
             extra: 0,
         }
     }
+    /// So many of the stock are not needed any more.
+    pub fn shrink(&mut self, count: usize) {
+        self.extra += count;
+    }
     /// Takes a Frame back.
     pub fn put(&mut self, frame: ChannelFrame) {
         self.free.push(frame);
@@ -85,6 +89,17 @@ pub fn close_for_service(frame: &ChannelFrame, client: u64) -> Result<(), PeerEr
     let side = UmpChannel::open(copy, CHANNEL_BYTES, Side::B, None)?;
     if client != u64::MAX {
         side.set_notify(mint_notify(client)?);
+    }
+    side.close();
+    Ok(())
+}
+
+/// Closes a channel as its other end would, whose OSnode is gone; `own` is this end's channel of the
+/// notification page.
+pub fn close_for_dead(own: u64, frame: &Capability, dead: Side) -> Result<(), PeerError> {
+    let side = UmpChannel::open(cap::copy(frame.addr())?, CHANNEL_BYTES, dead, None)?;
+    if own != u64::MAX {
+        side.set_notify(mint_notify(own)?);
     }
     side.close();
     Ok(())

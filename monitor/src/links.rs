@@ -233,17 +233,26 @@ async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
     for frame in [&f, &g] {
         crate::agreement::lent(world, osnode, frame);
     }
-    f.cap.leak();
-    g.cap.leak();
-    join(world, osnode, asking, asked);
+    // In the order of `Peer::channels`.
+    join(world, osnode, asking, asked, Below::Own([f, g]));
     Ok(())
 }
 
+/// The Frames below a monitor's two channels: of the one on which it asks, and the other.
+pub enum Below {
+    Own([ChannelFrame; 2]),
+    Theirs([Capability; 2]),
+}
+
 /// The channels stand: what waited is said.
-pub fn join(world: &World, osnode: u64, asking: UmpChannel, asked: UmpChannel) {
+pub fn join(world: &World, osnode: u64, asking: UmpChannel, asked: UmpChannel, below: Below) {
     let number = world.introduce(osnode);
     world.server.accept_ump(asked.clone(), number);
-    let peer = Peer::new(asking, asked);
+    let mut peer = Peer::new(asking, asked);
+    match below {
+        Below::Own(frames) => peer.frames.extend(frames),
+        Below::Theirs(caps) => peer.borrowed.extend(caps),
+    }
     let waiting = {
         let mut s = world.state.borrow_mut();
         s.peers.insert(osnode, peer);
@@ -282,21 +291,24 @@ pub fn accept(
             return Err(ServiceError::NoOsnode);
         }
     }
-    let open = |region: u64, side: Side, bell: u64| -> Result<UmpChannel, ServiceError> {
-        let frame = crate::agreement::borrowed(world, client, region)?;
-        let channel = opened(frame, side).map_err(refusal)?;
-        if let Some(notify) = channels::notify_for(world, client, bell)? {
-            channel.set_notify(notify);
-        }
-        Ok(channel)
-    };
+    let open =
+        |region: u64, side: Side, bell: u64| -> Result<(UmpChannel, Capability), ServiceError> {
+            let frame = crate::agreement::borrowed(world, client, region)?;
+            let copy = rt::cap::copy(frame.addr())?;
+            let channel = opened(frame, side).map_err(refusal)?;
+            if let Some(notify) = channels::notify_for(world, client, bell)? {
+                channel.set_notify(notify);
+            }
+            Ok((channel, copy))
+        };
     // What the client asks on is what is asked here.
-    let asked = open(regions[0], Side::B, asking_bell)?;
-    let asking = open(regions[1], Side::A, asked_bell)?;
+    let (asked, asked_frame) = open(regions[0], Side::B, asking_bell)?;
+    let (asking, asking_frame) = open(regions[1], Side::A, asked_bell)?;
     let reply = MonitorReply::Connected {
         asking_bell: bell(world, &asked),
         asked_bell: bell(world, &asking),
     };
-    join(world, client, asking, asked);
+    let below = Below::Theirs([asking_frame, asked_frame]);
+    join(world, client, asking, asked, below);
     Ok(reply)
 }

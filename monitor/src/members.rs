@@ -1,5 +1,6 @@
 //! The membership machine of this OSnode, run: who is there, and what follows from it.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use abi::slots;
@@ -8,20 +9,31 @@ use capfmt::{CapType, OsnodeId, PhysAddr};
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
 use monitor::agree::{Input, Nodes, Object, Shipped};
+use proto::iface::monitor::{MonitorReply, MonitorRequest};
 use proto::iface::system::{MemberStatus, NOWHERE, SystemReply};
+use proto::ump::Side;
 use rt::chan::{Attach, Request};
 use rt::event::{self, Event};
-use rt::{invoke, task};
+use rt::{invoke, task, time};
 
 use crate::links::{self, Kind};
+use crate::peers::{self, Peer};
 use crate::world::World;
-use crate::{agreement, unmaps};
+use crate::{agreement, channels, unmaps};
+
+/// Turns in which the channels of who is gone are let go of, and the pause between two (ns of system time).
+const LETTING_GO: u32 = 5;
+const LOOK_NS: u64 = 2_000_000;
 
 /// The machine, and who waits for news.
 pub struct Membership {
     pub machine: Members,
     /// Device managers that wait until an OSnode runs.
     awaited: Vec<(u64, Request)>,
+    /// OSnodes that are gone, and of which nothing is left here but what programs hold.
+    buried: BTreeSet<u64>,
+    /// Device managers that wait until an OSnode is buried.
+    mourners: Vec<(u64, Request)>,
 }
 
 impl Membership {
@@ -32,6 +44,8 @@ impl Membership {
         Membership {
             machine: Members::new(me, running, Shipped),
             awaited: Vec::new(),
+            buried: BTreeSet::new(),
+            mourners: Vec::new(),
         }
     }
     /// The first OSnode with an id above this one, as it is told to others.
@@ -170,23 +184,149 @@ async fn bury(world: &World, osnode: OsnodeId) {
         task::yield_now().await;
         task::yield_now().await;
     }
-    agreement::step(world, Input::Gone(osnode));
-    unmaps::gone(world, osnode);
-    forget_bells(osnode);
-    let (peer, failed) = {
+    crate::bind::clients_gone(world, osnode.0).await;
+    let peer = {
         let mut s = world.state.borrow_mut();
         s.osnodes.remove(osnode.0);
         s.connecting.remove(&osnode.0);
-        let of = |(o, _): &mut (u64, Request)| *o == osnode.0;
-        let failed = s.members.awaited.extract_if(.., of).collect::<Vec<_>>();
-        (s.peers.remove(&osnode.0), failed)
+        s.peers.remove(&osnode.0)
     };
-    drop(peer);
+    if let Some(peer) = peer {
+        leave_channels(world, peer).await;
+        world.state.borrow_mut().pool.shrink(peers::STOCK);
+    }
+    agreement::step(world, Input::Gone(osnode));
+    unmaps::gone(world, osnode);
+    forget_bells(osnode);
+    crate::bind::osnode_gone(world, osnode.0);
+    world.state.borrow_mut().connecting.remove(&osnode.0);
+    let (failed, told) = {
+        let m = &mut world.state.borrow_mut().members;
+        m.buried.insert(osnode.0);
+        let of = |(o, _): &mut (u64, Request)| *o == osnode.0;
+        let failed = m.awaited.extract_if(.., of).collect::<Vec<_>>();
+        (failed, m.mourners.extract_if(.., of).collect::<Vec<_>>())
+    };
     for (_, request) in failed {
         let error = proto::ServiceError::OsnodeGone;
         let _ = request.answer(&SystemReply::Refused { error }, Attach::NONE);
     }
-    crate::bind::osnode_gone(world, osnode.0);
+    // A device manager that is gone needs no answer.
+    for (_, request) in told {
+        let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+    }
+}
+
+/// The channels to a monitor that is gone, or never came, end; this side's Frames can be used again.
+pub async fn leave_channels(world: &World, mut peer: Peer) {
+    let frames = core::mem::take(&mut peer.frames);
+    let borrowed = core::mem::take(&mut peer.borrowed);
+    let channels = [(&peer.asking, Side::B), (&peer.asked, Side::A)];
+    let below = frames.iter().map(|f| &f.cap).chain(&borrowed);
+    for ((channel, dead), frame) in channels.into_iter().zip(below) {
+        if let Err(e) = channels::close_for_dead(channel.own_channel(), frame, dead) {
+            rt::println!("monitor: a channel cannot be closed: {e}");
+        }
+    }
+    drop((peer, borrowed));
+    // Who waits at the channels hears of it in the executor's next turns, and lets go of them.
+    for _ in 0..LETTING_GO {
+        time::system_sleep(LOOK_NS).await;
+    }
+    let pool = &mut world.state.borrow_mut().pool;
+    frames.into_iter().for_each(|f| pool.put(f));
+}
+
+/// An OSnode was fenced: all are told, and who says so hears when it is gone here.
+pub fn fenced(world: &World, osnode: u64, request: Request) {
+    let known = world.state.borrow().members.status(osnode);
+    let error = match known {
+        _ if osnode == world.osnode => Some(proto::ServiceError::BadArgument),
+        // It never said hello: nobody knows it.
+        None => {
+            let peer = {
+                let mut s = world.state.borrow_mut();
+                s.osnodes.remove(osnode);
+                s.members.buried.insert(osnode);
+                s.peers.remove(&osnode)
+            };
+            if let Some(peer) = peer {
+                let world = world.clone();
+                task::spawn(async move { leave_channels(&world, peer).await });
+            }
+            let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+            return;
+        }
+        Some(_) if world.state.borrow().members.buried.contains(&osnode) => {
+            let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+            return;
+        }
+        Some(_) => None,
+    };
+    if let Some(error) = error {
+        let _ = request.answer(&SystemReply::Refused { error }, Attach::NONE);
+        return;
+    }
+    world
+        .state
+        .borrow_mut()
+        .members
+        .mourners
+        .push((osnode, request));
+    if known != Some(Status::Gone) {
+        step(world, MemberInput::Fenced(OsnodeId(osnode)));
+    }
+}
+
+/// Whether anything is held here of the memory of an OSnode that is gone.
+pub fn holds(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
+    let here = {
+        let m = &world.state.borrow().members;
+        m.status(dead).is_some() && !m.buried.contains(&dead)
+    };
+    if here {
+        return true;
+    }
+    let end = base.saturating_add(bytes);
+    let mut after = None;
+    while let Ok(Some(found)) =
+        invoke::cap_next(slots::KERNEL, Class::Physical, base, end, after.as_ref())
+    {
+        let cap = found.object;
+        // What all of it was made from is no part of it.
+        let part = cap.base.0 >= base && cap.size < bytes && cap.base.0 - base < bytes;
+        if part {
+            return true;
+        }
+        after = Some(found.cursor);
+    }
+    false
+}
+
+/// Whether no OSnode holds anything of the memory of one that is gone. Who is stopped may: it is asked when it is back.
+pub async fn is_vacant(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
+    if holds(world, dead, base, bytes) {
+        return false;
+    }
+    let others: Vec<(u64, Status)> = {
+        let s = world.state.borrow();
+        let known = s.members.machine.known().values();
+        let others = known.filter(|f| f.osnode.0 != world.osnode);
+        others.map(|f| (f.osnode.0, f.status)).collect()
+    };
+    for (osnode, status) in others {
+        match status {
+            Status::Gone => continue,
+            Status::Running => {}
+            Status::Joining | Status::Stopped(_) | Status::Moving(_) => return false,
+        }
+        let question = MonitorRequest::Holds { dead, base, bytes };
+        let answer = peers::ask(world, osnode, &question, &[]).await;
+        if !matches!(answer.map(|a| a.message), Ok(MonitorReply::Done {})) {
+            return false;
+        }
+    }
+    true
 }
 
 /// Nobody may signal into the memory of an OSnode that is gone: every Notify for it is deleted.

@@ -1,6 +1,7 @@
 //! The other monitors: what they ask of this one, and it of them.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
@@ -9,15 +10,16 @@ use proto::iface::monitor::{MonitorReply, MonitorRequest};
 use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::ump::UmpChannel;
-use rt::{task, time};
+use rt::{Capability, task, time};
 
+use crate::channels::ChannelFrame;
 use crate::world::World;
 use crate::{agreement, bind, channels, links, members, unmaps};
 
 /// How long another monitor may take to answer (ns of system time).
 pub const ANSWER_NS: u64 = 10_000_000_000;
 /// Frames made beforehand for channels with a new OSnode.
-const STOCK: usize = 6;
+pub const STOCK: usize = 6;
 
 /// Another monitor.
 pub struct Peer {
@@ -29,6 +31,10 @@ pub struct Peer {
     pub asked: UmpChannel,
     /// The Frame of `asking`, until the boot driver takes it.
     pub second: Option<rt::Capability>,
+    /// This side's Frames below the channels: nobody else may use them as long as the OSnode is there.
+    pub frames: Vec<ChannelFrame>,
+    /// Or copies of the other side's.
+    pub borrowed: Vec<Capability>,
     /// It said hello.
     pub joined: bool,
 }
@@ -44,6 +50,8 @@ impl Peer {
             asking,
             asked,
             second: None,
+            frames: Vec::new(),
+            borrowed: Vec::new(),
             joined: true,
         }
     }
@@ -129,6 +137,12 @@ async fn serve(
             Ok(reply) => (reply, String::new()),
             Err(e) => refused(e),
         },
+        MonitorRequest::Holds { dead, base, bytes } => {
+            match members::holds(world, dead, base, bytes) {
+                false => (MonitorReply::Done {}, String::new()),
+                true => refused(ServiceError::Busy),
+            }
+        }
         MonitorRequest::Agree {} | MonitorRequest::Member {} | MonitorRequest::Flush {} => {
             refused(ServiceError::BadOperation)
         }

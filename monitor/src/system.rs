@@ -45,10 +45,30 @@ pub fn take(world: &World, request: Request) {
             s.osnodes.remove(osnode);
             let peer = s.peers.remove(&osnode);
             drop(s);
-            drop(peer);
+            if let Some(peer) = peer {
+                let world = world.clone();
+                task::spawn(async move { members::leave_channels(&world, peer).await });
+            }
             answer(&request, &SystemReply::Done {}, None);
         }
         SystemRequest::Located { osnode, core } => located(world, request, osnode, core),
+        SystemRequest::Fenced { osnode } => members::fenced(world, osnode, request),
+        SystemRequest::Vacant {
+            osnode,
+            base,
+            bytes,
+        } => {
+            let world = world.clone();
+            task::spawn(async move {
+                let reply = match members::is_vacant(&world, osnode, base, bytes).await {
+                    true => SystemReply::Done {},
+                    false => SystemReply::Refused {
+                        error: ServiceError::Busy,
+                    },
+                };
+                answer(&request, &reply, None);
+            });
+        }
         SystemRequest::Moving { osnode } => members::moving(world, osnode),
         SystemRequest::Next { osnode } => {
             let next = world.state.borrow().osnodes.next(osnode);
@@ -131,9 +151,9 @@ async fn make_peer(world: &World, osnode: u64) -> Result<(Peer, Capability), Pee
     world.server.accept_ump(asked.clone(), number);
     let copy = cap::copy(theirs.cap.addr())?;
     let ours_copy = cap::copy(ours.cap.addr())?;
-    theirs.cap.leak();
-    ours.cap.leak();
     let mut peer = Peer::new(asking, asked);
+    // In the order of `asking` and `asked`.
+    peer.frames.extend([ours, theirs]);
     peer.joined = false;
     peer.second = Some(ours_copy);
     Ok((peer, copy))

@@ -50,6 +50,11 @@ proto::messages! {
             /// Which.
             number: u64,
         },
+        /// Make a Frame of two pages, the first with the words 1, 2, 3, …
+        Make = 8 {
+            /// Under this number.
+            number: u64,
+        },
         /// A copy of it, please.
         Give = 7 {
             /// Which.

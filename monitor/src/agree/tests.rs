@@ -414,3 +414,27 @@ fn nobody_waits_for_who_is_stopped_when_somebody_joins() {
     let out = members.step(MemberInput::Stopped(YOU));
     assert!(enters(&out));
 }
+
+#[test]
+fn who_is_in_motion_says_that_it_is_back() {
+    let mut here = Members::new(ME, &[ME, YOU, THIRD], Shipped);
+    let mut moved = Members::new(YOU, &[ME, YOU, THIRD], Shipped);
+    let out = here.step(MemberInput::Moving(YOU));
+    assert_eq!(here.known()[&YOU].status, Status::Moving(ME));
+    assert_eq!(Status::Moving(ME).caretaker(), Some(ME));
+    let to_it = |out: &[MemberOutput], to: OsnodeId| {
+        let said = out.iter().find_map(|o| match o {
+            MemberOutput::Send(n, m) if *n == to => Some(m.clone()),
+            _ => None,
+        });
+        said.expect("a message")
+    };
+    // It finds the news where it runs again, and enters once more.
+    let back = moved.step(MemberInput::Message(ME, to_it(&out, YOU)));
+    let enter = here.step(MemberInput::Message(YOU, to_it(&back, ME)));
+    assert_eq!(here.known()[&YOU].status, Status::Moving(ME));
+    let entered = moved.step(MemberInput::Message(ME, to_it(&enter, YOU)));
+    here.step(MemberInput::Message(YOU, to_it(&entered, ME)));
+    assert_eq!(here.known()[&YOU].status, Status::Running);
+    assert_eq!(here.known()[&YOU].count, 4);
+}

@@ -112,6 +112,12 @@ crate::interface! {
             /// The core that it goes to: one without an OSnode.
             to: u32,
         } blob kernel -> Done;
+        /// Destroys the OSnode of a core, whether it runs, crashed, or was stopped there. Answer: `Done` or `Refused`,
+        /// its blob for people.
+        Destroy = 10 destroy {
+            /// Core.
+            core: u32,
+        } -> Done;
         /// The core at this index. Answer: `Core` (blob: where it is, a line feed, the last words of a crashed
         /// kernel) or `Refused(End)`.
         Core = 2 core_at {

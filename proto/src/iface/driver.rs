@@ -43,6 +43,20 @@ crate::messages! {
             /// Whether a kernel runs it.
             runs: bool,
         },
+        /// Fences an OSnode that no kernel runs: its core is in the pen or off, and lets go of it; nobody can run it
+        /// afterwards. Answer: `Done` or `Refused`; blob: for people.
+        Fence = 8 {
+            /// Its id.
+            osnode: u64,
+            /// The core that it was on.
+            core: u32,
+        },
+        /// The memory of a fenced OSnode goes back to the memory service, once nobody holds anything of it. Answer:
+        /// `Done`, at once or soon; blob: for people.
+        Bury = 9 {
+            /// Its id.
+            osnode: u64,
+        },
         /// What the core's object says. Answer: `State`.
         State = 3 {
             /// Core.

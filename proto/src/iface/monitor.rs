@@ -101,6 +101,16 @@ crate::messages! {
         Member = 8 {},
         /// A message of the unmap machine; blob: the message. No answer.
         Flush = 9 {},
+        /// Is anything held of the memory of an OSnode that is gone? Answer: `Done` if nothing is, or
+        /// `Refused(Busy)`.
+        Holds = 10 {
+            /// Whose memory it was.
+            dead: u64,
+            /// Its address.
+            base: u64,
+            /// Its bytes.
+            bytes: u64,
+        },
     }
 }
 

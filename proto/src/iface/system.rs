@@ -88,6 +88,22 @@ crate::interface! {
             /// Core, or [`NOWHERE`].
             core: u32,
         } -> Done;
+        /// Device manager: an OSnode was fenced, for ever: no core runs it, and none will. Answer: `Done`, when it is
+        /// known here that it is gone.
+        Fenced = 11 fenced {
+            /// Its id.
+            osnode: u64,
+        } -> Done;
+        /// Boot driver: whether nobody holds anything of the memory of an OSnode that is gone. Answer: `Done`, or
+        /// `Refused(Busy)`.
+        Vacant = 12 vacant {
+            /// Its id.
+            osnode: u64,
+            /// Address of its memory.
+            base: u64,
+            /// Bytes.
+            bytes: u64,
+        } -> Done;
         /// Boot driver: an OSnode left its core, to go on another. No answer.
         Moving = 10 moving {
             /// Its id.

@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod destruction;
 mod discovery;
 mod knowledge;
 mod memory;
@@ -160,6 +161,7 @@ async fn take(manager: &Manager, request: Request) {
             together::run(manager, &request, op, fresh).await;
         }
         Ok(CoresRequest::Move { from, to }) => moving::run(manager, &request, from, to).await,
+        Ok(CoresRequest::Destroy { core }) => destruction::run(manager, &request, core).await,
         Ok(CoresRequest::Core { index }) => queries::core(manager, &request, index).await,
         Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
         Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index).await,

@@ -412,6 +412,60 @@ impl Registry {
         })
     }
 
+    /// Checks that the OSnode of a core may be destroyed, and reserves the core.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; [`Refusal::Busy`] may pass by itself.
+    pub fn plan_destroy(&mut self, core: u32) -> Result<MovePlan, Refusal> {
+        let c = self.ensure_free(core)?;
+        let (runs, osnode) = match c.state {
+            CoreState::Running => (true, c.osnode),
+            CoreState::Crashed | CoreState::Starting => (false, c.osnode),
+            _ => (false, self.last_stopped(core).unwrap_or(0)),
+        };
+        if osnode == 0 {
+            return Err(Refusal::NoOsnode(core));
+        }
+        let executor_core = self.executor_for(core)?;
+        let executor = self.cores[executor_core as usize].osnode;
+        if executor != self.home {
+            return Err(Refusal::NoExecutor(core));
+        }
+        self.cores[executor_core as usize].executing += 1;
+        self.cores[core as usize].busy = true;
+        Ok(MovePlan {
+            from: core,
+            to: core,
+            osnode,
+            runs,
+            executor,
+            executor_core,
+        })
+    }
+
+    /// Ends a destruction: what the core does now, and whether the OSnode is gone.
+    pub fn finish_destroy(&mut self, plan: MovePlan, state: CoreState, gone: bool) {
+        let MovePlan { from, osnode, .. } = plan;
+        if let Some(c) = self.cores.get_mut(from as usize) {
+            c.busy = false;
+            c.state = state;
+            let lies = matches!(
+                state,
+                CoreState::Penned | CoreState::Off | CoreState::Detached
+            );
+            if gone || lies {
+                c.osnode = 0;
+            }
+            self.detached.retain(|(o, _)| *o != osnode);
+            if !gone && lies {
+                self.detached.push((osnode, from));
+            }
+        }
+        if let Some(e) = self.cores.get_mut(plan.executor_core as usize) {
+            e.executing -= 1;
+        }
+    }
+
     /// Ends a move: what both cores do now; the core whose kernel runs the OSnode, if one does.
     pub fn finish_move(
         &mut self,

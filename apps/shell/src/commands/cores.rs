@@ -84,10 +84,12 @@ async fn running_kernel(cores: &Service, index: u32) -> Result<(String, String),
 /// `core start|stop|update|recover LIST`.
 pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String> {
     let word = args
-        .next("start, stop, update, recover or move")
+        .next("start, stop, update, recover, move or destroy")
         .map_err(usage)?;
-    if word == "move" {
-        return move_osnode(session, args).await;
+    match word.as_str() {
+        "move" => return move_osnode(session, args).await,
+        "destroy" => return destroy(session, args).await,
+        _ => {}
     }
     let op = match word.as_str() {
         "start" => CoreOp::Start,
@@ -96,7 +98,7 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
         "recover" => CoreOp::Recover,
         _ => {
             return Err(format!(
-                "\"{word}\" is not start, stop, update, recover or move"
+                "\"{word}\" is not start, stop, update, recover, move or destroy"
             ));
         }
     };
@@ -150,20 +152,33 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
     Ok(())
 }
 
+/// `core destroy N`.
+async fn destroy(session: &mut Session, mut args: Args) -> Result<(), String> {
+    let core = core_number(&mut args, "a core's number")?;
+    args.finish().map_err(usage)?;
+    let request = CoresRequest::Destroy { core };
+    ask_one(session, &request, "").await
+}
+
+fn core_number(args: &mut Args, what: &'static str) -> Result<u32, String> {
+    let word = args.next(what).map_err(usage)?;
+    let not = |_| format!("\"{word}\" is not a core's number");
+    word.parse().map_err(not)
+}
+
 /// `core move A B`.
 async fn move_osnode(session: &mut Session, mut args: Args) -> Result<(), String> {
     let kernel = args.option("--kernel", "a kernel's name").map_err(usage)?;
-    let mut core = |what| -> Result<u32, String> {
-        let word = args.next(what).map_err(usage)?;
-        let not = |_| format!("\"{word}\" is not a core's number");
-        word.parse().map_err(not)
-    };
-    let from = core("the core to leave")?;
-    let to = core("the core to go to")?;
+    let from = core_number(&mut args, "the core to leave")?;
+    let to = core_number(&mut args, "the core to go to")?;
     args.finish().map_err(usage)?;
     let request = CoresRequest::Move { from, to };
-    let blob = kernel.unwrap_or_default();
-    let a = ask::<CoresReply>(&session.cores, &request, blob.as_bytes()).await?;
+    ask_one(session, &request, &kernel.unwrap_or_default()).await
+}
+
+/// Asks for an operation and says what came of it.
+async fn ask_one(session: &mut Session, request: &CoresRequest, blob: &str) -> Result<(), String> {
+    let a = ask::<CoresReply>(&session.cores, request, blob.as_bytes()).await?;
     let took_ns = match a.message {
         CoresReply::Done { took_ns, .. } => took_ns,
         CoresReply::Refused { error } => return Err(text_of(&a.blob, error)),

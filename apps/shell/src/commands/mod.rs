@@ -27,6 +27,7 @@ core recover N [--kernel K]             a kernel for the OSnode of a crashed cor
                                         N may be a list: core update 1,2-3
                                         --together: fail unless all were touched at the same time
 core move A B [--kernel K]              the OSnode of core A, running or stopped, goes on core B
+core destroy N                          the OSnode of core N, running, stopped or crashed, is gone for ever
 osnodes                                 every OSnode and where it is
 members                                 the OSnodes as the monitor here knows them
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode

@@ -14,6 +14,9 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use capfmt::{CapType, MdbFlags};
+#[path = "shared/heirs.rs"]
+mod heirs;
+
 use proto::iface::spawn::Place;
 use rt::chan::{Attach, Client, Request, Server};
 use rt::vspace::{self, Access, Mapped};
@@ -87,6 +90,12 @@ impl Partner {
             PartnerRequest::Look { number } => {
                 Ok(invoke::identify(self.cap(number)?).is_ok().into())
             }
+            PartnerRequest::Make { number } => {
+                let (frame, mapped) = frame(2).map_err(|_| SysError::BadCall)?;
+                drop(mapped);
+                self.caps.insert(number, frame);
+                Ok(0)
+            }
             PartnerRequest::Give { number } => self.cap(number).map(|_| 0),
         }
     }
@@ -115,6 +124,11 @@ async fn partner(name: &str) -> i32 {
 }
 
 fn main() -> i32 {
+    let args: alloc::vec::Vec<&str> = env::args().collect();
+    if let [_, "heirs", dies, lives] = args[..] {
+        let core = |word: &str| word.parse().unwrap_or(u64::MAX);
+        return task::block_on(heirs::run(core(dies), core(lives)));
+    }
     if let Some(name) = env::args().nth(1) {
         return task::block_on(partner(name));
     }

@@ -241,6 +241,39 @@ fn an_osnode_moves_to_a_free_core() {
     assert_eq!(plan, Err(Refusal::NotDriven(1)));
 }
 
+#[test]
+fn an_osnode_is_destroyed_once_it_is_fenced() {
+    use CoreState::{Crashed, Penned, Running, Starting};
+    let mut r = four_cores();
+    let refused = |r: &mut Registry, core| r.plan_destroy(core).expect_err("refused");
+    assert_eq!(refused(&mut r, 9), Refusal::NoCore(9, 4));
+    assert_eq!(refused(&mut r, 0), Refusal::Home(0, 1));
+    assert_eq!(refused(&mut r, 1), Refusal::NoOsnode(1));
+    run(&mut r, CoreOp::Start, 1, false, Running, 2);
+    let plan = r.plan_destroy(1).expect("allowed");
+    assert_eq!((plan.osnode, plan.runs, plan.executor), (2, true, 1));
+    assert_eq!(refused(&mut r, 1), Refusal::Busy(1));
+    // Its kernel does not stop: all is as before.
+    r.finish_destroy(plan, Running, false);
+    assert_eq!(r.osnodes(), [(1, 0, true), (2, 1, true)]);
+    // It stopped, but is not gone: it is kept.
+    let plan = r.plan_destroy(1).expect("allowed");
+    r.finish_destroy(plan, Penned, false);
+    assert_eq!(r.osnodes(), [(1, 0, true), (2, 1, false)]);
+    let plan = r.plan_destroy(1).expect("allowed");
+    assert!(!plan.runs);
+    r.finish_destroy(plan, Penned, true);
+    assert_eq!(r.osnodes(), [(1, 0, true)]);
+    // The next one there is a fresh one; that it crashed is no obstacle.
+    let p = run(&mut r, CoreOp::Start, 1, false, Running, 3);
+    assert_eq!(p.osnode, 0);
+    assert_eq!(r.observe(1, Crashed), Some(3));
+    let plan = r.plan_destroy(1).expect("allowed");
+    assert_eq!((plan.osnode, plan.runs), (3, false));
+    r.finish_destroy(plan, Starting, false);
+    assert_eq!(r.osnodes(), [(1, 0, true), (3, 1, false)]);
+}
+
 proptest! {
     /// Whatever the order: no core is detached by an OSnode on it, and no executor is being detached.
     #[test]

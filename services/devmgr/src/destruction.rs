@@ -1,0 +1,121 @@
+//! Destroying an OSnode: fenced first, then told to all, then its memory goes back.
+
+use alloc::format;
+use alloc::string::String;
+
+use devmgr::MovePlan;
+use proto::ServiceError;
+use proto::iface::cores::{CoreOp, CoreState, CoresReply};
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use rt::chan::{Answer, Attach, Request};
+use rt::time;
+
+use crate::operations::{ask, driver, locate, refused, state_now, wake, when_free};
+use crate::{Manager, answer, knowledge, queries, refuse};
+
+/// How long the monitor may take to bury an OSnode (ns of system time).
+const BURIAL_NS: u64 = 20_000_000_000;
+
+/// Destroys the OSnode of a core, and answers.
+pub async fn run(manager: &Manager, request: &Request, core: u32) {
+    let start = time::system_ns();
+    queries::observe(manager, core).await;
+    let plan = match when_free(manager, |r| r.plan_destroy(core)).await {
+        Ok(plan) => plan,
+        Err(r) => {
+            let (error, text) = refused(&r);
+            return refuse(request, error, &text);
+        }
+    };
+    let osnode = plan.osnode;
+    let fenced = fence(manager, plan).await;
+    let gone = fenced.is_ok();
+    let state = state_now(manager, plan.executor, core).await;
+    let state = state.unwrap_or(CoreState::Starting);
+    let result = match fenced {
+        Ok(()) => bury(manager, plan).await,
+        Err(e) => Err(e),
+    };
+    {
+        let mut s = manager.state.borrow_mut();
+        s.registry.finish_destroy(plan, state, gone);
+        if gone {
+            s.drivers.remove(&osnode);
+        }
+    }
+    wake(manager);
+    if gone {
+        knowledge::tell_running(manager).await;
+    } else if state != CoreState::Running {
+        // A monitor that is gone keeps no list.
+        let _ = locate(manager, osnode, NOWHERE).await;
+    }
+    match result {
+        Ok(text) => {
+            let reply = CoresReply::Done {
+                osnode,
+                took_ns: time::system_ns() - start,
+                together_ns: 0,
+            };
+            answer(request, &reply, &format!("o{osnode} is gone; {text}"));
+        }
+        Err(text) => refuse(request, ServiceError::BadCoreState, &text),
+    }
+}
+
+async fn operate(
+    manager: &Manager,
+    plan: MovePlan,
+    request: &DriverRequest,
+) -> Result<String, String> {
+    let client = driver(manager, plan.executor).await?;
+    let done = ask(&client, request, &[]).await?;
+    let text = String::from_utf8_lossy(&done.blob).into_owned();
+    match done.message {
+        DriverReply::Done { .. } => Ok(text),
+        _ => Err(text),
+    }
+}
+
+/// Its core is in the pen, or off, and has let go of it. One whose kernel panics in its stop is there, too.
+async fn fence(manager: &Manager, plan: MovePlan) -> Result<(), String> {
+    let (osnode, core) = (plan.osnode, plan.from);
+    if plan.runs {
+        let stop = DriverRequest::Operate {
+            op: CoreOp::Stop,
+            core,
+            osnode,
+            fresh: 0,
+            together: 0,
+        };
+        let stopped = operate(manager, plan, &stop).await;
+        let state = state_now(manager, plan.executor, core).await;
+        if let Err(text) = stopped
+            && state != Some(CoreState::Crashed)
+        {
+            return Err(format!("o{osnode} is not destroyed: {text}"));
+        }
+    }
+    let fence = DriverRequest::Fence { osnode, core };
+    let fenced = operate(manager, plan, &fence).await;
+    fenced
+        .map(|_| ())
+        .map_err(|text| format!("o{osnode} is not destroyed: {text}"))
+}
+
+/// All are told that it is gone; its memory goes back.
+async fn bury(manager: &Manager, plan: MovePlan) -> Result<String, String> {
+    let osnode = plan.osnode;
+    let news = SystemRequest::Fenced { osnode };
+    let until = time::system_ns().saturating_add(BURIAL_NS);
+    let told = manager
+        .system
+        .request_until(&news, Attach::NONE, until)
+        .await;
+    let told: Result<Answer<SystemReply>, _> = told;
+    if let Err(e) = told {
+        return Err(format!("o{osnode} is fenced, but its memory is kept: {e}"));
+    }
+    operate(manager, plan, &DriverRequest::Bury { osnode }).await
+}
