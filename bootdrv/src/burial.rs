@@ -95,7 +95,7 @@ pub async fn bury<P: Platform>(driver: &Rc<Driver<P>>, request: &Request, osnode
                 }
             });
             String::from(
-                "others hold parts of its memory, which goes back when they are done with it",
+                "its memory goes back when nobody holds a part of it any more, and no stopped OSnode may",
             )
         }
         Err(e) => format!("its memory is lost: {e}"),
