@@ -75,7 +75,7 @@ crate::messages! {
             core: u32,
         },
         /// What the processor of a core says of itself. Answer: `Processor`.
-        Processor = 7 {
+        Processor = 12 {
             /// Core.
             core: u32,
         },
