@@ -75,8 +75,13 @@ pub(crate) fn dispatcher<M: Machine, P: Policy>(
         dcb.fault_endpoint(),
     ];
     match cursor {
-        0 => {
+        // One that was deleted in vain before is in no list any more.
+        0 if dcb.magic(e.m) == Dcb::MAGIC => {
             retire(e, dcb);
+            (false, None)
+        }
+        0 => {
+            kcb.set_op_cursor(e.m, 1);
             (false, None)
         }
         1..=4 => {
