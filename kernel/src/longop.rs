@@ -238,7 +238,7 @@ fn pieces<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             Piece::More => {}
             Piece::Paused => {
                 e.os.op_paused = true;
-                return;
+                return reclaim::release_collector(e);
             }
             Piece::Ended(result) => return end(e, result),
         }

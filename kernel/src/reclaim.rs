@@ -9,12 +9,20 @@
 //! list: there it becomes Ram, its free parts become Ram capabilities one by one, and it
 //! goes when none is left. Without a free slot the operation stands still until there
 //! is one. So no byte is lost or counted twice, whenever a kernel dies.
+//!
+//! Whoever empties the CNode (the *collector*: the dispatcher whose word has the channel) never waits for
+//! an operation that stands still, its own included: its calls end with `TryLater`. So it goes on, makes places,
+//! and the operation goes on as well.
 
+use abi::SysError;
 use capfmt::schema::Class;
 use capfmt::undo::Transaction;
-use capfmt::{CTE_BYTES, Cap, CapType, Cte, KCB_BYTES, Kcb, MdbNode, PhysAddr, PhysMap, mdb};
+use capfmt::{
+    CTE_BYTES, Cap, CapType, Cte, Dcb, DcbState, KCB_BYTES, Kcb, MdbNode, PhysAddr, PhysMap, mdb,
+};
 
-use crate::{Machine, decode, family, share};
+use crate::entry::Entry;
+use crate::{Machine, Policy, decode, dispatch, family, share};
 
 /// Bytes of a page: what comes back is whole pages.
 const PAGE: u64 = 4096;
@@ -107,6 +115,20 @@ fn own_pages(m: &impl PhysMap, kcb: Kcb) -> [(u64, u64); 3] {
     ]
 }
 
+/// What covers the byte at `at`, beside `cte`. The right to make device frames of addresses does not: it
+/// goes over all memory.
+fn cover(m: &impl PhysMap, kcb: Kcb, cte: Cte, at: u64) -> Option<Cap> {
+    let mut next = mdb::last_covering(m, kcb, Class::Physical, at, cte);
+    while let Some(other) = next {
+        let cap = other.cap(m);
+        if other != cte && cap.kind != CapType::PhysAddr {
+            return Some(cap);
+        }
+        next = mdb::covering_before(m, kcb, other, at);
+    }
+    None
+}
+
 /// The end of what is in the page at `at`, beside `cte`; `None`: the page's first byte is free.
 fn taken_from(m: &impl PhysMap, kcb: Kcb, cte: Cte, at: u64) -> Option<u64> {
     let own = own_pages(m, kcb);
@@ -116,8 +138,8 @@ fn taken_from(m: &impl PhysMap, kcb: Kcb, cte: Cte, at: u64) -> Option<u64> {
     {
         return Some(end);
     }
-    if let Some(other) = mdb::last_covering(m, kcb, Class::Physical, at, cte) {
-        return Some(up(other.cap(m).last() + 1));
+    if let Some(other) = cover(m, kcb, cte, at) {
+        return Some(up(other.last() + 1));
     }
     // Something that begins later in this page?
     let next = mdb::next_after(m, kcb, Class::Physical, at, cte)?.cap(m);
@@ -139,6 +161,46 @@ pub(crate) fn free_slot(m: &impl PhysMap, kcb: Kcb) -> Option<Cte> {
     (0..SLOTS)
         .map(slot)
         .find(|s| decode::kind_of(m, *s) == CapType::Null as u8)
+}
+
+/// The dispatcher that empties the CNode.
+fn collector(m: &impl PhysMap, kcb: Kcb) -> Option<Dcb> {
+    let word = kcb.reclaim_channel(m).checked_sub(1)? / 64;
+    let dcb = kcb.notify_binding(m, word);
+    (dcb != 0).then_some(Dcb(PhysAddr(dcb)))
+}
+
+/// Whether others wait for `dcb` to empty the CNode, so that it must not wait for them.
+pub(crate) fn is_awaited(m: &impl PhysMap, kcb: Kcb, dcb: Dcb) -> bool {
+    collector(m, kcb) == Some(dcb) && kcb.reclaim_cnode(m) != 0 && free_slot(m, kcb).is_none()
+}
+
+/// The long operation stands still: the collector does not wait for it any longer. Of its own one it is told that
+/// it goes on later.
+pub(crate) fn release_collector<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let kcb = e.kcb();
+    let Some(dcb) = collector(e.m, kcb) else {
+        return;
+    };
+    let state = dcb.state(e.m);
+    let asks_monitor = state == DcbState::WaitingMonitor as u64;
+    if state != DcbState::WaitingLongOp as u64 && !asks_monitor {
+        return;
+    }
+    let mut t = e.begin();
+    let is_requester = kcb.op_requester(&t) == dcb.0.0;
+    if is_requester {
+        kcb.set_op_requester(&mut t, 0);
+    }
+    if is_requester || asks_monitor {
+        share::write_end(&mut t, dcb, Err(SysError::TryLater), &[]);
+    } else {
+        // It repeats its call, and is told then.
+        dcb.set_state(&mut t, DcbState::Runnable as u64);
+    }
+    t.commit();
+    e.requester = None;
+    dispatch::wake(e, dcb);
 }
 
 /// Makes a Ram capability of free bytes.

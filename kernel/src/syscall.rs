@@ -6,8 +6,8 @@ use capfmt::{CapType, Core, Cte, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, Rig
 use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
 use crate::osnode::Current;
 use crate::{
-    Effect, Machine, Osnode, Policy, Resume, Signal, decode, dispatch, invoke, notify, send, share,
-    upcall, wait,
+    Effect, Machine, Osnode, Policy, Resume, Signal, decode, dispatch, invoke, notify, reclaim,
+    send, share, upcall, wait,
 };
 
 /// Carries out the system call whose registers stand in the caller's save area.
@@ -26,7 +26,13 @@ pub(crate) fn syscall<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     kcb.set_current_dcb(e.m, c.dcb.0.0 | Kcb::IN_SYSCALL);
     e.os.calls += 1;
     let r0 = c.reg(e.m, 0);
-    match call(e, &c, r0) {
+    let done = call(e, &c, r0);
+    let waits = matches!(done, Err(Stop::Busy | Stop::Monitor(_)));
+    let done = match waits && reclaim::is_awaited(e.m, kcb, c.dcb) {
+        true => refuse(SysError::TryLater),
+        false => done,
+    };
+    match done {
         Ok(()) => {}
         Err(Stop::Refused(error)) => {
             e.m.store(c.area.add(M::SYSCALL_REGS[0]), error as u64);

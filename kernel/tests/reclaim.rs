@@ -111,6 +111,20 @@ fn the_last_capability_brings_it_back() {
 }
 
 #[test]
+fn the_right_to_device_addresses_holds_no_memory() {
+    let mut w = bare(&[(CapType::Frame, 0, 0x1_0000, 0x3000)]);
+    for (k, (base, size)) in [(0, 1 << 40), (RAM.0 + 0x1_0000, 0x3000)]
+        .into_iter()
+        .enumerate()
+    {
+        let all = Cap::region(CapType::PhysAddr, PhysAddr(base), size);
+        mdb::place(&mut w.m, KCB, slot_at(at(5 + k as u32)), &all);
+    }
+    delete(&mut w, at(0));
+    assert_eq!(take(&mut w), [(0x1_0000, 0x3000)]);
+}
+
+#[test]
 fn parts_and_mappings_hold_their_pages() {
     let mut w = bare(&[
         (CapType::Frame, 0, 0x1_0000, 0x8000),
@@ -195,18 +209,28 @@ fn a_process_comes_back_whole() {
     assert_eq!(sum, bytes, "{back:x?}");
 }
 
+/// Fills the first `count` slots of the CNode.
+fn fill(w: &mut W, count: u32) {
+    for k in 0..count {
+        if Cte(RAM.add(64 * u64::from(k))).cap(&w.m).kind == CapType::Null {
+            w.copy(slots::KERNEL, ROOT, CapAddr::new(BACK, k));
+        }
+    }
+}
+
+/// Empties one of them as the collector would.
+fn make_place(w: &mut W, k: u32, to: CapAddr) {
+    let from = n(CapAddr::new(BACK, k));
+    w.ok(Op::Move, ROOT, &[from, n(to)]);
+}
+
 #[test]
 fn without_a_slot_a_deletion_waits_for_one() {
     let mut w = bare(&[(CapType::Frame, 0, 0x1_0000, 0x3000)]);
-    let full = |w: &mut W| {
-        for k in 0..256 {
-            if Cte(RAM.add(64 * k)).cap(&w.m).kind == CapType::Null {
-                w.copy(slots::KERNEL, ROOT, CapAddr::new(BACK, k as u32));
-            }
-        }
-    };
-    full(&mut w);
+    fill(&mut w, 256);
     // Another dispatcher makes the place.
+    let back = n(CapAddr::root(BACK));
+    w.ok(Op::ReclaimBind, slots::KERNEL, &[back, u64::MAX]);
     let area = w.area();
     let regs = [(Op::Delete as u64) << 8, n(ROOT), n(at(0)), 0, 0, 0, 0, 0];
     w.enter(regs);
@@ -228,6 +252,86 @@ fn without_a_slot_a_deletion_waits_for_one() {
     assert_eq!(w.m.load(area), 0);
     let cap = Cte(RAM.add(64 * 17)).cap(&w.m);
     assert_eq!(cap, Cap::region(CapType::Ram, RAM.add(0x1_0000), 0x3000));
+    check_all(&w.m);
+}
+
+#[test]
+fn the_collector_does_not_wait_for_its_own_deletion() {
+    let mut w = bare(&[(CapType::Frame, 0, 0x1_0000, 0x3000)]);
+    fill(&mut w, 256);
+    w.refused(SysError::TryLater, Op::Delete, ROOT, &[n(at(0))]);
+    assert_eq!(KCB.op_kind(&w.m), LongOpKind::Delete as u64);
+    w.refused(SysError::InDelete, Op::Delete, ROOT, &[n(at(0))]);
+    check_all(&w.m);
+    make_place(&mut w, 17, at(50));
+    assert_eq!(KCB.op_kind(&w.m), 0);
+    assert_eq!(w.cap(at(0)).kind, CapType::Null);
+    let cap = Cte(RAM.add(64 * 17)).cap(&w.m);
+    assert_eq!(cap, Cap::region(CapType::Ram, RAM.add(0x1_0000), 0x3000));
+    check_all(&w.m);
+}
+
+#[test]
+fn the_collector_does_not_wait_for_others_that_wait_for_it() {
+    // Another process deletes a CNode with more in it than there is place for.
+    let mut w = world();
+    let p = w.spawn(1);
+    w.make(CapType::CNode, 8, 0x10_0000, 0, 1, at(0));
+    w.make(CapType::Ram, 0, 0x11_0000, 0x3_0000, 1, at(1));
+    w.make(CapType::Ram, 0, 0x16_0000, 0x2_0000, 1, at(2));
+    w.copy(at(0), ROOT, CapAddr::root(6));
+    let frames = [0, 3, 0x1000, 48, n(ROOT), n(CapAddr::new(6, 1))];
+    w.ok(Op::Retype, at(1), &frames);
+    w.copy(at(0), p.root, CapAddr::new(0, 30));
+    for slot in [at(0), at(1), CapAddr::root(6), slots::RAM] {
+        delete(&mut w, slot);
+    }
+    take(&mut w);
+    fill(&mut w, 216);
+    w.start(&p);
+    while w.running() != Some(p.dcb) {
+        w.tick();
+    }
+    let doomed = n(CapAddr::new(0, 30));
+    w.enter([(Op::Delete as u64) << 8, n(ROOT), doomed, 0, 0, 0, 0, 0]);
+    assert_eq!(w.running(), Some(DCB));
+    // It waits while the other's operation goes on, and not when that stands still.
+    let kind = CapType::Frame as u64;
+    let big = [
+        (Op::Retype as u64) << 8,
+        n(at(2)),
+        0,
+        kind,
+        0x1_0000,
+        1,
+        n(ROOT),
+        n(at(3)),
+    ];
+    let area = w.area();
+    w.enter(big);
+    assert_eq!(w.running(), None, "it waits for the end");
+    for _ in 0..20 {
+        if w.running().is_none() {
+            w.tick();
+        }
+    }
+    assert_eq!(w.running(), Some(DCB), "it goes on");
+    assert_eq!(KCB.op_kind(&w.m), LongOpKind::Delete as u64);
+    assert_eq!(w.last.deadline, None);
+    w.enter(big);
+    assert_eq!(w.m.load(area), SysError::TryLater as u64);
+    check_all(&w.m);
+    for k in 0..40 {
+        make_place(&mut w, k, CapAddr::new(1, 150 + k));
+    }
+    assert_eq!(KCB.op_kind(&w.m), 0, "the other's operation has ended");
+    w.ok(Op::Retype, at(2), &big[2..]);
+    let bytes: u64 = (0..256)
+        .map(|k| Cte(RAM.add(64 * k)).cap(&w.m))
+        .filter(|cap| cap.kind == CapType::Ram)
+        .map(|cap| cap.size)
+        .sum();
+    assert_eq!(bytes, 0x3_0000 + 0x4000);
     check_all(&w.m);
 }
 

@@ -20,8 +20,8 @@ mod tree;
 
 pub use check::{Stats, Violation, check_invariants};
 pub use position::{
-    OfObject, Position, copy_of, following, holds, is_mapping_of, last_covering, next_after,
-    next_of_family, next_of_object, overlapping_after, vnode_at,
+    OfObject, Position, copy_of, covering_before, following, holds, is_mapping_of, last_covering,
+    next_after, next_of_family, next_of_object, overlapping_after, vnode_at,
 };
 pub use query::{
     RangeHit, ancestor, any_overlap, copies_exist, covering, descendants_exist, find_range, first,

@@ -177,6 +177,14 @@ pub fn last_covering(mem: &impl PhysMap, kcb: Kcb, class: Class, at: u64, but: C
     (n.cap(mem).kind.info().class == class).then_some(n)
 }
 
+/// The one before `n`, which covers `at`, that covers it, too, and is of the same class: around it, or beside it.
+#[must_use]
+pub fn covering_before(mem: &impl PhysMap, kcb: Kcb, n: Cte, at: u64) -> Option<Cte> {
+    let class = n.cap(mem).kind.info().class;
+    let before = seek_before(mem, kcb, &Key::of(mem, n), at)?;
+    (before.cap(mem).kind.info().class == class).then_some(before)
+}
+
 /// The first capability, beside `but`, that begins after `at`.
 #[must_use]
 pub fn next_after(mem: &impl PhysMap, kcb: Kcb, class: Class, at: u64, but: Cte) -> Option<Cte> {

@@ -28,9 +28,9 @@ const ELSEWHERE: [Op; 9] = [
     Op::Seal,
 ];
 
-/// The pages of memory that any capability covers.
+/// The pages of memory that any capability covers, and what the kernel keeps when none does.
 fn covered(m: &TestMachine) -> BTreeSet<u64> {
-    let mut pages = BTreeSet::new();
+    let mut pages = BTreeSet::from([KCB.notification(m) >> 12, KCB.time_page(m) >> 12]);
     for (_, cap) in check_all(m) {
         if cap.kind.info().class == capfmt::schema::Class::Physical && m.covers(cap.base, cap.size)
         {
@@ -41,16 +41,19 @@ fn covered(m: &TestMachine) -> BTreeSet<u64> {
 }
 
 /// The processes of `many`, and nothing above what they hold; what comes back goes to a CNode of its own, in which
-/// `taken` slots are in use.
-fn fresh(taken: u64) -> W {
+/// `taken` slots are in use, and the first process is told on `channel`.
+fn fresh(taken: u64, channel: u64) -> W {
     let mut w = world::<RoundRobin>();
     let root = u64::from(slots::ROOT_CNODE.0);
     let back = CapAddr::root(7);
     w.make(CapType::CNode, 8, 0xf_0000, 0, 1, back);
+    if channel != u64::MAX {
+        w.op(Op::NotifyBind, slots::DISPATCHER, &[]);
+    }
     w.ok(
         Op::ReclaimBind,
         slots::KERNEL,
-        &[u64::from(back.0), u64::MAX],
+        &[u64::from(back.0), channel],
     );
     for k in 0..4 {
         let ram = CapAddr::new(1, 110 + k);
@@ -77,6 +80,13 @@ fn fresh(taken: u64) -> W {
         }
     }
     w
+}
+
+/// Whether nothing more can come back.
+fn is_full(m: &TestMachine) -> bool {
+    let base = PhysAddr(KCB.reclaim_cnode(m));
+    let kind = |k: u64| Cte(base.add(64 * k)).cap(m).kind;
+    (0..256).all(|k| kind(k) != CapType::Null)
 }
 
 /// What a memory service does with what came back: it goes away.
@@ -127,7 +137,7 @@ fn local_event(w: &mut W, r: &mut Rng) -> Event {
     event
 }
 
-fn run(seed: u64, steps: u64) {
+fn run(seed: u64, steps: u64, channel: u64) {
     tell_only_surprises();
     let mut r = Rng::new(seed);
     let (mut back, mut deaths, mut paused) = (0, 0, 0);
@@ -137,7 +147,7 @@ fn run(seed: u64, steps: u64) {
         let taken = *r.pick(&[0, 0, 254, 255, 256]);
         // A service that is slow to take it leaves none at all.
         let often = if taken == 0 { 16 } else { 100 };
-        let mut w = fresh(taken);
+        let mut w = fresh(taken, channel);
         let mut returned = BTreeSet::new();
         let whole = all(&w.m, &returned);
         for _ in 0..400 {
@@ -189,5 +199,11 @@ fn run(seed: u64, steps: u64) {
 
 #[test]
 fn no_page_is_lost_and_none_comes_back_twice() {
-    run(21, scaled(40_000));
+    run(21, scaled(30_000), u64::MAX);
+}
+
+/// One of the processes is told of what comes back, and does not wait for what waits for it.
+#[test]
+fn the_same_with_a_collector() {
+    run(23, scaled(30_000), 9);
 }
