@@ -128,9 +128,15 @@ fn freed(object: &Object, base: u64, end: u64) {
         return;
     }
     let ram = capfmt::Cap::region(CapType::Ram, PhysAddr(base), end - base);
-    let made =
-        cap::in_slot(|slot| invoke::cap_import(slots::KERNEL, ram.emit(), rt::env::osnode(), slot));
-    if let Err(e) = made.and_then(Capability::delete) {
+    let words = ram.emit();
+    let own = rt::env::osnode();
+    let made = cap::in_slot(|slot| invoke::cap_import(slots::KERNEL, words, own, slot));
+    // What is imported counts as shared: this is not.
+    let private = |ram| {
+        invoke::cap_set_remote(slots::KERNEL, words, capfmt::MdbFlags(0))?;
+        Ok(ram)
+    };
+    if let Err(e) = made.and_then(private).and_then(Capability::delete) {
         let why = e.message();
         rt::println!("monitor: {} bytes at {base:#x} are lost: {why}", end - base);
     }

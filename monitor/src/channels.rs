@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 use abi::slots;
 use capfmt::{Cap, CapType, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
 use monitor::agree::Object;
-use proto::iface::monitor::{pack_region, unpack_bell, unpack_region};
+use proto::iface::monitor::{pack_region, unpack_bell};
 use proto::ump::Side;
 use proto::{PeerError, ServiceError};
 use rt::ump::UmpChannel;
 use rt::vspace::{self, Access, Mapped};
-use rt::{CapAddr, Capability, SysError, cap, invoke, mem, task, time};
+use rt::{CapAddr, Capability, SysError, cap, invoke, mem, time};
 
 use crate::memory;
 use crate::world::{State, World};
@@ -127,24 +127,12 @@ pub fn trim(world: &World) {
             free
         };
         let Some(frame) = surplus else { return };
-        let world = world.clone();
-        task::spawn(async move {
-            let ChannelFrame {
-                cap,
-                region,
-                mapped,
-                ..
-            } = frame;
-            drop(mapped);
-            let (base, _) = unpack_region(region);
-            let given = match cap.delete() {
-                Ok(()) => memory::give_back(&world, base).await,
-                Err(e) => Err(PeerError::Sys(e)),
-            };
-            if let Err(e) = given {
-                rt::println!("monitor: a channel's memory is lost: {e}");
-            }
-        });
+        let ChannelFrame { cap, mapped, .. } = frame;
+        drop(mapped);
+        if let Err(e) = cap.delete() {
+            let why = e.message();
+            rt::println!("monitor: a channel's memory is lost: {why}");
+        }
     }
 }
 

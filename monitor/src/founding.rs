@@ -120,7 +120,11 @@ async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result
     );
     let ram = ram.map_err(|e| sentence("the memory service's RAM", e))?;
     let names = introduction(world, introducer::SYSTEM)?;
-    let given = [(Name::truncated("names"), names.addr())];
+    let given = [
+        (Name::truncated("names"), names.addr()),
+        // What nobody has any more comes back to it.
+        (Name::truncated("kernel"), slots::KERNEL),
+    ];
     let home = format!("{}", world.home);
     let args: &[&str] = match world.home {
         0 => &["mem"],

@@ -43,22 +43,6 @@ pub async fn allocate(world: &World, bytes: u64) -> Result<Capability, PeerError
     }
 }
 
-/// Gives RAM back that [`allocate`] gave; nothing made of it is left.
-///
-/// # Errors
-/// [`PeerError`].
-pub async fn give_back(world: &World, base: u64) -> Result<(), PeerError> {
-    let service = world.state.borrow().memory.clone();
-    let service = service.ok_or(PeerError::Gone)?;
-    let request = MemoryRequest::Free { base };
-    let answer: Answer<MemoryReply> = service.request(&request, Attach::NONE).await?;
-    match answer.message {
-        MemoryReply::Freed { .. } => Ok(()),
-        MemoryReply::Refused { error } => Err(PeerError::Refused(error)),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
-}
-
 /// Fills the reserve when it runs low.
 pub fn replenish(world: &World) {
     let idle = {

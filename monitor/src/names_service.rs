@@ -57,6 +57,8 @@ pub fn take(world: &World, request: Request) {
             });
         }
         NamesRequest::SendCap { bind, give } => {
+            // What programs give stays this OSnode's to account for: here it comes back to.
+            let give = give && request.introducer() == introducer::SYSTEM;
             let world = world.clone();
             task::spawn(async move { bind::send_cap(&world, request, bind, give).await });
         }

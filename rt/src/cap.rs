@@ -13,9 +13,9 @@ use crate::single::Single;
 /// Slots kept back for what the making of another CNode itself needs.
 const RESERVE: u32 = 16;
 /// log2 of [`CNODE_SLOTS`].
-const CNODE_LOG2: u32 = 8;
+pub(crate) const CNODE_LOG2: u32 = 8;
 /// Bytes of a CNode of [`CNODE_SLOTS`] slots.
-const CNODE_BYTES: u64 = capfmt::CTE_BYTES * CNODE_SLOTS as u64;
+pub(crate) const CNODE_BYTES: u64 = capfmt::CTE_BYTES * CNODE_SLOTS as u64;
 
 #[cfg_attr(nekton_user, thread_local)]
 static SLOTS: Single<SlotMap> = Single::new(SlotMap::new());

@@ -41,6 +41,7 @@ mod plan;
 pub mod process;
 pub mod provoke;
 mod ram;
+pub mod returns;
 mod rings;
 mod single;
 pub mod skb;

@@ -124,17 +124,14 @@ pub fn alloc_ram_at(
     }
 }
 
-/// Gives back what [`alloc_ram`] or [`alloc_frame`] gave: every copy and mapping of it goes.
+/// Gives back what [`alloc_ram`] or [`alloc_frame`] gave: every copy and mapping of it goes, and with the last the
+/// memory is the memory service's again.
 ///
 /// # Errors
-/// [`PeerError`].
+/// Any of `Op::Revoke` and `Op::Delete`.
 pub fn free_ram(memory: Capability) -> Result<(), PeerError> {
-    let base = invoke::identify(memory.addr())?.cap.base.0;
-    memory.delete()?;
-    match link::ask_memory(&MemoryRequest::Free { base })? {
-        (MemoryReply::Freed { .. }, _) => Ok(()),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    invoke::revoke(memory.addr())?;
+    Ok(memory.delete()?)
 }
 
 /// A zeroed Frame of `bytes` (as for [`alloc_ram`]).

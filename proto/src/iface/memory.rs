@@ -37,18 +37,13 @@ crate::codes! {
 
 crate::messages! {
     /// Requests.
-    pub enum MemoryRequest: 1 (Memory 2) {
+    pub enum MemoryRequest: 1 (Memory 3) {
         /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size but to no more than
-        /// 64 KiB, placed as `Own` says. Answer: `Allocated` with a RAM capability, or `Refused`.
+        /// 64 KiB, placed as `Own` says. Answer: `Allocated` with the only capability of it, or `Refused`. It is
+        /// given back by deleting that, and all that was made of it.
         Allocate = 1 {
             /// Bytes wanted.
             bytes: u64,
-        },
-        /// Gives back RAM that was allocated: revoked and free again when answered.
-        /// The region is named by its base (from `Identify`).
-        Free = 2 {
-            /// Physical address of the region.
-            base: u64,
         },
         /// How much is there? Answer: `Stats`, or `Refused(End)`.
         Stats = 3 {
@@ -63,7 +58,8 @@ crate::messages! {
             /// Bytes that it can always have, whatever others take.
             share: u64,
         },
-        /// System only. Closes the account: all its RAM is revoked and free again when answered.
+        /// System only. Closes the account: nothing more is given on it, and it is forgotten when nothing is on
+        /// it any more. Answer: `Closed`.
         CloseAccount = 5 {
             /// Number from `Account`.
             account: u32,
@@ -127,13 +123,6 @@ crate::messages! {
             /// can have it again. For servers of other OSnodes.
             ticket: u64,
         },
-        /// System only. As `Free`, on somebody else's account.
-        FreeFor = 18 {
-            /// Whose.
-            account: u32,
-            /// Physical address of the region.
-            base: u64,
-        },
         /// Another server: what became of a `Refill` with a ticket. No answer.
         Receipt = 17 {
             /// Its ticket.
@@ -164,7 +153,7 @@ crate::messages! {
 
 crate::messages! {
     /// Replies.
-    pub enum MemoryReply: 1 (Memory 2) {
+    pub enum MemoryReply: 1 (Memory 3) {
         /// Here is the RAM.
         Allocated = 0x8001 {
             /// Physical address.
@@ -172,7 +161,7 @@ crate::messages! {
             /// Bytes given.
             bytes: u64,
         },
-        /// Taken back, or taken note of.
+        /// Taken, or taken note of.
         Freed = 0x8002 {
             /// Bytes that became free.
             bytes: u64,
@@ -194,7 +183,7 @@ crate::messages! {
         Account = 0x8004 {
             /// Its number.
             account: u32,
-            /// Bytes held.
+            /// Bytes that came from it and did not come back, whoever has them.
             held: u64,
             /// Most bytes (0 = no limit).
             limit: u64,
@@ -216,7 +205,7 @@ crate::messages! {
         },
         /// The books are in order.
         Checked = 0x8006 {
-            /// Bytes that the server began with.
+            /// Bytes that the server began with, and that came to it when nobody had them any more.
             donated: u64,
             /// Ever come from other servers.
             got: u64,
@@ -226,6 +215,11 @@ crate::messages! {
             free: u64,
             /// On accounts now.
             used: u64,
+        },
+        /// An account is closed.
+        Closed = 0x8007 {
+            /// Bytes on it that others still have; they are free again when those give them up.
+            bytes: u64,
         },
         /// Refused.
         Refused = 0x80ff {

@@ -91,7 +91,7 @@ crate::interface! {
         SendCap = 8 send_cap {
             /// The binding: `UmpFrame` told the client, `AcceptRequest::Ump` the service.
             bind: u64,
-            /// Ownership goes along, as in a move; the asker deletes its copy afterwards.
+            /// The asker deletes its copy afterwards. If it is a service of the system, ownership goes along.
             give: bool,
         } copies cap -> CapSent;
         /// Takes a capability that the other side of a binding sent here, once.

@@ -8,7 +8,7 @@ use abi::{CapAddr, Op, SysError, Syscall, slots};
 use capfmt::{CapType, CoreCommand, MdbFlags, RawCap, Rights};
 use proto::Name;
 
-use crate::{event, isa, lmp};
+use crate::{event, isa, lmp, returns};
 
 mod shared;
 mod types;
@@ -19,6 +19,9 @@ pub use shared::{
     cap_unmark, monitor_bind, reclaim_bind, tlb_flush,
 };
 pub use types::{CoreInfo, DispInfo, Identity, KcbInfo, KernelIdentity, Map, OsnodeInfo, Retype};
+
+/// How often the process that empties the CNode of [`crate::returns`] looks whether a deletion has ended.
+const DELETE_TRIES: u32 = 10_000;
 
 /// Result of an invocation.
 pub type Result<T> = core::result::Result<T, SysError>;
@@ -39,6 +42,8 @@ fn invoke(op: Op, cap: CapAddr, a: [u64; 6]) -> Result<Results> {
     loop {
         match once(op, cap, a) {
             Err(SysError::KernelRestarted) => event::note_retry(),
+            // Others wait for this process: it never waits for them.
+            Err(SysError::TryLater) if returns::make_room() => {}
             result => return result,
         }
     }
@@ -98,7 +103,18 @@ pub fn cnode_move(dest_root: CapAddr, source: CapAddr, dest: CapAddr) -> Result<
 }
 /// Deletes a capability of one's own.
 pub fn delete(cap: CapAddr) -> Result<()> {
-    invoke(Op::Delete, slots::ROOT_CNODE, [cap.0.into(), 0, 0, 0, 0, 0]).map(|_| ())
+    let args = [cap.0.into(), 0, 0, 0, 0, 0];
+    let mut left = DELETE_TRIES;
+    loop {
+        match invoke(Op::Delete, slots::ROOT_CNODE, args) {
+            // What the one who must not wait began goes on in every system call.
+            Err(SysError::InDelete) if left > 0 && returns::is_collector() => {
+                left -= 1;
+                returns::make_room();
+            }
+            result => return result.map(|_| ()),
+        }
+    }
 }
 /// Revokes a capability of one's own: every descendant and other copy goes.
 pub fn revoke(cap: CapAddr) -> Result<()> {

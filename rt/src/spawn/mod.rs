@@ -2,7 +2,8 @@
 //!
 //! A process lives in one block of RAM: its CNodes, page tables, dispatcher, frames and the RAM
 //! that it starts with are all made from it. Revoking that block ends the process, whatever
-//! it did with its capabilities, and gives all of it back.
+//! it did with its capabilities, and gives all of it back. Its capabilities go with it: what
+//! other memory they were the last of comes back to the memory service.
 
 mod build;
 mod member;
@@ -100,8 +101,7 @@ pub struct Failed {
     pub ram: Capability,
 }
 
-/// A process built by [`Process::build`]. Dropped, it is destroyed (and its block is lost to
-/// whoever gave it: use [`Process::destroy`]).
+/// A process built by [`Process::build`]. Dropped, it is destroyed.
 #[derive(Debug)]
 pub struct Process {
     dispatcher: Capability,

@@ -16,7 +16,7 @@ pub enum Promise {
 /// One account.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Account {
-    /// Bytes held.
+    /// Bytes that were granted and did not come back, whoever has them.
     pub held: u64,
     /// Most bytes, if there is a limit.
     pub limit: Option<u64>,
@@ -55,6 +55,7 @@ impl Account {
     #[must_use]
     pub const fn left(&self) -> u64 {
         match self.limit {
+            _ if self.closed => 0,
             Some(limit) => limit.saturating_sub(self.held),
             None => u64::MAX,
         }

@@ -24,8 +24,6 @@ pub struct Grant {
     pub size: u64,
     /// Whose account it is on.
     pub account: u32,
-    /// The caller's name for the copy of the capability that it kept; 0 = it kept none.
-    pub handle: u32,
 }
 
 /// Where RAM comes from.
@@ -71,22 +69,11 @@ pub enum AllocError {
     OutOfMemory(u64),
 }
 
-/// Why nothing was taken back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum FreeError {
-    /// No grant begins at this address.
-    NotGranted,
-    /// It is on another account.
-    NotYours,
-}
-
-/// What became of the capability of a piece that was cut.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Handles {
+/// The capabilities of what is left of a piece that was cut.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rest {
     /// Of the part before the block, if there is one.
     pub before: u32,
-    /// Of the block.
-    pub block: u32,
     /// Of the part after the block, if there is one.
     pub after: u32,
 }
@@ -237,14 +224,13 @@ impl Allocator {
         allowed.ok_or_else(|| AllocError::OutOfMemory(self.pieces.largest(&self.topology, node)))
     }
 
-    /// Enters a grant that was planned; `handles` say what became of the piece's capability.
-    pub fn grant(&mut self, cut: &Cut, account: u32, handles: Handles) -> Grant {
-        self.take(cut, handles);
+    /// Enters a grant that was planned; the block's capability is the account's owner's.
+    pub fn grant(&mut self, cut: &Cut, account: u32, rest: Rest) -> Grant {
+        self.take(cut, rest);
         let grant = Grant {
             base: cut.base,
             size: cut.bytes,
             account,
-            handle: handles.block,
         };
         self.granted.insert(cut.base, grant);
         self.accounts.change(account, |a| a.held += cut.bytes);
@@ -252,32 +238,20 @@ impl Allocator {
     }
 
     /// Enters that a block was given whole to another server.
-    pub fn send(&mut self, cut: &Cut, handles: Handles) {
-        self.take(cut, handles);
+    pub fn send(&mut self, cut: &Cut, rest: Rest) {
+        self.take(cut, rest);
         self.sums.sent += cut.bytes;
     }
 
-    fn take(&mut self, cut: &Cut, handles: Handles) {
+    fn take(&mut self, cut: &Cut, rest: Rest) {
         self.pieces.remove(cut.piece.base);
         let parts = [
-            (cut.piece.base, cut.before(), handles.before),
-            (cut.base + cut.bytes, cut.after(), handles.after),
+            (cut.piece.base, cut.before(), rest.before),
+            (cut.base + cut.bytes, cut.after(), rest.after),
         ];
         for (base, size, handle) in parts.into_iter().filter(|p| p.1 > 0) {
             self.pieces.insert(Piece { base, size, handle });
         }
-    }
-
-    /// The grant on `account` that begins at `base`.
-    ///
-    /// # Errors
-    /// See [`FreeError`].
-    pub fn granted(&self, account: u32, base: u64) -> Result<Grant, FreeError> {
-        let grant = self.granted.get(&base).ok_or(FreeError::NotGranted)?;
-        if grant.account != account {
-            return Err(FreeError::NotYours);
-        }
-        Ok(*grant)
     }
 
     /// Everything on an account, in address order.

@@ -25,12 +25,12 @@ const KEEP: u64 = 8 << 20;
 const ANY_NODE: u32 = 256;
 
 /// The capability itself goes with a message.
-fn whole(ram: &Capability) -> Attach<'static> {
+pub fn whole(ram: &Capability) -> Attach<'static> {
     Attach::give(ram.addr())
 }
 
 /// The capability went: only its slot is left.
-fn gone(ram: Capability) {
+pub fn gone(ram: Capability) {
     cap::free_slot(ram.leak());
 }
 

@@ -1,8 +1,9 @@
 //! The memory server: who has which piece of RAM.
 //!
 //! The library is the bookkeeping and knows no capability: free pieces, grants, accounts with limits and
-//! promises, what is known of NUMA nodes. The binary holds the RAM capabilities and carries out what the books
-//! say by retype, merge, revoke, and asks other servers. Not here: how a process asks (`rt`, `proto`).
+//! promises, what is known of NUMA nodes. The binary holds the RAM capabilities of what is free, carries out what
+//! the books say by retype and merge, enters what the kernel says has come back, and asks other servers. Not here:
+//! how a process asks (`rt`, `proto`).
 //!
 //! Key types: [`Allocator`], [`Cut`], [`Account`], [`Topology`].
 
@@ -17,12 +18,14 @@ mod pieces;
 mod topology;
 
 pub use accounts::{Account, Accounts, Promise};
-pub use allocator::{AllocError, Allocator, FreeError, Grant, Handles, Origin, PAGE, Totals};
+pub use allocator::{AllocError, Allocator, Grant, Origin, PAGE, Rest, Totals};
 pub use pieces::{ALIGN, BLOCK, Cut, Piece, Pieces};
 pub use topology::{Fact, Topology};
 
 #[cfg(test)]
 extern crate std;
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

@@ -23,7 +23,8 @@ use core::cell::RefCell;
 
 use mem::{Allocator, BLOCK, Promise};
 use rt::chan::Server;
-use rt::{env, task};
+use rt::returns::Returns;
+use rt::{SysError, env, task};
 
 use service::{OWN, Role, SYSTEM, Service, State};
 
@@ -71,7 +72,14 @@ async fn serve() -> i32 {
             return 1;
         }
     };
-    let service = open(role, server);
+    let returns = match collecting(role) {
+        Ok(returns) => returns,
+        Err(e) => {
+            rt::println!("mem: memory cannot come back: {}", e.message());
+            return 1;
+        }
+    };
+    let service = open(role, server, returns);
     let own = service.clone();
     rt::mem::set_source(Box::new(move |bytes| own.own_ram(bytes)));
     let name = match role {
@@ -82,6 +90,7 @@ async fn serve() -> i32 {
         rt::println!("mem: cannot register the service: {e}");
         return 1;
     }
+    look_after_returns(&service);
     let beginning = service.clone();
     task::spawn(async move {
         match role {
@@ -96,7 +105,30 @@ async fn serve() -> i32 {
     }
 }
 
-fn open(role: Role, server: Server) -> Service {
+/// What nobody has any more comes to the front: node servers give RAM to other servers only.
+fn collecting(role: Role) -> Result<Option<Rc<Returns>>, SysError> {
+    if matches!(role, Role::Node(_)) {
+        return Ok(None);
+    }
+    let kernel = env::given("kernel").ok_or(SysError::NoCapability)?;
+    Ok(Some(Rc::new(Returns::open(kernel)?)))
+}
+
+fn look_after_returns(service: &Service) {
+    let Some(returns) = service.returns.clone() else {
+        return;
+    };
+    let service = service.clone();
+    task::spawn(async move {
+        loop {
+            returns.wait().await;
+            service.collect();
+            service.give_surplus();
+        }
+    });
+}
+
+fn open(role: Role, server: Server, returns: Option<Rc<Returns>>) -> Service {
     let mut books = Allocator::new();
     books.promise(OWN, Promise::Beyond(FOR_ITSELF));
     if matches!(role, Role::Front(_)) {
@@ -119,5 +151,6 @@ fn open(role: Role, server: Server) -> Service {
     Service {
         state: Rc::new(RefCell::new(state)),
         server,
+        returns,
     }
 }

@@ -7,13 +7,12 @@ use alloc::collections::BTreeMap;
 
 use crate::{PAGE, Topology};
 
-/// What is promised is counted in blocks of this size: 256 KiB and a page, aligned to [`ALIGN`].
-pub const BLOCK: u64 = (256 << 10) + PAGE;
+/// What is promised is counted in blocks of this size, aligned to [`ALIGN`].
+pub const BLOCK: u64 = 256 << 10;
 /// Largest alignment of what is not placed on purpose.
 pub const ALIGN: u64 = 64 << 10;
-/// Bytes from the beginning of one such block to the next one's in a free run: one block that is cut where
-/// [`Pieces::find`] says leaves room for just one less.
-const STRIDE: u64 = BLOCK.next_multiple_of(ALIGN);
+// One block that is cut where [`Pieces::find`] says leaves room for just one less.
+const _: () = assert!(BLOCK.is_multiple_of(ALIGN));
 
 /// A free piece.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,8 +73,7 @@ pub struct Pieces {
 /// Blocks of [`BLOCK`] bytes that a free run has room for.
 const fn blocks(base: u64, end: u64) -> u64 {
     let first = base.div_ceil(ALIGN) * ALIGN;
-    // The last one needs no room for another behind it.
-    (end + STRIDE - BLOCK).saturating_sub(first) / STRIDE
+    end.saturating_sub(first) / BLOCK
 }
 
 impl Pieces {

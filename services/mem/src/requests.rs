@@ -9,8 +9,9 @@ use rt::chan::{Answer, Attach, Client, Request};
 use rt::{Capability, task};
 
 use crate::Where;
+use crate::gifts::{gone, whole};
 use crate::servers::from_fact;
-use crate::service::{GUARD, SYSTEM, Service, refusal};
+use crate::service::{SYSTEM, Service, refusal};
 
 /// Asked for beyond what is to be promised: whole blocks fit only where they are aligned.
 const MORE: u64 = 2 << 20;
@@ -40,13 +41,14 @@ fn is_for_system(message: &MemoryRequest) -> bool {
         message,
         MemoryRequest::Allocate { .. }
             | MemoryRequest::AllocateAt { .. }
-            | MemoryRequest::Free { .. }
             | MemoryRequest::Stats { .. }
     )
 }
 
 /// Takes one request; it is answered now or later.
 pub fn take(service: &Service, request: Request) {
+    // What was given up before it was made counts.
+    service.collect();
     handle(service, request);
     service.look_ahead();
     service.give_surplus();
@@ -104,8 +106,6 @@ fn handle(service: &Service, mut request: Request) {
         MemoryRequest::Join { node } => return join(service, request, node),
         MemoryRequest::Check { .. } => return check(service, &request),
         MemoryRequest::Stats { .. } => Ok((stats(service), None)),
-        MemoryRequest::Free { base } => free(service, account, base),
-        MemoryRequest::FreeFor { account, base } => free(service, account, base),
         MemoryRequest::OpenAccount { limit, share } => {
             return open_account(service, request, limit, share);
         }
@@ -181,7 +181,7 @@ fn allocate(service: &Service, request: Request, wanted: Wanted) {
     for node in service.order(wanted.place) {
         match service.grant(wanted.account, wanted.bytes, wanted.align, node) {
             Err(ServiceError::OutOfMemory) => {}
-            done => return answer(&request, done.map(allocated)),
+            done => return answer_grant(&request, done),
         }
         if node.is_some_and(|n| service.can_ask(n)) && !wanted.at_once {
             break;
@@ -190,19 +190,31 @@ fn allocate(service: &Service, request: Request, wanted: Wanted) {
     if wanted.at_once {
         service.merge_all();
         let last = service.grant(wanted.account, wanted.bytes, wanted.align, None);
-        return answer(&request, last.map(allocated));
+        return answer_grant(&request, last);
     }
     let service = service.clone();
     task::spawn(async move {
         service.settled().await;
         let found = search(&service, wanted).await;
-        answer(&request, found.map(allocated));
+        answer_grant(&request, found);
     });
 }
 
-fn allocated((grant, ram): (Grant, Capability)) -> (MemoryReply, Option<Capability>) {
-    let (base, bytes) = (grant.base, grant.size - GUARD);
-    (MemoryReply::Allocated { base, bytes }, Some(ram))
+/// Answers with the RAM itself: the server has no capability of it any more.
+fn answer_grant(request: &Request, granted: Result<(Grant, Capability), ServiceError>) {
+    let (grant, ram) = match granted {
+        Ok(granted) => granted,
+        Err(error) => return answer(request, Err(error)),
+    };
+    let reply = MemoryReply::Allocated {
+        base: grant.base,
+        bytes: grant.size,
+    };
+    match request.answer(&reply, whole(&ram)) {
+        Ok(()) => gone(ram),
+        // The asker is gone: deleted, it comes back.
+        Err(_) => drop(ram),
+    }
 }
 
 /// Tries all nodes in the asker's order, with the help of their servers.
@@ -214,9 +226,8 @@ async fn search(service: &Service, wanted: Wanted) -> Result<(Grant, Capability)
             Err(ServiceError::OutOfMemory) => {}
             done => return done,
         }
-        let bytes = wanted.bytes.saturating_add(GUARD);
         if let Some(n) = node
-            && service.refill(n, bytes, wanted.align).await
+            && service.refill(n, wanted.bytes, wanted.align).await
         {
             match grant() {
                 Err(ServiceError::OutOfMemory) => {}
@@ -295,7 +306,7 @@ fn check(service: &Service, request: &Request) {
     let (reply, text) = match wrong {
         None => (
             MemoryReply::Checked {
-                donated: t.donated,
+                donated: t.donated + t.found,
                 got: t.got,
                 sent: t.sent,
                 free: t.free,
@@ -310,13 +321,6 @@ fn check(service: &Service, request: &Request) {
     };
     // Whoever is gone needs no answer.
     let _ = request.answer(&reply, Attach::blob(text.as_bytes()));
-}
-
-fn free(service: &Service, account: u32, base: u64) -> Outcome {
-    let found = service.state.borrow().books.granted(account, base);
-    let grant = found.ok().filter(|g| g.handle != 0);
-    let bytes = service.take_back(&grant.ok_or(ServiceError::NotFound)?)?;
-    Ok((MemoryReply::Freed { bytes }, None))
 }
 
 fn account_reply(service: &Service, number: u32) -> MemoryReply {
@@ -378,13 +382,8 @@ fn close_account(service: &Service, account: u32) -> Outcome {
     if !known || !service.state.borrow().books.has_account(account) {
         return Err(ServiceError::NotFound);
     }
-    let grants = service.state.borrow().books.grants_of(account);
-    let mut bytes = 0;
-    for g in grants {
-        bytes += service.take_back(&g)?;
-    }
-    service.state.borrow_mut().books.close(account);
-    Ok((MemoryReply::Freed { bytes }, None))
+    let bytes = service.state.borrow_mut().books.close(account);
+    Ok((MemoryReply::Closed { bytes }, None))
 }
 
 fn donate(service: &Service, request: &mut Request, node: u8, fixed: bool) -> Outcome {

@@ -1,4 +1,4 @@
-//! The server's state, and what the books say carried out by retype, merge and revoke.
+//! The server's state, what the books say carried out by retype and merge, and what came back entered in them.
 
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
@@ -7,9 +7,10 @@ use core::cell::RefCell;
 
 use abi::{CapAddr, SysError};
 use capfmt::CapType;
-use mem::{ALIGN, AllocError, Allocator, BLOCK, Cut, Grant, Handles, Origin, PAGE, Piece};
+use mem::{ALIGN, AllocError, Allocator, BLOCK, Cut, Grant, Origin, PAGE, Piece, Rest};
 use proto::ServiceError;
 use rt::chan::{Client, Server};
+use rt::returns::Returns;
 use rt::{Capability, cap, env, invoke, mem as own};
 
 /// Account of the OSnode's monitor and spawn service, and of whoever finds the server by its name.
@@ -18,10 +19,6 @@ pub const SYSTEM: u32 = 0;
 pub const OWN: u32 = u32::MAX;
 /// Whoever asks for RAM to be given whole: it has no account, and is promised nothing.
 pub const SERVERS: u32 = u32::MAX - 1;
-
-/// The server keeps a capability that is one page larger than what it gave: an ancestor, which the client
-/// cannot revoke, and by which it takes back whatever became of the memory.
-pub const GUARD: u64 = PAGE;
 
 /// Which server this is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +58,8 @@ pub struct State {
 pub struct Service {
     pub state: Rc<RefCell<State>>,
     pub server: Server,
+    /// Where the OSnode's memory comes back to: the front has it.
+    pub returns: Option<Rc<Returns>>,
 }
 
 impl State {
@@ -86,34 +85,30 @@ pub fn refusal(e: AllocError) -> ServiceError {
 }
 
 /// Cuts a block out of its piece: afterwards each part is a capability of its own, and none covers two.
-fn cut_piece(cut: &Cut) -> Result<Handles, SysError> {
+fn cut_piece(cut: &Cut) -> Result<(Capability, Rest), SysError> {
     let piece = CapAddr(cut.piece.handle);
     if cut.is_whole() {
-        return Ok(Handles {
-            before: 0,
-            block: piece.0,
-            after: 0,
-        });
+        return Ok((Capability::from_slot(piece), Rest::default()));
     }
     let part = |offset: u64, bytes: u64| match bytes {
         0 => Ok(None),
         _ => own::retype_one(piece, CapType::Ram, 0, offset, bytes).map(Some),
     };
     let before = part(0, cut.before())?;
-    let block = part(cut.before(), cut.bytes)?;
+    let block = own::retype_one(piece, CapType::Ram, 0, cut.before(), cut.bytes)?;
     let after = part(cut.before() + cut.bytes, cut.after())?;
     invoke::delete(piece)?;
     cap::free_slot(piece);
     let handle = |c: Option<Capability>| c.map_or(0, |c| c.leak().0);
-    Ok(Handles {
+    let rest = Rest {
         before: handle(before),
-        block: handle(block),
         after: handle(after),
-    })
+    };
+    Ok((block, rest))
 }
 
 impl Service {
-    /// Grants RAM; the capability for the client.
+    /// Grants RAM: the only capability of it is the client's.
     pub fn grant(
         &self,
         account: u32,
@@ -123,22 +118,12 @@ impl Service {
     ) -> Result<(Grant, Capability), ServiceError> {
         let pages = bytes.checked_next_multiple_of(PAGE).filter(|b| *b > 0);
         let bytes = pages.ok_or(ServiceError::BadArgument)?;
-        let all = bytes.checked_add(GUARD).ok_or(ServiceError::BadArgument)?;
         let mut state = self.state.borrow_mut();
-        let cut = state.books.plan(account, all, align, node);
+        let cut = state.books.plan(account, bytes, align, node);
         let cut = cut.map_err(refusal)?;
-        let handles = cut_piece(&cut)?;
-        let kept = CapAddr(handles.block);
-        // Entered at once, whatever comes: the piece is cut.
-        let grant = state.books.grant(&cut, account, handles);
-        drop(state);
-        match own::retype_one(kept, CapType::Ram, 0, 0, bytes) {
-            Ok(ram) => Ok((grant, ram)),
-            Err(e) => {
-                self.take_back(&grant)?;
-                Err(e.into())
-            }
-        }
+        let (ram, rest) = cut_piece(&cut)?;
+        // Entered before anybody can give it back.
+        Ok((state.books.grant(&cut, account, rest), ram))
     }
 
     /// RAM for the server's own objects. `None` also while the books are in use: whoever needed a slot then gets
@@ -149,18 +134,9 @@ impl Service {
         // In need a smaller piece is better than none.
         let cut = cut.or_else(|_| state.books.plan(OWN, BLOCK, ALIGN, None));
         let cut = cut.ok()?;
-        let handles = cut_piece(&cut).ok()?;
-        let block = CapAddr(handles.block);
-        // It never comes back: nothing of it is kept.
-        state.books.grant(
-            &cut,
-            OWN,
-            Handles {
-                block: 0,
-                ..handles
-            },
-        );
-        Some(Capability::from_slot(block))
+        let (ram, rest) = cut_piece(&cut).ok()?;
+        state.books.grant(&cut, OWN, rest);
+        Some(ram)
     }
 
     /// Takes a block out of the books to be given to another server.
@@ -169,13 +145,31 @@ impl Service {
         if !state.books.may_go(cut) {
             return Err(ServiceError::OutOfMemory);
         }
-        let handles = cut_piece(cut)?;
-        state.books.send(cut, handles);
-        Ok(Capability::from_slot(CapAddr(handles.block)))
+        let (ram, rest) = cut_piece(cut)?;
+        state.books.send(cut, rest);
+        Ok(ram)
     }
 
     /// Enters RAM that came; its bytes.
     pub fn take_in(&self, ram: Capability, origin: Origin) -> Result<u64, ServiceError> {
+        self.enter(ram, |books, piece| books.add(piece, origin))
+    }
+
+    /// Enters what came back: RAM that nobody has any more, whoever had it.
+    pub fn collect(&self) {
+        let Some(returns) = &self.returns else { return };
+        while let Some(ram) = returns.next() {
+            if let Err(e) = self.enter(ram, Allocator::returned) {
+                rt::println!("mem: RAM that came back is lost: {e}");
+            }
+        }
+    }
+
+    fn enter(
+        &self,
+        ram: Capability,
+        how: impl FnOnce(&mut Allocator, Piece) -> Result<(), AllocError>,
+    ) -> Result<u64, ServiceError> {
         let id = invoke::identify(ram.addr())?;
         if id.cap.kind != CapType::Ram {
             return Err(ServiceError::NoCapability);
@@ -185,8 +179,8 @@ impl Service {
             size: id.cap.size,
             handle: ram.addr().0,
         };
-        let added = self.state.borrow_mut().books.add(piece, origin);
-        added.map_err(|_| ServiceError::BadArgument)?;
+        let entered = how(&mut self.state.borrow_mut().books, piece);
+        entered.map_err(|_| ServiceError::BadArgument)?;
         ram.leak();
         self.merge(piece.base);
         Ok(piece.size)
@@ -217,35 +211,18 @@ impl Service {
         }
     }
 
-    /// Takes back whatever became of a grant; its bytes.
-    pub fn take_back(&self, grant: &Grant) -> Result<u64, ServiceError> {
-        invoke::revoke(CapAddr(grant.handle))?;
-        let piece = Piece {
-            base: grant.base,
-            size: grant.size,
-            handle: grant.handle,
-        };
-        let returned = self.state.borrow_mut().books.returned(piece);
-        returned.map_err(refusal)?;
-        self.merge(grant.base);
-        Ok(grant.size)
-    }
-
-    /// Whether each free piece, and each that was kept of a grant, is what its capability says.
+    /// Whether each free piece is what its capability says.
     ///
     /// # Errors
     /// What is wrong.
     pub fn check(&self) -> Result<(), &'static str> {
         let state = self.state.borrow();
         state.books.check_invariants()?;
-        let kept = state.books.grants().filter(|g| g.handle != 0);
-        let kept = kept.map(|g| (g.base, g.size, g.handle));
-        let free = state.books.free().map(|p| (p.base, p.size, p.handle));
-        for (base, size, handle) in free.chain(kept) {
-            match invoke::identify(CapAddr(handle)) {
+        for piece in state.books.free() {
+            match invoke::identify(CapAddr(piece.handle)) {
                 Ok(id)
                     if id.cap.kind == CapType::Ram
-                        && (id.cap.base.0, id.cap.size) == (base, size) => {}
+                        && (id.cap.base.0, id.cap.size) == (piece.base, piece.size) => {}
                 _ => return Err("RAM-CAPABILITY: a piece is not what its capability says"),
             }
         }

@@ -16,8 +16,6 @@ use crate::service::{Account, Console, Service};
 
 /// Largest memory block of a process, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
-/// Bytes of a page.
-const PAGE: u64 = 4096;
 
 /// Why a program was not started: an error, and a sentence.
 pub type Failure = (ServiceError, String);
@@ -126,11 +124,10 @@ async fn start_as(
     let ram = match ram.map_err(no_memory) {
         Ok(ram) => ram,
         Err(e) => {
-            give_up(service, spec, account, None).await;
+            give_up(service, spec, account).await;
             return Err(e);
         }
     };
-    let block = invoke::identify(ram.addr()).map_or(0, |id| id.cap.base.0);
     let console = service.console(console).await;
     let has_console = console.is_some();
     let number = service.state.borrow_mut().table.add(words.clone());
@@ -163,22 +160,19 @@ async fn start_as(
         }
         Err(e) => {
             service.state.borrow_mut().table.remove(number);
-            give_up(service, spec, account, Some(block)).await;
+            give_up(service, spec, account).await;
             Err(e)
         }
     }
 }
 
 /// Leaves the account of a process that cannot be started to the next one, if that needs what is in it, or closes it.
-async fn give_up(service: &Service, spec: &Spec, account: Account, block: Option<u64>) {
+async fn give_up(service: &Service, spec: &Spec, account: Account) {
     let number = account.number;
     if spec.keeps.get() {
-        if let Some(block) = block {
-            service.free_for(number, block).await;
-        }
         spec.account.replace(Some(account));
     } else {
-        service.close_account(number).await;
+        service.close_account(account).await;
     }
     service.state.borrow_mut().opening.remove(&number);
 }
@@ -195,13 +189,12 @@ fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Failure>
     verified.map_err(|e: ArchiveError<'_>| (ServiceError::BadProgram, e.to_string()))
 }
 
-/// Bytes that a process begins with; the memory server counts a page more.
+/// Bytes that a process begins with.
 fn block_bytes(image: &[u8], limit: u64, name: &str) -> Result<u64, Failure> {
     let needed = memory_needed(image, 0).map_err(|e| failure(name, &e))?;
-    let least = needed + PAGE;
-    if limit > 0 && limit < least {
+    if limit > 0 && limit < needed {
         let text =
-            format!("{name} needs {least} bytes to begin with: --memory {limit} is too little");
+            format!("{name} needs {needed} bytes to begin with: --memory {limit} is too little");
         return Err((ServiceError::BadArgument, text));
     }
     if needed > MAX_MEMORY {
@@ -283,6 +276,6 @@ fn build(
         What::Program(_) => Process::build(&program, ram),
         What::Member(member) => Process::build_member(&program, &member, ram),
     };
-    // What is left of a process that cannot be built goes with its account.
+    // The block of a process that cannot be built comes back.
     built.map_err(|Failed { error, .. }| failure(name, &error))
 }

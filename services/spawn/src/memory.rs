@@ -8,17 +8,16 @@ use alloc::vec::Vec;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::spawn::SpawnReply;
 use proto::{PeerError, Pid, ServiceError};
+use rt::Capability;
 use rt::chan::{Answer, Attach};
-use rt::{Capability, invoke};
 use spawn::{Misfit, fit_together};
 
 use crate::build::Failure;
 use crate::requests::Reply;
 use crate::service::{Account, Service};
 
-/// What a process can always have beyond the block that it begins with: a block of 256 KiB. To each the memory server
-/// adds a page.
-const SHARE: u64 = (256 << 10) + 2 * 4096;
+/// What a process can always have beyond the block that it begins with.
+const SHARE: u64 = 256 << 10;
 /// Accounts from here on are the memory server's own.
 const NOT_OPENED: u32 = 0x1_0000;
 
@@ -58,29 +57,12 @@ impl Service {
         }
     }
 
-    /// Gives the block back that a process began with.
-    pub async fn free_block(&self, account: u32, ram: Capability) {
-        let base = invoke::identify(ram.addr()).map(|id| id.cap.base.0);
-        drop(ram);
-        // What is revoked already goes with the account.
-        if let Ok(base) = base {
-            self.free_for(account, base).await;
-        }
-    }
-
-    /// Gives RAM back that was allocated on somebody's account.
-    pub async fn free_for(&self, account: u32, base: u64) {
-        let freed = ask(self, MemoryRequest::FreeFor { account, base }).await;
-        if !matches!(freed.map(|a| a.message), Ok(MemoryReply::Freed { .. })) {
-            rt::println!("spawn: memory at {base:#x} on account {account} stays there");
-        }
-    }
-
-    /// Closes a memory account: all that is on it is free again.
-    pub async fn close_account(&self, account: u32) {
+    /// Closes a memory account. What others got of the memory on it stays theirs, and counts until they give it up.
+    pub async fn close_account(&self, account: Account) {
+        let account = account.number;
         let closed = ask(self, MemoryRequest::CloseAccount { account }).await;
         match closed.map(|a| a.message) {
-            Ok(MemoryReply::Freed { .. }) => {}
+            Ok(MemoryReply::Closed { .. }) => {}
             Ok(MemoryReply::Refused { error }) => {
                 rt::println!("spawn: memory account {account} cannot be closed: {error}");
             }
@@ -211,7 +193,7 @@ async fn check_accounts(service: &Service) -> Result<(), Failure> {
     let text = match fit_together(&before, &held, &after) {
         Ok(()) => return Ok(()),
         Err(Misfit::NoProcess(bytes, account)) => {
-            format!("{bytes} bytes are on account {account}, whose process has ended")
+            format!("{bytes} bytes of account {account} are still held, but its process has ended")
         }
         Err(Misfit::NoAccount(account)) => {
             format!("the memory server knows no account {account}")

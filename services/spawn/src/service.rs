@@ -212,7 +212,8 @@ impl Service {
             crate::domain::end_member(self, pid).await;
         }
         match live.process.destroy() {
-            Ok(ram) => self.free_block(live.account.number, ram).await,
+            // Deleted, the block it began with comes back.
+            Ok(ram) => drop(ram),
             Err((e, process)) => {
                 let text = e.message();
                 rt::println!("spawn: process {number} cannot be taken apart: {text}");
@@ -222,7 +223,7 @@ impl Service {
         }
         let account_number = live.account.number;
         if let Some(account) = supervision::leave_account(self, number, live.account) {
-            self.close_account(account.number).await;
+            self.close_account(account).await;
         }
         self.state.borrow_mut().opening.remove(&account_number);
         let told: Vec<(u64, Request)> = {

@@ -169,11 +169,11 @@ fn forget(service: &Service, id: u64) -> Option<Rc<Supervised>> {
 
 /// Closes the account that a process left for one that will not come.
 fn close_left(service: &Service, made: &Supervised) {
-    // What is kept stands in the way of taking its memory back.
+    // The memory of what is kept comes back.
     made.spec.kept.borrow_mut().clear();
     if let Some(account) = made.spec.account.take() {
         let service = service.clone();
-        task::spawn(async move { service.close_account(account.number).await });
+        task::spawn(async move { service.close_account(account).await });
     }
 }
 

@@ -14,8 +14,10 @@ use alloc::vec::Vec;
 use proto::iface::memory::MemoryPlace;
 use proto::iface::spawn::Place;
 use proto::{PeerError, ServiceError};
+use rt::chan::{Answer, Attach, Client, Server};
 use rt::control::Verdict;
-use rt::{env, invoke, mem, task, time};
+use rt::vspace::{self, Access};
+use rt::{Capability, env, invoke, mem, task, time};
 use tests::{Child, Suite};
 
 rt::entry!(main);
@@ -30,9 +32,25 @@ fn main() -> i32 {
         },
         Some("hold") => hold(),
         Some("limited") => limited(),
+        Some("testator") => task::block_on(testator()),
         Some("at") => at(env::args().nth(2).and_then(|n| n.parse().ok())),
         Some(_) => 1,
         None => task::block_on(run()),
+    }
+}
+
+proto::messages! {
+    /// What the heir is told.
+    pub enum HeirRequest: 105 {
+        /// Here is a Frame.
+        Take = 1 {},
+    }
+}
+proto::messages! {
+    /// Its answer.
+    pub enum HeirReply: 105 {
+        /// It is taken.
+        Taken = 0x8001 {},
     }
 }
 
@@ -117,6 +135,8 @@ async fn run() -> i32 {
     let mut suite = Suite::new("memory");
     suite.report("too-much", too_much());
     suite.report("back", comes_back());
+    suite.report("last", last_one_counts());
+    suite.report("passed_on", passed_on().await);
     suite.report("exit", back_at_exit().await);
     suite.report("exhaustion", exhaustion().await);
     suite.report("limit", limit().await);
@@ -152,6 +172,103 @@ fn comes_back() -> Result<(), String> {
         return Err(format!("{before} bytes were free, now {after}"));
     }
     Ok(())
+}
+
+/// Memory is free when its last capability goes, page by page, while its owner lives.
+fn last_one_counts() -> Result<(), String> {
+    // The first mapping may make this process grow.
+    let first = mem::alloc_frame(4096).map_err(|e| e.to_string())?;
+    drop(vspace::map(first.addr(), 0, 4096, Access::ReadWrite).map_err(text)?);
+    drop(first);
+    let before = free_bytes()?;
+    let used = |what: &str, bytes: u64| match before - free_bytes()? {
+        now if now == bytes => Ok(()),
+        now => Err(format!("{what}: {now} bytes are in use, not {bytes}")),
+    };
+    let ram = mem::alloc_ram(LENT).map_err(|e| e.to_string())?;
+    let copy = ram.duplicate().map_err(text)?;
+    let frame = frame_of(&ram, LENT / 4)?;
+    ram.delete().map_err(text)?;
+    used("a copy is left", LENT)?;
+    copy.delete().map_err(text)?;
+    used("a part is left", LENT / 4)?;
+    let mapped = vspace::map(frame.addr(), 0, 4096, Access::ReadWrite).map_err(text)?;
+    frame.delete().map_err(text)?;
+    used("a mapping is left", 4096)?;
+    drop(mapped);
+    used("nothing is left", 0)
+}
+
+/// Bytes that one process leaves to another.
+const LENT: u64 = 1 << 20;
+/// What it writes there.
+const WORD: u64 = 0x6b6e_6f74_656e;
+
+fn text(e: rt::SysError) -> String {
+    e.message().to_string()
+}
+
+fn frame_of(ram: &Capability, bytes: u64) -> Result<Capability, String> {
+    let made = mem::retype_one(ram.addr(), capfmt::CapType::Frame, 0, 0, bytes);
+    made.map_err(text)
+}
+
+/// Gives memory of its own to another process, and ends.
+async fn testator() -> i32 {
+    let Some(heir) = env::args().nth(2) else {
+        return 1;
+    };
+    let Ok(client) = Client::lookup(heir).await else {
+        return 2;
+    };
+    let frame = match mem::alloc_frame(LENT) {
+        Ok(frame) => frame,
+        Err(_) => return 3,
+    };
+    match vspace::map(frame.addr(), 0, LENT, Access::ReadWrite) {
+        Ok(mapped) => mapped.store(LENT - 8, WORD),
+        Err(_) => return 4,
+    }
+    let with = Attach::cap(frame.addr());
+    let told: Result<Answer<HeirReply>, _> = client.request(&HeirRequest::Take {}, with).await;
+    i32::from(told.is_err())
+}
+
+/// What a process gave away is the other's when it has ended: nobody kept anything by which it could be
+/// taken away. It is free when that one gives it up.
+async fn passed_on() -> Result<(), String> {
+    let server = Server::open().map_err(text)?;
+    let name = format!("heir{}", env::pid());
+    let registered = server.register(&name).await;
+    registered.map_err(|e| e.to_string())?;
+    // The first one may make services grow.
+    inherit(&server, &name).await?;
+    time::sleep(10_000_000).await;
+    let before = free_bytes()?;
+    let (frame, held) = inherit(&server, &name).await?;
+    drop(frame);
+    let after = free_bytes()?;
+    match (held + LENT <= before, after == before) {
+        (true, true) => Ok(()),
+        _ => Err(format!("{before} bytes were free, {held}, {after}")),
+    }
+}
+
+/// The Frame that a child left, once the child has ended, and what was free while it was there.
+async fn inherit(server: &Server, name: &str) -> Result<(Capability, u64), String> {
+    let child = Child::start(&[SELF, "testator", name], Place::Here).await?;
+    let mut request = server.next().await;
+    let frame = request.cap.take().ok_or("no Frame came")?;
+    let told = request.answer(&HeirReply::Taken {}, Attach::NONE);
+    told.map_err(|e| e.to_string())?;
+    drop(request);
+    child.wait().await?.expect_success()?;
+    time::sleep(10_000_000).await;
+    let mapped = vspace::map(frame.addr(), 0, LENT, Access::ReadWrite).map_err(text)?;
+    match mapped.load(LENT - 8) {
+        WORD => Ok((frame, free_bytes()?)),
+        other => Err(format!("{other:#x} is in it")),
+    }
 }
 
 /// Memory after children ended is what it was before, to the byte.

@@ -327,7 +327,7 @@ async fn wrong_type(client: &Client) -> Result<(), String> {
     }
 }
 
-/// Ownership moves: the new owner decides, the old one has nothing left.
+/// The giver has nothing left, and the other decides; the memory comes back to this OSnode in the end.
 async fn give(client: &Client) -> Result<(), String> {
     let ram = mem::alloc_ram(4 * PAGE).map_err(text)?;
     let request = PartnerRequest::Keep { number: 10 };
