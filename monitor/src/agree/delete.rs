@@ -12,7 +12,7 @@
 
 use alloc::vec::Vec;
 
-use capfmt::{CapType, OsnodeId};
+use capfmt::OsnodeId;
 
 use super::{Active, Kernel, Message, Object, OpId, Output, Remote, Rule, Rules, Turn};
 
@@ -139,15 +139,14 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         let mut covered: Vec<(u64, u64)> = Vec::new();
         if self.rule(Rule::FreeOnlyUncovered) {
             let own = self.k.overlapping(object);
-            // The right to make device frames of addresses goes over all memory, and is none.
-            let is_memory = |o: &&Object| o.cap().kind != CapType::PhysAddr;
-            let own = own.iter().map(|(o, _)| o).filter(is_memory);
+            let own = own.iter().map(|(o, _)| o);
             // What is gone as well, but not told yet, frees its own bytes.
             let untold = self.a.books.iter().chain(&self.a.lost);
             let untold = untold.filter(|(_, owner)| **owner == self.a.me);
             let untold = untold.map(|(o, _)| o);
             let others = self.a.directory.objects().chain(untold);
             let all = own.chain(others.filter(|o| o.overlaps(object)));
+            let all = all.filter(|o| !o.is_address_right());
             covered.extend(all.map(|o| (o.base(), o.end())));
         }
         covered.sort_unstable();

@@ -499,7 +499,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Whether nothing exists that the object is derived from.
     fn is_root(&self, object: &Object) -> bool {
-        let above = |o: &Object| object.descends_from(o);
+        let above = |o: &Object| object.descends_from(o) && !o.is_address_right();
         // What is gone, but was not told, still has its bytes.
         let untold = self.a.books.keys().chain(self.a.lost.keys());
         !self.a.directory.objects().chain(untold).any(above)

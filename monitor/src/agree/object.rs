@@ -72,6 +72,12 @@ impl Object {
     pub fn is_within(&self, other: &Object) -> bool {
         self == other || self.descends_from(other)
     }
+    /// Whether it is the right to make device frames of addresses: it goes over all memory, and memory does not
+    /// come from it.
+    #[must_use]
+    pub fn is_address_right(&self) -> bool {
+        self.kind == CapType::PhysAddr
+    }
     /// Whether they have bytes (or numbers) in common.
     #[must_use]
     pub fn overlaps(&self, other: &Object) -> bool {

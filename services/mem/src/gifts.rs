@@ -5,11 +5,12 @@
 //! What goes to another OSnode can be refused on the way, by monitors. So the giver keeps a copy until the asker has
 //! said that the RAM is there: then it has none, or else all of it.
 
+use capfmt::MdbFlags;
 use mem::{Cut, Origin, PAGE};
 use proto::ServiceError;
 use proto::iface::memory::{MemoryReply, MemoryRequest};
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::{Capability, cap, task, time};
+use rt::{Capability, cap, invoke, task, time};
 
 use crate::service::{Role, SERVERS, Service, refusal};
 
@@ -21,12 +22,31 @@ const LOW_WATER: u64 = 8 << 20;
 const REST_NS: u64 = 1_000_000_000;
 /// A front keeps so much of what came from others.
 const KEEP: u64 = 8 << 20;
+/// How often it is looked whether the giver's copy is gone, and the pause between (ns of system time).
+const PRIVATE_LOOKS: u32 = 2000;
+const PRIVATE_NS: u64 = 1_000_000;
 /// `node` of a request that any node will do for.
 const ANY_NODE: u32 = 256;
 
 /// The capability itself goes with a message.
 pub fn whole(ram: &Capability) -> Attach<'static> {
     Attach::give(ram.addr())
+}
+
+/// Whether no other OSnode has a copy.
+pub fn is_private(ram: &Capability) -> bool {
+    invoke::identify(ram.addr()).is_ok_and(|id| id.flags == MdbFlags::default())
+}
+
+/// Waits until the giver's copy is gone. What is cut before that is another OSnode's to know of for ever.
+async fn until_private(ram: &Capability) {
+    for _ in 0..PRIVATE_LOOKS {
+        if is_private(ram) {
+            return;
+        }
+        time::sleep(PRIVATE_NS).await;
+    }
+    rt::println!("mem: another OSnode keeps a copy of RAM that it gave");
 }
 
 /// The capability went: only its slot is left.
@@ -45,18 +65,20 @@ impl Service {
             ticket,
         };
         let answer: Result<Answer<MemoryReply>, _> = other.request(&request, Attach::NONE).await;
-        let came = self.enter_gift(answer.ok().and_then(|a| a.cap));
+        let ram = answer.ok().and_then(|a| a.cap);
         if ticket != 0 {
-            let arrived = came.is_some();
+            let arrived = ram.is_some();
             let receipt = MemoryRequest::Receipt { ticket, arrived };
             // A giver that is gone needs none.
             let _ = other.notice(&receipt, Attach::NONE).await;
         }
-        came
+        self.enter_gift(ram?).await
     }
 
-    fn enter_gift(&self, ram: Option<Capability>) -> Option<u64> {
-        match self.take_in(ram?, Origin::Server) {
+    /// Enters what another server gave, once that has no copy any more.
+    pub async fn enter_gift(&self, ram: Capability) -> Option<u64> {
+        until_private(&ram).await;
+        match self.take_in(ram, Origin::Server) {
             Ok(bytes) => Some(bytes),
             Err(e) => {
                 rt::println!("mem: RAM of another server cannot be used: {e}");

@@ -2,14 +2,15 @@
 
 use alloc::vec::Vec;
 
+use capfmt::CapType;
 use mem::{ALIGN, Grant, Origin, PAGE, Promise};
 use proto::ServiceError;
 use proto::iface::memory::{MemoryPlace, MemoryReply, MemoryRequest};
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::{Capability, task};
+use rt::{Capability, invoke, task};
 
 use crate::Where;
-use crate::gifts::{gone, whole};
+use crate::gifts::{gone, is_private, whole};
 use crate::servers::from_fact;
 use crate::service::{SYSTEM, Service, refusal};
 
@@ -405,6 +406,19 @@ fn donate(service: &Service, request: &mut Request, node: u8, fixed: bool) -> Ou
 
 fn take_gift(service: &Service, request: &mut Request) -> Outcome {
     let given = request.cap.take().ok_or(ServiceError::NoCapability)?;
-    let bytes = service.take_in(given, Origin::Server)?;
+    let cap = invoke::identify(given.addr())?.cap;
+    if cap.kind != CapType::Ram {
+        return Err(ServiceError::NoCapability);
+    }
+    let bytes = cap.size;
+    if is_private(&given) {
+        service.take_in(given, Origin::Server)?;
+    } else {
+        // The giver's copy goes when it has the answer.
+        let service = service.clone();
+        task::spawn(async move {
+            service.enter_gift(given).await;
+        });
+    }
     Ok((MemoryReply::Freed { bytes }, None))
 }
