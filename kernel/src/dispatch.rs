@@ -9,7 +9,8 @@ use crate::invoke::irq;
 use crate::osnode::Current;
 use crate::sched::WAKE_SLICE_NS;
 use crate::{
-    Arrival, Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, share, time, upcall,
+    Arrival, Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, reclaim, share, time,
+    upcall,
 };
 
 /// The dispatcher frame of `dcb`, if it still has one.
@@ -98,7 +99,9 @@ pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 /// Whether `dcb` may have the core here: while this kernel only cares for the OSnode, few may.
 #[inline]
 pub(crate) fn may_run<M: Machine, P: Policy>(e: &Entry<'_, M, P>, dcb: Dcb) -> bool {
-    !e.os.visited || dcb.flags(e.m) & Dcb::ANSWERS != 0
+    !e.os.visited
+        || dcb.flags(e.m) & Dcb::ANSWERS != 0
+        || reclaim::collector(e.m, e.kcb()) == Some(dcb)
 }
 
 /// `dcb`, which is runnable, joins the queue, if it may run here.

@@ -164,7 +164,7 @@ pub(crate) fn free_slot(m: &impl PhysMap, kcb: Kcb) -> Option<Cte> {
 }
 
 /// The dispatcher that empties the CNode.
-fn collector(m: &impl PhysMap, kcb: Kcb) -> Option<Dcb> {
+pub(crate) fn collector(m: &impl PhysMap, kcb: Kcb) -> Option<Dcb> {
     let word = kcb.reclaim_channel(m).checked_sub(1)? / 64;
     let dcb = kcb.notify_binding(m, word);
     (dcb != 0).then_some(Dcb(PhysAddr(dcb)))

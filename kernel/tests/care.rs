@@ -194,6 +194,17 @@ fn who_never_ran_is_not_visited() {
 }
 
 #[test]
+fn who_takes_memory_back_runs_too() {
+    let mut h = Host::new();
+    // The program is bound to word 2, whose first channel tells of memory that came back.
+    GUEST.set_notify_binding(&mut h.w.m, 2, PROGRAM.0.0);
+    GUEST.set_reclaim_channel(&mut h.w.m, 2 * 64 + 1);
+    h.care(1);
+    h.wait();
+    h.until(PROGRAM);
+}
+
+#[test]
 fn a_signal_brings_a_visit_and_time_goes_on_in_it() {
     let mut h = Host::new();
     GUEST.set_notify_binding(&mut h.w.m, 1, MONITOR.0.0);

@@ -104,12 +104,6 @@ fn collect(m: &mut TestMachine, returned: &mut BTreeSet<u64>) {
     }
 }
 
-/// Whether nothing more can come back.
-fn is_full(m: &TestMachine) -> bool {
-    let base = PhysAddr(KCB.reclaim_cnode(m));
-    (0..256).all(|k| Cte(base.add(64 * k)).cap(m).kind != CapType::Null)
-}
-
 /// All pages there are: covered, or given back before.
 fn all(m: &TestMachine, returned: &BTreeSet<u64>) -> BTreeSet<u64> {
     let here = covered(m);
