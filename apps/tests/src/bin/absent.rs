@@ -39,6 +39,7 @@ fn main() -> i32 {
 
 /// What is shared with the partner.
 struct Shared {
+    child: Child,
     client: Client,
     /// Owned here; the partner has a copy, mapped.
     own: Capability,
@@ -57,6 +58,8 @@ async fn run(core: u64) -> i32 {
             suite.report("revoke_by_holder", revoked(&shared, &shared.theirs).await);
             suite.report("back", until(&shared.client, true).await);
             suite.report("lost", lost(&shared.client).await);
+            // What it was given goes with it.
+            suite.report("end", shared.child.kill().await.map(|_| ()));
         }
     }
     println!("absent: {} failed", suite.failed());
@@ -93,6 +96,7 @@ async fn share(core: u64) -> Result<Shared, String> {
     let answer = ask(&client, PartnerRequest::Give { number: 3 }, Attach::NONE).await?;
     let theirs = answer.cap.ok_or("no capability came back")?;
     Ok(Shared {
+        child,
         client,
         own,
         theirs,
