@@ -9,6 +9,7 @@
 extern crate alloc;
 
 mod child;
+pub mod cores;
 pub mod partner;
 mod random;
 mod suite;

@@ -1,7 +1,8 @@
 //! Capabilities shared with an OSnode that is stopped: nobody waits for it.
 //!
 //! `t-absent CORE`: a partner there shares in both directions; once it is found stopped (by whoever started
-//! this), what is shared is revoked from here; when it runs again, it has lost what was revoked.
+//! this), what is shared is revoked from here; when it runs again, it has lost what was revoked. Without a
+//! number it stops and starts core 1 itself.
 
 #![no_std]
 #![no_main]
@@ -14,15 +15,19 @@ use alloc::string::{String, ToString};
 
 use capfmt::{CapType, MdbFlags};
 use proto::PeerError;
+use proto::iface::cores::CoreOp;
 use proto::iface::spawn::Place;
 use rt::chan::{Answer, Attach, Client};
 use rt::{Capability, env, invoke, mem, println, task, time};
+use tests::cores::{begin, operate};
 use tests::partner::{PartnerReply, PartnerRequest, SELF, ask, done, done_with, is_gone, keep};
 use tests::{Child, Suite};
 
 rt::entry!(main);
 
 const PAGE: u64 = 4096;
+/// The core that it takes if nobody names one.
+const OWN_CORE: u32 = 1;
 /// Who does not answer within this is stopped (ns).
 const SILENT_NS: u64 = 300_000_000;
 /// How long it may take until it is stopped, or started again (ns).
@@ -30,11 +35,30 @@ const PATIENCE_NS: u64 = 60_000_000_000;
 
 fn main() -> i32 {
     let core = env::args().nth(1).and_then(|word| word.parse().ok());
-    let Some(core) = core else {
-        println!("absent: say on which core the partner is to run");
-        return 1;
-    };
-    task::block_on(run(core))
+    task::block_on(async {
+        match core {
+            Some(core) => run(core, false).await,
+            None => alone().await,
+        }
+    })
+}
+
+/// Sees to its core itself.
+async fn alone() -> i32 {
+    match begin(OWN_CORE).await {
+        Ok(was_off) => {
+            let failed = run(OWN_CORE, true).await;
+            if was_off && let Err(e) = operate(OWN_CORE, CoreOp::Stop, "").await {
+                println!("absent: {e}");
+                return failed + 1;
+            }
+            failed
+        }
+        Err(e) => {
+            println!("absent: {e}");
+            1
+        }
+    }
 }
 
 /// What is shared with the partner.
@@ -47,15 +71,21 @@ struct Shared {
     theirs: Capability,
 }
 
-async fn run(core: u64) -> i32 {
+async fn run(core: u32, alone: bool) -> i32 {
     let mut suite = Suite::new("absent");
     match share(core).await {
         Err(e) => suite.report("share", Err(e)),
         Ok(shared) => {
             suite.report("share", Ok(()));
+            if alone {
+                suite.report("stop", operate(core, CoreOp::Stop, "").await);
+            }
             suite.report("stopped", until(&shared.client, false).await);
             suite.report("revoke", revoked(&shared, &shared.own).await);
             suite.report("revoke_by_holder", revoked(&shared, &shared.theirs).await);
+            if alone {
+                suite.report("start", operate(core, CoreOp::Start, "").await);
+            }
             suite.report("back", until(&shared.client, true).await);
             suite.report("lost", lost(&shared.client).await);
             // What it was given goes with it.
@@ -66,10 +96,10 @@ async fn run(core: u64) -> i32 {
     suite.failed()
 }
 
-async fn share(core: u64) -> Result<Shared, String> {
+async fn share(core: u32) -> Result<Shared, String> {
     let name = format!("absent{}", env::pid());
     let words: [&str; 2] = [SELF, &name];
-    let child = Child::start_on(&words, Place::Core, core).await?;
+    let child = Child::start_on(&words, Place::Core, core.into()).await?;
     let client = Client::lookup_on(child.pid.osnode, &name).await;
     let client = client.map_err(|e| e.to_string())?;
     let text = |e| format!("{e:?}");

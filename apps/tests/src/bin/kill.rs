@@ -17,10 +17,11 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 
 use capfmt::{CapType, MdbFlags};
-use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use proto::iface::cores::CoreOp;
 use proto::iface::spawn::Place;
-use rt::chan::{Answer, Attach, Client};
+use rt::chan::{Attach, Client};
 use rt::{Capability, SysError, env, invoke, mem, task, time};
+use tests::cores::{begin, operate};
 use tests::partner::{PartnerRequest, SELF, done, done_with, is_gone, keep};
 use tests::{Child, Suite};
 
@@ -95,7 +96,7 @@ fn main() -> i32 {
 
 async fn run() -> i32 {
     let mut suite = Suite::new("kill");
-    let begun = begin().await;
+    let begun = begin(CORE).await;
     let was_off = begun == Ok(true);
     suite.report("begin", begun.map(|_| ()));
     let mut number = 0;
@@ -106,38 +107,9 @@ async fn run() -> i32 {
         }
     }
     if was_off {
-        suite.report("end", operate(CoreOp::Stop, "").await);
+        suite.report("end", operate(CORE, CoreOp::Stop, "").await);
     }
     suite.failed()
-}
-
-async fn operate(op: CoreOp, kernel: &str) -> Result<(), String> {
-    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
-    let request = CoresRequest::Operate {
-        op,
-        core: CORE,
-        fresh: false,
-    };
-    let with = Attach::blob(kernel.as_bytes());
-    let a: Result<Answer<CoresReply>, _> = cores.request(&request, with).await;
-    match a.map_err(|e| e.to_string())?.message {
-        CoresReply::Done { .. } => Ok(()),
-        other => Err(format!("{op:?}: {other:?}")),
-    }
-}
-
-/// Has the core run; whether it did not before.
-async fn begin() -> Result<bool, String> {
-    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
-    let request = CoresRequest::Core { index: CORE };
-    let a: Result<Answer<CoresReply>, _> = cores.request(&request, Attach::NONE).await;
-    match a.map_err(|e| e.to_string())?.message {
-        CoresReply::Core {
-            state: CoreState::Running,
-            ..
-        } => Ok(false),
-        _ => operate(CoreOp::Start, "").await.map(|()| true),
-    }
 }
 
 /// When something began and ended (ns of system time).
@@ -234,11 +206,11 @@ async fn disturb(event: Event, partner: &Partner) -> Result<(), String> {
         Event::Update => {
             // Another kernel each time.
             let even = (time::system_ns() / 1000).is_multiple_of(2);
-            operate(CoreOp::Update, if even { "trace" } else { "std" }).await
+            operate(CORE, CoreOp::Update, if even { "trace" } else { "std" }).await
         }
         Event::Stop => {
-            operate(CoreOp::Stop, "").await?;
-            operate(CoreOp::Start, "").await
+            operate(CORE, CoreOp::Stop, "").await?;
+            operate(CORE, CoreOp::Start, "").await
         }
     }
 }
