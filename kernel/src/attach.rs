@@ -204,6 +204,8 @@ fn adopt<M: Machine, P: Policy>(m: &mut M, mut os: Osnode<P>, core: Core, epoch:
         at = dcb.next(e.m);
         adopt_dispatcher(&mut e, dcb, core, epoch);
     }
+    // What became due while no kernel ran the OSnode comes before whatever runs first.
+    time::wake_due(&mut e);
     let page = PhysAddr(kcb.notification(e.m));
     let here = location(e.m, epoch);
     notify::set_location(e.m, page, here);

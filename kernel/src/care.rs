@@ -16,9 +16,7 @@ use capfmt::{Dcb, Kcb, PhysAddr, PhysMap};
 
 use crate::attach::{self, attach_as};
 use crate::entry::{Entry, live_area};
-use crate::{
-    Event, Machine, Next, Osnode, Policy, Resume, dispatch, notify, step, system_call, time,
-};
+use crate::{Event, Machine, Next, Osnode, Policy, Resume, dispatch, notify, step, system_call};
 
 /// Longest visit.
 pub const VISIT_NS: u64 = 2_000_000;
@@ -216,7 +214,6 @@ fn begin<M: Machine, P: Policy>(
         _ => resume.save_fpu,
     };
     step_aside(os, m);
-    time::wake_due(&mut Entry::new(&mut visited, m));
     let first = step(&mut visited, m, Event::Idle);
     care.at = m.counter() + visited.clock.ns_to_ticks(VISIT_NS);
     care.home = Some(core::mem::replace(os, visited));
