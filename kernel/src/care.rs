@@ -2,9 +2,9 @@
 //!
 //! A kernel whose OSnode *cares* for others ([`abi::Op::KcbCare`]) *visits* them: it adopts such a KCB on
 //! its own core for a moment, lets nobody run but the dispatchers that answer others (the monitor, flag
-//! `Dcb::ANSWERS`) and the one that takes memory back, without which deletions would stand still, and lets it go again. So every protocol goes on as if the OSnode were merely slow: no
-//! message is rerouted, no state changes hands. Signals reach the caretaker's core, because the location
-//! word of who is cared for names it.
+//! `Dcb::ANSWERS`) and the one that takes memory back, without which deletions would stand still, and lets
+//! it go again. So every protocol goes on as if the OSnode were merely slow: no message is rerouted, no state
+//! changes hands. Signals reach the caretaker's core, because the location word of who is cared for names it.
 //!
 //! Which OSnodes those are stands in KCBs (`care_head`, `care_next`, `cared_by`), so that it survives this
 //! kernel; what stands in [`Care`] is scratch. A visit ends when nobody in it wants the core, when its
