@@ -275,6 +275,28 @@ mod tests {
     }
 
     #[test]
+    fn what_a_processor_says_is_packed_in_order() {
+        let cpuid = |max: u32| {
+            move |leaf: u32, subleaf: u32| match (leaf, subleaf) {
+                (0, _) => [max, 0xb0, 0xc0, 0xd0],
+                (1, _) => [0xa1, 0, 0xc1, 0xd1],
+                (7, 0) => [0, 0xb7, 0, 0],
+                (0x0b, 0) => [1, 0, 1 << 8, 0],
+                (0x0b, 1) => [4, 0, 2 << 8, 0],
+                _ => [0; 4],
+            }
+        };
+        let both = |low: u64, high: u64| low | high << 32;
+        let head = [both(0xb0, 0xd0), both(0xc0, 0xa1), both(0xc1, 0xd1)];
+        let words = processor_words(cpuid(0xd));
+        assert_eq!(words[..3], head);
+        let levels = [both(1, 1 << 8), both(4, 2 << 8)];
+        assert_eq!(words[3..], [0xb7, levels[0], levels[1], 0, 0]);
+        // Leaves above the highest are not asked.
+        assert_eq!(processor_words(cpuid(1))[3..], [0; 5]);
+    }
+
+    #[test]
     fn everything_there() {
         let f = Features::from_cpuid(full);
         assert!(f.x2apic && f.xsave_avx && f.fsgsbase && f.smep && f.smap && f.umip);
