@@ -77,6 +77,9 @@ pub struct Recipe {
     pub target: &'static str,
     /// Flags for every crate of that target, the library included.
     pub rustflags: &'static str,
+    /// Further ones for compiling, of which the compiler warns in each crate whatever it is told: its
+    /// warnings are for `./nekton lint` to show, which does without them.
+    pub codegen: &'static str,
     /// True if a precompiled library for the target may be used where there is one.
     pub precompiled: bool,
 }
@@ -84,12 +87,14 @@ pub struct Recipe {
 const BARE_X86: Recipe = Recipe {
     target: "x86_64-unknown-none",
     rustflags: "",
+    codegen: "",
     precompiled: true,
 };
 /// Static by default; kernels are relocated to memory near their core.
 const BARE_ARM: Recipe = Recipe {
     target: "aarch64-unknown-none-softfloat",
     rustflags: "-Crelocation-model=pic -Clink-arg=-pie",
+    codegen: "",
     precompiled: true,
 };
 /// Frame pointers make backtraces whole; small pages keep programs small.
@@ -98,11 +103,15 @@ const USER_FLAGS: &str = "-Cforce-frame-pointers=yes -Clink-arg=-zmax-page-size=
 const USER_X86: Recipe = Recipe {
     target: "x86_64-unknown-hermit",
     rustflags: USER_FLAGS,
+    codegen: "",
     precompiled: false,
 };
+/// Unaligned accesses are allowed: the target's own setting makes every copy that is not aligned go
+/// byte by byte. What they are not allowed to, device registers, is only accessed word by word.
 const USER_ARM: Recipe = Recipe {
     target: "aarch64-unknown-hermit",
     rustflags: USER_FLAGS,
+    codegen: "-Ctarget-feature=-strict-align -Awarnings",
     precompiled: false,
 };
 

@@ -20,6 +20,7 @@ pub fn build_id(all: &Workspace, package: &Package, recipe: &Recipe) -> Result<S
     let mut hasher = blake3::Hasher::new();
     add(&mut hasher, recipe.target.as_bytes());
     add(&mut hasher, recipe.rustflags.as_bytes());
+    add(&mut hasher, recipe.codegen.as_bytes());
     for file in files {
         let name = file.strip_prefix(&root).unwrap_or(&file);
         add(&mut hasher, name.as_os_str().as_encoded_bytes());

@@ -131,8 +131,14 @@ impl Choice {
             command.arg("-Zbuild-std=core,alloc");
             command.arg("-Zbuild-std-features=compiler-builtins-mem");
         }
-        if !recipe.rustflags.is_empty() {
-            command.env("RUSTFLAGS", recipe.rustflags);
+        let codegen = if subcommand == "build" {
+            recipe.codegen
+        } else {
+            ""
+        };
+        let flags = format!("{} {codegen}", recipe.rustflags);
+        if !flags.trim().is_empty() {
+            command.env("RUSTFLAGS", flags.trim());
         }
         command
     }

@@ -52,7 +52,8 @@ pub mod sctlr {
 
     /// While translation is off.
     pub const OFF: u64 = NO_AARCH32 | SYNC | ONES | SPAN;
-    /// While translation is on, in loader and pen; kernels take [`super::Features::sctlr`].
+    /// While translation is on, in loader and pen (A is clear: unaligned accesses are allowed, and programs are
+    /// compiled to make them); kernels take [`super::Features::sctlr`].
     pub const ON: u64 =
         M | C | SA | SA0 | NO_AARCH32 | SYNC | I | DZE | UCT | WAIT | WXN | ONES | SPAN | UCI;
 }
