@@ -92,8 +92,9 @@ pub fn call<M: Machine, P: Policy>(
     care: &mut Care<P>,
     m: &mut M,
 ) -> Option<Resume> {
-    let resume = system_call(os, m)?;
-    Some(after(os, care, m, resume))
+    let mut resume = system_call(os, m)?;
+    after(os, care, m, &mut resume);
+    Some(resume)
 }
 
 /// As [`crate::step`], with visits. `os` is whoever runs: the kernel's own OSnode, or the one visited.
@@ -114,7 +115,8 @@ pub fn run<M: Machine, P: Policy>(
     let mut resume = step(os, m, event);
     // Who was interrupted is not one of `os`: its registers are live all the same.
     resume.save_fpu = resume.save_fpu.or(live);
-    after(os, care, m, resume)
+    after(os, care, m, &mut resume);
+    resume
 }
 
 /// Begins or goes on with a visit, or has the timer see to it.
@@ -123,36 +125,34 @@ fn after<M: Machine, P: Policy>(
     os: &mut Osnode<P>,
     care: &mut Care<P>,
     m: &mut M,
-    resume: Resume,
-) -> Resume {
+    resume: &mut Resume,
+) {
     if care.is_visiting() {
-        return during(care, m, resume);
+        during(care, m, resume);
+    } else if os.cares && resume.next != Next::Pen {
+        consider(os, care, m, resume);
     }
-    if !os.cares || resume.next == Next::Pen {
-        return resume;
-    }
-    consider(os, care, m, resume)
 }
 
 /// What follows an entry of the OSnode that is visited. With nothing to do, the timer ends the visit.
-fn during<M: Machine, P: Policy>(care: &Care<P>, m: &M, mut resume: Resume) -> Resume {
+#[cold]
+fn during<M: Machine, P: Policy>(care: &Care<P>, m: &M, resume: &mut Resume) {
     let end = match resume.next {
         Next::Idle => m.counter(),
         _ => care.at,
     };
     let home = care.home.as_ref().and_then(Osnode::deadline);
-    let first = end.min(home.unwrap_or(u64::MAX));
-    resume.deadline = Some(resume.deadline.map_or(first, |d| d.min(first)));
-    resume
+    until(resume, end.min(home.unwrap_or(u64::MAX)));
 }
 
 /// Whether somebody is to be visited, and if so now or soon.
+#[cold]
 fn consider<M: Machine, P: Policy>(
     os: &mut Osnode<P>,
     care: &mut Care<P>,
     m: &mut M,
-    resume: Resume,
-) -> Resume {
+    resume: &mut Resume,
+) {
     let now = m.counter();
     let Some(wanted) = next(os, care, m, now) else {
         return until(resume, care.due);
@@ -160,20 +160,23 @@ fn consider<M: Machine, P: Policy>(
     let idle = resume.next == Next::Idle;
     if !idle && os.strict {
         // The end of its budget brings this up again.
-        return resume;
+        return;
     }
     let from = if idle { now } else { care.at.max(now) };
     if from > now || !os.effects.is_empty() {
         return until(resume, from);
     }
-    begin(os, care, m, wanted, &resume).unwrap_or(until(resume, now))
+    match begin(os, care, m, wanted, resume) {
+        Some(first) => *resume = first,
+        None => until(resume, now),
+    }
 }
 
-fn until(mut resume: Resume, at: u64) -> Resume {
+/// The timer is due at counter value `at`, unless earlier; `u64::MAX` = never.
+fn until(resume: &mut Resume, at: u64) {
     if at != u64::MAX {
         resume.deadline = Some(resume.deadline.map_or(at, |d| d.min(at)));
     }
-    resume
 }
 
 /// Who is to be visited next: when all are due, one after the other; else the first that is signalled.
@@ -217,11 +220,12 @@ fn begin<M: Machine, P: Policy>(
     let first = step(&mut visited, m, Event::Idle);
     care.at = m.counter() + visited.clock.ns_to_ticks(VISIT_NS);
     care.home = Some(core::mem::replace(os, visited));
-    let first = Resume {
+    let mut first = Resume {
         save_fpu: live,
         ..first
     };
-    Some(during(care, m, first))
+    during(care, m, &mut first);
+    Some(first)
 }
 
 /// Whoever runs goes back to the queue.
