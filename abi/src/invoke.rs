@@ -112,7 +112,7 @@ ops! {
     CoreSignal = 99,
     /// CoreControl: r1 = status, r2 = target sequence, r3 = home sequence, r4 = KCB, r5 = image record of the last Start, r6 = epitaph kind, r7 = epitaph pc.
     CoreInfo = 100,
-    /// CoreControl: read word r2 (byte offset, 8-aligned) of the Core object; result r1.
+    /// CoreControl: read the words from r2 (byte offset, 8-aligned) of the Core object on; results r1 to r7.
     CoreRead = 101,
     /// CoreControl: write the operation record: r2 = op, r3 = phase, r4 = KCB address.
     CorePhase = 102,

@@ -7,7 +7,7 @@ use capfmt::{CoreCommand, CoreStatus, PhysAddr};
 use rt::{CapAddr, SysError, invoke, task, time};
 
 use crate::Platform;
-use crate::cores::{CoreHandle, FIRMWARE_ENTRY, HOME_IMAGE, OP, word};
+use crate::cores::{CoreHandle, FIRMWARE_ENTRY, OP, word};
 use crate::driver::Driver;
 use crate::marks::Marks;
 use crate::together::Member;
@@ -178,11 +178,10 @@ impl<'d, P: Platform> Running<'d, P> {
         let handle = self.handle()?;
         let control = handle.control;
         Ok(match action {
-            Action::ReadRecord => Input::Record(Record {
-                op: word(control, OP)?,
-                phase: word(control, OP + 8)?,
-                kcb: word(control, OP + 16)?,
-            }),
+            Action::ReadRecord => {
+                let [op, phase, kcb, ..] = invoke::core_read(control, OP)?;
+                Input::Record(Record { op, phase, kcb })
+            }
             Action::WriteRecord(r) => {
                 invoke::core_phase(control, r.op, r.phase, r.kcb)?;
                 Input::Done
@@ -324,7 +323,7 @@ fn lines(control: CapAddr) -> Result<Lines, SysError> {
         target_seq: info.target_seq,
         kcb: info.kcb,
         home_seq: info.home_seq,
-        image: word(control, HOME_IMAGE)?,
+        image: info.image,
         epitaph: info.epitaph_kind != 0,
     })
 }

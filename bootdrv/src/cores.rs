@@ -176,8 +176,6 @@ pub const PROCESSOR: u64 = offset("processor_word");
 /// See [`FLAGS`].
 pub const ISA_PARAM: u64 = offset("isa_param");
 /// See [`FLAGS`].
-pub const HOME_IMAGE: u64 = offset("home_image");
-/// See [`FLAGS`].
 pub const OP: u64 = offset("op");
 /// See [`FLAGS`].
 pub const FIRMWARE_ENTRY: u64 = offset("pen_firmware_entry");
@@ -199,7 +197,7 @@ const SHIFT: u64 = offset("shift");
 /// # Errors
 /// Any of `Op::CoreRead`.
 pub fn word(control: CapAddr, at: u64) -> Result<u64, SysError> {
-    invoke::core_read(control, at)
+    invoke::core_read(control, at).map(|words| words[0])
 }
 
 /// RAM of a NUMA node, or as near to it as there is, from the memory service.

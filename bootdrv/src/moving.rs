@@ -13,7 +13,7 @@ use rt::{CapAddr, SysError, invoke, time};
 
 use crate::Platform;
 use crate::actions::{Running, status};
-use crate::cores::{self, OP, word};
+use crate::cores::{self, OP};
 use crate::driver::{Driver, answer, control, core_state, explain, target};
 use crate::marks::Marks;
 
@@ -176,9 +176,8 @@ impl<P: Platform> Moving<'_, P> {
 /// The KCB of an OSnode that was being moved away from a core, by an earlier driver.
 pub fn left<P: Platform>(driver: &Driver<P>, core: u32) -> Option<u64> {
     let control = control(driver, core)?;
-    let read = |at| word(control, at);
-    let op = read(OP).ok()?;
-    (op == Op::Move as u64).then(|| read(OP + 16).ok())?
+    let [op, _, kcb, ..] = invoke::core_read(control, OP).ok()?;
+    (op == Op::Move as u64).then_some(kcb)
 }
 
 /// Whether another core than `but` runs this KCB. One that crashed with it lets go of it.

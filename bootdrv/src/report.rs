@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use capfmt::{Core, EPITAPH_TEXT_BYTES};
-use rt::{CapAddr, SysError};
+use rt::{CapAddr, SysError, invoke};
 
 use crate::cores::{EPITAPH_LEN, EPITAPH_TEXT, LOG_TEXT, LOG_WRITTEN, PROCESSOR, word};
 
@@ -13,8 +13,9 @@ const RING: u64 = 4032;
 
 fn bytes(control: CapAddr, at: u64, len: u64) -> Result<Vec<u8>, SysError> {
     let mut out = Vec::new();
-    for off in (0..len).step_by(8) {
-        out.extend_from_slice(&word(control, at + off)?.to_le_bytes());
+    while (out.len() as u64) < len {
+        let words = invoke::core_read(control, at + out.len() as u64)?;
+        out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
     out.truncate(len as usize);
     Ok(out)

@@ -265,7 +265,7 @@ pub(crate) fn info<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     Ok(())
 }
 
-/// `CoreRead`: the word at byte offset r2 of the Core object.
+/// `CoreRead`: the words from byte offset r2 of the Core object on; 0 beyond its end.
 ///
 /// # Rights
 /// READ.
@@ -275,8 +275,11 @@ pub(crate) fn read<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     if offset >= CORE_OBJECT_BYTES || !offset.is_multiple_of(8) {
         return refuse(SysError::BadArgument);
     }
-    let word = e.m.load(core.0.add(offset));
-    e.reply(c, &[word]);
+    let words: [u64; 7] = ::core::array::from_fn(|i| match offset + 8 * i as u64 {
+        at if at < CORE_OBJECT_BYTES => e.m.load(core.0.add(at)),
+        _ => 0,
+    });
+    e.reply(c, &words);
     Ok(())
 }
 

@@ -390,9 +390,9 @@ pub fn core_info(control: CapAddr) -> Result<CoreInfo> {
         epitaph_pc: r[6],
     })
 }
-/// Reads a word of the Core object.
-pub fn core_read(control: CapAddr, offset: u64) -> Result<u64> {
-    once(Op::CoreRead, control, [offset, 0, 0, 0, 0, 0]).map(|r| r[0])
+/// Words of the Core object, from a byte offset on.
+pub fn core_read(control: CapAddr, offset: u64) -> Result<[u64; 7]> {
+    once(Op::CoreRead, control, [offset, 0, 0, 0, 0, 0])
 }
 /// Writes the operation record.
 pub fn core_phase(control: CapAddr, op: u64, phase: u64, kcb: u64) -> Result<()> {

@@ -71,7 +71,8 @@ fn boot_hw_id() -> Result<u64, String> {
     let field = Core::FIELDS.iter().find(|f| f.name == "hw_id");
     let offset = field.map_or(0, |f| f.offset);
     let id = invoke::core_read(control.addr(), offset);
-    id.map_err(|e| format!("the boot core's object: {}", e.message()))
+    id.map(|words| words[0])
+        .map_err(|e| format!("the boot core's object: {}", e.message()))
 }
 
 /// Says what is malformed in firmware's tables; the rest is used.
