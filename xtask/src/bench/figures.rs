@@ -105,6 +105,29 @@ pub fn blackouts(marks: &[Mark], target: usize) -> Vec<Cost> {
     .collect()
 }
 
+/// Each stop of the kernel on vCPU `target`: the driver's instructions from taking up the request until it sees
+/// the core in its pen, and the target's from the command on. What the target executes before it is told
+/// anything is its programs' own work, of which the emulator's turns decide how much it is.
+pub fn stops(marks: &[Mark], target: usize) -> Vec<Cost> {
+    let whole = pairs(marks, m::STOP, m::STOPPED).into_iter();
+    let commands = || marks.iter().filter(|mark| mark.number == m::SWITCH);
+    whole
+        .filter_map(|(begin, end)| {
+            let at = |mark: &Mark| mark.counts.total[begin.cpu];
+            let told = commands().find(|c| (at(begin)..at(end)).contains(&at(c)))?;
+            let own = cost(&begin.counts, &end.counts, begin.cpu, begin.cpu);
+            let far = cost(&told.counts, &end.counts, target, target);
+            let both = cost(&begin.counts, &end.counts, begin.cpu, target);
+            Some(Cost {
+                initiator: own.initiator,
+                target: far.initiator,
+                wait: own.wait + far.wait,
+                others: both.others,
+            })
+        })
+        .collect()
+}
+
 /// Each start of a kernel on vCPU `target`: the driver's instructions from taking up the request
 /// until it sees that the kernel runs, and the target's from then until its first dispatcher runs.
 pub fn starts(marks: &[Mark], target: usize) -> Vec<Cost> {
@@ -178,6 +201,25 @@ mod tests {
                 initiator: 290,
                 target: 3010,
                 wait: 310,
+                others: 0
+            }]
+        );
+    }
+
+    #[test]
+    fn a_stop_costs_its_target_nothing_before_it_is_told() {
+        let marks = parse(
+            r#"{"m":64,"cpu":0,"n":[100,60],"wait":[0,0]}
+{"m":69,"cpu":0,"n":[400,7060],"wait":[0,0]}
+{"m":65,"cpu":0,"n":[1100,7460],"wait":[300,0]}"#,
+        )
+        .unwrap();
+        assert_eq!(
+            stops(&marks, 1),
+            vec![Cost {
+                initiator: 700,
+                target: 400,
+                wait: 300,
                 others: 0
             }]
         );

@@ -1,6 +1,6 @@
 //! The runs that `bench core` makes, and what is read from each; how a run is measured.
 
-use super::figures::{Figure, between, blackouts, figure, starts};
+use super::figures::{Figure, between, blackouts, figure, starts, stops};
 use super::marks::{self, Cost, Mark};
 use crate::board::Board;
 use crate::build::Images;
@@ -98,8 +98,7 @@ fn cycle(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
         // The new OSnodes settle before anything is measured.
         &format!("core start 1; core start 2; core start 3; sleep 100; {cycle}"),
     )?;
-    let stops = between(&marks, m::STOP, m::STOPPED, Some(TARGET));
-    found.add(board, "core.stop", &stops, Cost::work);
+    found.add(board, "core.stop", &stops(&marks, TARGET), Cost::work);
     found.add(
         board,
         "core.start_cached",
@@ -116,8 +115,12 @@ fn cycle(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
              spawn bench beat --on 1; spawn bench beat --on 2; spawn bench beat --on 3; {cycle}"
         ),
     )?;
-    let stops = between(&marks, m::STOP, m::STOPPED, Some(TARGET));
-    found.add(board, "core.stop_loaded", &stops, Cost::work);
+    found.add(
+        board,
+        "core.stop_loaded",
+        &stops(&marks, TARGET),
+        Cost::work,
+    );
     Ok(())
 }
 
