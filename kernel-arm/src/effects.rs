@@ -76,7 +76,10 @@ impl<V: Variant> Kernel<V> {
 
     fn halt(&mut self, code: u64) -> ! {
         HALTING.store(true, Ordering::Relaxed);
-        log::mirror();
+        match code {
+            0 => log::mirror(),
+            _ => log::last_words(),
+        }
         psci::semihosting_exit(code);
         power_off()
     }

@@ -48,10 +48,8 @@ pub fn start() {
     let written = OWN_CORE.log_written(&CoreView);
     MIRRORED.store(written, Ordering::Relaxed);
     let wanted = OWN_CORE.flags(&CoreView) & Core::FLAG_MIRROR_LOG != 0;
-    if wanted && OWN_CORE.isa_param(&CoreView, pen::PARAM_UART) != 0 {
-        let version = OWN_CORE.isa_param(&CoreView, pen::PARAM_GIC_VERSION);
-        let at = abi::vaddr::CORE_VA + pen::DEVICES + pen::device_uart(version);
-        MIRROR.store(at, Ordering::Relaxed);
+    if let (true, Some(at)) = (wanted, uart()) {
+        MIRROR.store(at as u64, Ordering::Relaxed);
     }
 }
 
@@ -62,6 +60,21 @@ pub fn mirror() {
     if uart != 0 {
         copy_out(uart as usize);
     }
+}
+
+/// Sends all that the ring holds since this kernel started to the console, if the loader had one: the machine
+/// ends in failure, perhaps before there was anybody else to say why.
+pub fn last_words() {
+    if let Some(uart) = uart() {
+        copy_out(uart);
+    }
+}
+
+/// Where the loader's console is mapped.
+fn uart() -> Option<usize> {
+    let version = OWN_CORE.isa_param(&CoreView, pen::PARAM_GIC_VERSION);
+    let at = abi::vaddr::CORE_VA + pen::DEVICES + pen::device_uart(version);
+    (OWN_CORE.isa_param(&CoreView, pen::PARAM_UART) != 0).then_some(at as usize)
 }
 
 #[cold]

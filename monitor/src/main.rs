@@ -27,13 +27,14 @@ mod system;
 mod unmaps;
 mod world;
 
+use abi::slots;
 use proto::Wire;
 use proto::iface::monitor::MonitorRequest;
 use proto::iface::names::NamesRequest;
 use proto::iface::process::ProcessNotice;
 use proto::iface::system::SystemRequest;
 use rt::chan::{Request, Server};
-use rt::{env, task};
+use rt::{env, invoke, task};
 
 use world::World;
 
@@ -67,6 +68,10 @@ async fn run() -> i32 {
         if let Err(e) = founding::found(&started).await {
             let osnode = env::osnode();
             rt::println!("monitor: OSnode o{osnode} cannot be set up: {e}");
+            if started.home == 0 {
+                // Without its services nobody can use the machine, or read this: its end shows the kernel's log.
+                let _ = invoke::kernel_halt(slots::KERNEL, 1);
+            }
         }
     });
     let closing = world.clone();

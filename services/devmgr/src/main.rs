@@ -30,7 +30,7 @@ use devmgr::{Ledger, Registry};
 use proto::iface::cores::{CoresReply, CoresRequest};
 use proto::{PeerError, ServiceError};
 use rt::chan::{Attach, BindError, Client, Request, Server};
-use rt::{env, task};
+use rt::{env, invoke, task};
 use skb::collect;
 use skb::datalog::Changes;
 
@@ -76,6 +76,10 @@ async fn run() -> i32 {
         Ok((manager, server)) => serve(&manager, &server).await,
         Err(e) => {
             rt::println!("devmgr: {e}");
+            if let Some(kernel) = env::given("kernel") {
+                // Nobody has a console: the machine's end shows the kernel's log.
+                let _ = invoke::kernel_halt(kernel, 1);
+            }
             1
         }
     }
