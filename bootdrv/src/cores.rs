@@ -176,6 +176,8 @@ pub const PROCESSOR: u64 = offset("processor_word");
 /// See [`FLAGS`].
 pub const ISA_PARAM: u64 = offset("isa_param");
 /// See [`FLAGS`].
+pub const FEATURES: u64 = offset("features");
+/// See [`FLAGS`].
 pub const OP: u64 = offset("op");
 /// See [`FLAGS`].
 pub const FIRMWARE_ENTRY: u64 = offset("pen_firmware_entry");

@@ -60,8 +60,8 @@ pub struct Driver<P> {
     pub low_page: u64,
     /// The core that firmware lets out through the low pages now.
     pub let_out: Cell<Option<u32>>,
-    /// Features of the cores.
-    pub core_features: u64,
+    /// Features of this driver's own core: any other is taken to have them as long as no kernel ran there.
+    own_features: u64,
     /// Operations that are between two kernels.
     pub switching: Cell<u32>,
     /// Operations that go together.
@@ -79,6 +79,12 @@ impl<P: Platform> Driver<P> {
     pub fn node_of(&self, core: u32) -> u32 {
         let h = self.holdings.borrow();
         h.described.get(&core).map_or(0, |d| d.node)
+    }
+
+    /// Features of a core, as far as they are known.
+    pub fn features_of(&self, core: u32) -> u64 {
+        let said = control(self, core).and_then(|c| cores::word(c, cores::FEATURES).ok());
+        said.filter(|f| *f != 0).unwrap_or(self.own_features)
     }
 
     /// A file of the archive, its hash compared at its first use.
@@ -138,7 +144,7 @@ impl<P: Platform> Driver<P> {
             kernel: env::given("kernel").unwrap_or(CapAddr::NULL),
             low_page: 0,
             let_out: Cell::new(None),
-            core_features: 0,
+            own_features: 0,
             switching: Cell::new(0),
             groups: Groups::default(),
             platform: PhantomData,
@@ -159,7 +165,7 @@ impl<P: Platform> Driver<P> {
         }
         let own = h.kcbs.values().next().ok_or("no KCB was given")?;
         let info = invoke::kcb_info(own.cap).map_err(|e| sentence("the KCB", e))?;
-        self.core_features = info.features;
+        self.own_features = info.features;
         if let Some(frame) = env::given("trampoline") {
             let id = invoke::identify(frame).map_err(|e| sentence("the low pages", e))?;
             let (base, bytes) = (id.cap.base.0, id.cap.size);

@@ -51,19 +51,29 @@ pub fn load<P: Platform>(
 ) -> Result<(), String> {
     let path = format!("kernel/{name}");
     let file = driver.file(&path)?;
-    let mut h = driver.holdings.borrow_mut();
-    let handle = *h.cores.get(&core).ok_or("the core is not known")?;
+    let h = driver.holdings.borrow();
     let of = h.kcbs.values().find(|k| k.kcb == kcb);
     let of = of.ok_or_else(|| format!("the KCB at {kcb:#x} is not known here"))?;
     let info = invoke::kcb_info(of.cap).map_err(|e| sentence("the KCB", e))?;
+    let core_features = driver.features_of(core);
+    let lacking = info.features & !core_features;
+    if lacking != 0 {
+        let osnode = of.osnode;
+        return Err(format!(
+            "core {core} lacks features {lacking:#x} that o{osnode} uses: run it on another core"
+        ));
+    }
     let needs = Requirements {
         isa: <P::Tables as IsaTables>::ISA,
-        core_features: driver.core_features,
+        core_features,
         kcb_format: info.format,
         kcb_features: info.features,
     };
     let refused = |e: genesis::ImageError| e.in_file(&path).to_string();
     let image = genesis::verify_kernel(file, &needs).map_err(refused)?;
+    drop(h);
+    let mut h = driver.holdings.borrow_mut();
+    let handle = *h.cores.get(&core).ok_or("the core is not known")?;
     let at = PhysAddr(handle.areas[area as usize & 1]);
     let params = KernelParams {
         core: PhysAddr(handle.object),

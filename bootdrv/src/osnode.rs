@@ -205,7 +205,7 @@ fn build<P: Platform>(
     }];
     let spec = OsnodeSpec {
         osnode,
-        features: driver.core_features,
+        features: driver.features_of(core),
         core: core.into(),
         node: driver.node_of(core) as u8,
         is_boot: false,

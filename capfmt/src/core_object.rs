@@ -92,6 +92,8 @@ layout! {
         target_kcb / set_target_kcb @ 0x150,
         /// Target line: image record in use (0 or 1).
         target_image / set_target_image @ 0x158,
+        /// Target line: features ([`crate::Kcb::features`]'s bits) that the core has; 0 = no kernel has run on it yet.
+        features / set_features @ 0x160,
         /// Pen: root table of the pen (CR3 / TTBR1).
         pen_root / set_pen_root @ 0x280,
         /// Pen: virtual address of its entry for kernels.

@@ -55,6 +55,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     let window = unsafe { Window::new() };
     let features = Features::read();
     let mut machine = ArmMachine::<V>::new(window, core.0, features.mask());
+    core.set_features(&mut machine, features.mask());
     kernel::report_status(&mut machine, CoreStatus::Starting, kcb, seq);
     assert!(features.fp, "this core has no FP and SIMD registers");
     // SAFETY: these values keep the mapping of image, stack and window as it is.

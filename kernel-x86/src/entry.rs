@@ -87,6 +87,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     let slot_entry = window.load(root.add(8 * genesis::SLOT_INDEX));
     let features = Features::read();
     let mut machine = X86Machine::<V>::new(window, core.0, features.mask(), window_entry);
+    core.set_features(&mut machine, features.mask());
     kernel::report_status(&mut machine, CoreStatus::Starting, kcb, seq);
     load_tables(stack_top);
     init_registers(&features);
