@@ -8,7 +8,7 @@ use rt::{CapAddr, SysError, invoke, task, time};
 
 use crate::Platform;
 use crate::cores::{CoreHandle, FIRMWARE_ENTRY, OP, word};
-use crate::driver::Driver;
+use crate::driver::{Driver, target};
 use crate::marks::Marks;
 use crate::together::Member;
 use crate::{image, osnode, report};
@@ -59,6 +59,10 @@ impl<'d, P: Platform> Running<'d, P> {
     /// The core that it is about.
     pub fn core(&self) -> u32 {
         self.core
+    }
+    /// As [`Running::core`], for a sequence.
+    pub fn target(&self) -> bootseq::Target {
+        target(self.driver, self.core)
     }
 
     /// The OSnode that was made, or 0.

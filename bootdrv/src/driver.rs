@@ -23,7 +23,7 @@ use crate::actions::{Running, status};
 use crate::cores::{self, Description, Holdings, sentence};
 use crate::marks::Marks;
 use crate::together::{Groups, Member};
-use crate::{Platform, Window, burial, moving, osnode, report};
+use crate::{Platform, Window, burial, guard, moving, osnode, pause, report};
 
 /// Words of the boot information that a new OSnode gets, too.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +226,7 @@ pub async fn serve<P: Platform>() -> i32 {
         rt::println!("{}: cannot register the service: {e}", P::NAME);
         return 1;
     }
+    task::spawn(guard::watch(driver.clone()));
     loop {
         let request = server.next().await;
         let driver = driver.clone();
@@ -306,6 +307,11 @@ async fn take<P: Platform>(driver: &Rc<Driver<P>>, request: &Request) {
             let member = driver.groups.join(together);
             operate(driver, request, op, core, (osnode, fresh), member).await;
         }
+        Ok(DriverRequest::Pause {
+            core,
+            osnode,
+            for_ns,
+        }) => pause::take(driver, request, core, osnode, for_ns).await,
         Ok(DriverRequest::Move {
             osnode,
             from,
@@ -462,7 +468,7 @@ async fn take_up<P: Platform>(driver: &Driver<P>) {
     }
 }
 
-fn report_outcome<P: Platform>(
+pub(crate) fn report_outcome<P: Platform>(
     driver: &Driver<P>,
     request: &Request,
     running: &Running<'_, P>,

@@ -137,6 +137,8 @@ impl Core {
     pub const MAGIC: u64 = 0x01_4552_4f43_4b4e;
     /// Offset of `target_seq`, which is written by compare-exchange.
     pub const TARGET_SEQ_OFFSET: u64 = 0x140;
+    /// Offset of `holder`, which is taken from a dead one by compare-exchange.
+    pub const HOLDER_OFFSET: u64 = 0x038;
     /// `flags`: the boot processor.
     pub const FLAG_BOOT: u64 = 1;
     /// `flags`: cross-core spins must pause.

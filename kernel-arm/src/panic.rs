@@ -76,6 +76,11 @@ fn write_epitaph(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) 
     OWN_CORE.set_epitaph_kind(view, kind as u64);
     let shown = core::str::from_utf8(&buffer.bytes[..buffer.len]).unwrap_or("(not text)");
     log::line(format_args!("kernel crashed: {shown}"));
+    if OWN_CORE.flags(view) & Core::FLAG_BOOT != 0 {
+        // Nobody may be left to read the epitaph: the console driver ran here, or was started here.
+        let pc = pc.saturating_sub(base);
+        log::cry(format_args!("kernel of core 0 crashed at {pc:#x}: {shown}"));
+    }
 }
 
 /// Status Crashed; the last command on the home line, if it was not answered, is answered by it.

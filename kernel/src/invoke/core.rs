@@ -51,7 +51,8 @@ fn refuse_own<M: Machine, P: Policy>(e: &Entry<'_, M, P>, core: Core) -> Res {
     Ok(())
 }
 
-/// `CoreHandOver`: OSnode r2 commands the core from now on. A core that nobody holds may be taken.
+/// `CoreHandOver`: OSnode r2 commands the core from now on. A core that nobody holds may be taken, and so may one
+/// whose kernel crashed with the OSnode that holds it.
 ///
 /// # Rights
 /// WRITE.
@@ -62,14 +63,27 @@ pub(crate) fn hand_over<M: Machine, P: Policy>(
 ) -> Res {
     let core = decode_core(i, Rights::WRITE)?;
     let holder = core.holder(e.m);
-    if holder != 0 && holder != e.kcb().osnode(e.m) {
-        return refuse(SysError::NotHolder);
+    let own = e.kcb().osnode(e.m);
+    if holder != 0 && holder != own {
+        // Of two that take it from a dead holder, one gets it.
+        let at = core.0.add(Core::HOLDER_OFFSET);
+        if !died_with(e.m, core, holder) || e.m.compare_exchange(at, holder, own).is_err() {
+            return refuse(SysError::NotHolder);
+        }
     }
     let heir = c.reg(e.m, 2);
     let mut t = e.begin();
     core.set_holder(&mut t, heir);
     commit(t, c, &[]);
     Ok(())
+}
+
+/// Whether the core's kernel crashed with the OSnode that holds the core: it cannot hand it on.
+fn died_with<M: Machine>(m: &M, core: Core, holder: u64) -> bool {
+    let kcb = core.target_kcb(m);
+    status(m, core) == Some(CoreStatus::Crashed)
+        && kcb != 0
+        && Kcb(PhysAddr(kcb)).osnode(m) == holder
 }
 
 /// What the core reports.

@@ -118,6 +118,14 @@ crate::interface! {
             /// Core.
             core: u32,
         } -> Done;
+        /// Stops a core, to be started again with the same OSnode after a time: by a boot driver on another core, so
+        /// that the core may be the one of the device manager. Answer: `Done` or `Refused`, its blob for people.
+        Pause = 11 pause {
+            /// Core.
+            core: u32,
+            /// Nanoseconds of system time.
+            for_ns: u64,
+        } -> Done;
         /// The core at this index. Answer: `Core` (blob: where it is, a line feed, the last words of a crashed
         /// kernel) or `Refused(End)`.
         Core = 2 core_at {

@@ -31,6 +31,16 @@ crate::messages! {
             /// low byte says how many there are. 0 = this one goes alone.
             together: u64,
         },
+        /// Stops a core, and starts it again with the same OSnode after a time. Blob: kernel name. Answer: `Done` or
+        /// `Refused`, its blob for people.
+        Pause = 13 {
+            /// Core.
+            core: u32,
+            /// The OSnode that it runs.
+            osnode: u64,
+            /// Nanoseconds of system time.
+            for_ns: u64,
+        },
         /// Moves an OSnode to another core. Blob: kernel name. Answer: `Done` or `Refused`, with the state of the
         /// core that it was to go to; its blob for people.
         Move = 7 {

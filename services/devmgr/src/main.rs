@@ -27,7 +27,7 @@ use alloc::string::{String, ToString};
 use core::cell::RefCell;
 
 use devmgr::{Ledger, Registry};
-use proto::iface::cores::{CoresReply, CoresRequest};
+use proto::iface::cores::{CoreOp, CoresReply, CoresRequest};
 use proto::{PeerError, ServiceError};
 use rt::chan::{Attach, BindError, Client, Request, Server};
 use rt::{env, invoke, task};
@@ -158,7 +158,23 @@ async fn take(manager: &Manager, request: Request) {
     match request.decode::<CoresRequest>() {
         Err(_) => refuse(&request, ServiceError::BadMessage, ""),
         Ok(CoresRequest::Operate { op, core, fresh }) => {
-            let wanted = devmgr::Operation { op, core, fresh };
+            let pause_ns = 0;
+            let wanted = devmgr::Operation {
+                op,
+                core,
+                fresh,
+                pause_ns,
+            };
+            operations::run(manager, &request, wanted).await;
+        }
+        Ok(CoresRequest::Pause { core, for_ns }) => {
+            let wanted = devmgr::Operation {
+                op: CoreOp::Stop,
+                core,
+                fresh: false,
+                // Without a time it would be a stop.
+                pause_ns: for_ns.max(1),
+            };
             operations::run(manager, &request, wanted).await;
         }
         Ok(CoresRequest::OperateAll { op, fresh }) => {

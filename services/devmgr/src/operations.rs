@@ -59,7 +59,8 @@ pub async fn carry_out(
     kernel: &str,
     together: u64,
 ) -> Result<Done, (ServiceError, String)> {
-    let chosen = if kernel.is_empty() && plan.operation.op != CoreOp::Stop {
+    let starts = plan.operation.op != CoreOp::Stop || plan.operation.pause_ns > 0;
+    let chosen = if kernel.is_empty() && starts {
         knowledge::kernel(manager, plan.operation.core).await
     } else {
         String::from(kernel)
@@ -250,12 +251,19 @@ async fn execute(
     } else {
         0
     };
-    let request = DriverRequest::Operate {
-        op: plan.operation.op,
-        core,
-        osnode: plan.osnode,
-        fresh,
-        together,
+    let request = match plan.operation.pause_ns {
+        0 => DriverRequest::Operate {
+            op: plan.operation.op,
+            core,
+            osnode: plan.osnode,
+            fresh,
+            together,
+        },
+        for_ns => DriverRequest::Pause {
+            core,
+            osnode: plan.osnode,
+            for_ns,
+        },
     };
     let answer = match ask(&client, &request, kernel.as_bytes()).await {
         Ok(answer) => answer,
@@ -272,9 +280,9 @@ async fn execute(
         DriverReply::Done {
             osnode, switched, ..
         } => Ok(Done {
-            state: match plan.operation.op {
-                CoreOp::Stop => CoreState::Penned,
-                _ => CoreState::Running,
+            state: match stays(plan) {
+                true => CoreState::Penned,
+                false => CoreState::Running,
             },
             osnode,
             text,
@@ -292,6 +300,11 @@ async fn execute(
         }),
         _ => Err(failed("the boot driver's answer is not understood".into())),
     }
+}
+
+/// Whether the core stays in its pen.
+fn stays(plan: Plan) -> bool {
+    plan.operation.op == CoreOp::Stop && plan.operation.pause_ns == 0
 }
 
 /// The boot driver died in an operation. The one that is started in its place finishes or undoes
@@ -347,9 +360,9 @@ async fn settle(manager: &Manager, plan: Plan, done: &Done) -> Result<(), String
     } else {
         plan.osnode
     };
-    let core = match plan.operation.op {
-        CoreOp::Stop => NOWHERE,
-        _ => plan.operation.core,
+    let core = match stays(plan) {
+        true => NOWHERE,
+        false => plan.operation.core,
     };
     let told = locate(manager, osnode, core).await;
     told.map_err(|e| format!("core {core} runs, but o{osnode} does not say hello: {e}"))

@@ -36,6 +36,8 @@ pub struct Operation {
     pub core: u32,
     /// `Start`: make a new OSnode even if one was stopped there.
     pub fresh: bool,
+    /// `Stop`: the core is started again after this time (ns); 0 = it stays in its pen.
+    pub pause_ns: u64,
 }
 
 /// An operation that passed every check; finish it with [`Registry::finish`].
@@ -77,8 +79,6 @@ pub enum Refusal {
     Running(u32, u64),
     /// (core, state): it does not run.
     NotRunning(u32, CoreState),
-    /// (core): it is not crashed, there is nothing to recover.
-    NotCrashed(u32),
     /// (core): it crashed; only `recover` helps.
     Crashed(u32),
     /// (core): it was never started, nothing can be recovered on it.
@@ -143,12 +143,6 @@ impl fmt::Display for Refusal {
                     "core {core} is not running (it is {s}): core start {core}"
                 )
             }
-            Self::NotCrashed(core) => {
-                write!(
-                    f,
-                    "core {core} runs and has not crashed: core update {core} replaces its kernel"
-                )
-            }
             Self::Crashed(core) => write!(f, "core {core} has crashed: core recover {core}"),
             Self::NeverRan(core) => write!(f, "core {core} never ran: core start {core}"),
             Self::Lost(core) => write!(
@@ -162,7 +156,7 @@ impl fmt::Display for Refusal {
             ),
             Self::Console(core) => write!(
                 f,
-                "core {core} runs the console: stopped, nothing could start it again; core update {core} replaces its kernel"
+                "core {core} runs the console: stopped, nothing could start it again; core stop {core} --for 500 stops it for 500 ms"
             ),
             Self::Same(core) => write!(f, "core {core} is where the OSnode is: name another core"),
             Self::Home(core, o) => write!(
@@ -285,7 +279,9 @@ impl Registry {
     /// # Errors
     /// See [`Refusal`]; [`Refusal::Busy`] may pass by itself.
     pub fn plan(&mut self, operation: Operation) -> Result<Plan, Refusal> {
-        let Operation { op, core, fresh } = operation;
+        let Operation {
+            op, core, fresh, ..
+        } = operation;
         let count = self.len();
         let c = self.core(core).ok_or(Refusal::NoCore(core, count))?;
         if !c.driven {
@@ -303,13 +299,15 @@ impl Registry {
                 return Err(Refusal::Crashed(core));
             }
             (CoreOp::Start, _) => {}
-            (CoreOp::Stop, CoreState::Running) if c.osnode == self.home => {
+            (CoreOp::Stop, CoreState::Running)
+                if c.osnode == self.home && operation.pause_ns == 0 =>
+            {
                 return Err(Refusal::Console(core));
             }
             (CoreOp::Stop | CoreOp::Update, CoreState::Running) => {}
             (CoreOp::Stop | CoreOp::Update, s) => return Err(Refusal::NotRunning(core, s)),
-            (CoreOp::Recover, CoreState::Crashed | CoreState::Starting) => {}
-            (CoreOp::Recover, CoreState::Running) => return Err(Refusal::NotCrashed(core)),
+            // One that runs may hang: only its kernel's answer to a stop tells.
+            (CoreOp::Recover, CoreState::Crashed | CoreState::Starting | CoreState::Running) => {}
             (CoreOp::Recover, _) => return Err(Refusal::NeverRan(core)),
         }
         let osnode = match op {

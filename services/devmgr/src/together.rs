@@ -37,7 +37,12 @@ pub async fn run(manager: &Manager, request: &Request, op: CoreOp, fresh: bool) 
     let Some((kernel, cores)) = parse(&request.blob) else {
         return refuse(request, ServiceError::BadMessage, "");
     };
-    let wanted = |core| Operation { op, core, fresh };
+    let wanted = |core| Operation {
+        op,
+        core,
+        fresh,
+        pause_ns: 0,
+    };
     let mut plans: Vec<(Operation, Result<Plan, Refusal>)> = Vec::new();
     for core in cores {
         queries::observe(manager, core).await;

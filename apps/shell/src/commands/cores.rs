@@ -104,6 +104,13 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
     };
     let (fresh, together) = (args.flag("--fresh"), args.flag("--together"));
     let kernel = args.option("--kernel", "a kernel's name").map_err(usage)?;
+    let pause = args.option("--for", "milliseconds").map_err(usage)?;
+    if let Some(pause) = pause {
+        if op != CoreOp::Stop || fresh || together || kernel.is_some() {
+            return Err(format!("--for goes with stop alone, not with {word}"));
+        }
+        return pause_core(session, args, &pause).await;
+    }
     let list = args.next("a core's number").map_err(usage)?;
     args.finish().map_err(usage)?;
     if fresh && op != CoreOp::Start {
@@ -158,6 +165,16 @@ async fn destroy(session: &mut Session, mut args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let request = CoresRequest::Destroy { core };
     ask_one(session, &request, "").await
+}
+
+/// `core stop N --for MS`.
+async fn pause_core(session: &mut Session, mut args: Args, pause: &str) -> Result<(), String> {
+    let core = core_number(&mut args, "a core's number")?;
+    args.finish().map_err(usage)?;
+    let ms: Option<u64> = pause.parse().ok().filter(|ms| *ms > 0);
+    let for_ns = ms.and_then(|ms| ms.checked_mul(1_000_000));
+    let for_ns = for_ns.ok_or_else(|| format!("\"{pause}\" is not a number of milliseconds"))?;
+    ask_one(session, &CoresRequest::Pause { core, for_ns }, "").await
 }
 
 fn core_number(args: &mut Args, what: &'static str) -> Result<u32, String> {

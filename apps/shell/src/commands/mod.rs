@@ -22,6 +22,7 @@ help                                    this list
 cores                                   every core: state, node, running kernel, OSnode
 core start N [--fresh] [--kernel K]     start core N with the OSnode stopped there, or a fresh one
 core stop N                             stop core N; its OSnode is kept
+core stop N --for MS                    and started again after that time: core 0, too
 core update N [--kernel K]              another kernel for the OSnode on core N
 core recover N [--kernel K]             a kernel for the OSnode of a crashed core
                                         N may be a list: core update 1,2-3
