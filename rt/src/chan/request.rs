@@ -46,6 +46,12 @@ impl Request {
     pub fn connection(&self) -> u32 {
         self.session.as_ref().map_or(0, |s| s.id)
     }
+    /// Whether it came over a channel from another OSnode.
+    #[must_use]
+    pub fn is_from_afar(&self) -> bool {
+        let session = self.session.as_ref();
+        session.is_some_and(|s| s.outbox.channel().is_some())
+    }
     /// Badge of the capability that the connection was bound with.
     #[must_use]
     pub fn introducer(&self) -> u32 {

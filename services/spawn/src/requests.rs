@@ -220,7 +220,13 @@ async fn start(
         keeps: Cell::new(false),
         account: RefCell::new(None),
     };
-    let (number, has_console) = build::start(service, &spec, Console::Maybe).await?;
+    // Who asks here may be what the console needs; who asks from another OSnode finds this one running, but
+    // perhaps for so short a time that its console is not there yet.
+    let console = match request.is_from_afar() {
+        true => Console::Soon,
+        false => Console::Maybe,
+    };
+    let (number, has_console) = build::start(service, &spec, console).await?;
     if let Some(rules) = rules {
         supervision::enter(service, number, rules, spec, has_console);
     }

@@ -34,6 +34,8 @@ const CONSOLE_NS: u64 = 2_000_000_000;
 pub enum Console {
     /// If there is one.
     Maybe,
+    /// The one that is there, or will be soon.
+    Soon,
     /// As it had when it was started before.
     Had(bool),
 }
@@ -137,6 +139,7 @@ impl Service {
             Console::Had(false) => return None,
             Console::Had(true) => true,
             Console::Maybe => known,
+            Console::Soon => true,
         };
         let name = Name::truncated("console");
         let request = NamesRequest::Lookup { name, wait };
