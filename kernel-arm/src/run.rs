@@ -14,7 +14,7 @@ use arch_arm::psci::Conduit;
 use capfmt::{Core, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
-use kernel::{Event, Next, Osnode, Policy, Resume};
+use kernel::{Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -67,26 +67,29 @@ impl<V: Variant> Kernel<V> {
     /// A system call, whose registers are at `area` (window). The controller masks all but FORCE.
     #[inline(always)]
     pub fn system_call(&mut self, area: u64) -> ! {
-        let resume = match V::event(Event::Syscall) {
+        let other = match V::event(Event::Syscall) {
             Event::Syscall => care::call(&mut self.osnode, &mut self.care, &mut self.machine),
-            other => Some(self.step(other)),
+            event => {
+                self.step(event);
+                true
+            }
         };
         self.machine.publish_tables();
         crate::log::mirror();
-        match resume {
-            None => {
+        match other {
+            false => {
                 self.carry_out_all();
                 context::mask_interrupts();
                 self.controller.mask(Mask::Open);
                 self.go_on(area)
             }
-            Some(resume) => self.finish::<false>(&resume),
+            true => self.finish::<false>(),
         }
     }
 
     /// What an event means, and what runs next.
-    fn step(&mut self, event: Event) -> Resume {
-        care::run(&mut self.osnode, &mut self.care, &mut self.machine, event)
+    fn step(&mut self, event: Event) {
+        care::run(&mut self.osnode, &mut self.care, &mut self.machine, event);
     }
 
     /// Carries out what the step asks for.
@@ -101,31 +104,31 @@ impl<V: Variant> Kernel<V> {
 
     /// Handles `event` and what comes of it. The controller masks all but FORCE.
     pub fn run(&mut self, event: Event) -> ! {
-        let resume = self.step(V::event(event));
+        self.step(V::event(event));
         self.machine.publish_tables();
         crate::log::mirror();
-        self.finish::<false>(&resume)
+        self.finish::<false>()
     }
 
     /// What runs first. The controller masks all but FORCE.
     pub fn begin(&mut self) -> ! {
-        let resume = self.step(V::event(Event::Idle));
+        self.step(V::event(Event::Idle));
         self.machine.publish_tables();
-        self.finish::<true>(&resume)
+        self.finish::<true>()
     }
 
     /// `FIRST`: nothing ran yet.
     #[inline(never)]
-    fn finish<const FIRST: bool>(&mut self, resume: &Resume) -> ! {
-        if let Some(area) = resume.save_fpu {
+    fn finish<const FIRST: bool>(&mut self) -> ! {
+        if let Some(area) = self.osnode.resume().save_fpu {
             context::save_fpu(window(area));
         }
         self.carry_out_all();
-        self.timer.set(resume.deadline);
-        match resume.next {
+        self.timer.set(self.osnode.resume().deadline);
+        match self.osnode.resume().next {
             Next::Run {
                 page, area, root, ..
-            } => self.dispatch::<FIRST>(resume.load_fpu, page, window(area), root),
+            } => self.dispatch::<FIRST>(page, window(area), root),
             Next::Idle => {
                 if FIRST {
                     context::mark_dispatched();
@@ -137,14 +140,8 @@ impl<V: Variant> Kernel<V> {
     }
 
     #[inline]
-    fn dispatch<const FIRST: bool>(
-        &mut self,
-        load_fpu: bool,
-        page: PhysAddr,
-        area: u64,
-        root: PhysAddr,
-    ) -> ! {
-        if load_fpu {
+    fn dispatch<const FIRST: bool>(&mut self, page: PhysAddr, area: u64, root: PhysAddr) -> ! {
+        if self.osnode.resume().load_fpu {
             context::load_fpu(area);
         }
         self.spaces.enter(root);

@@ -12,7 +12,7 @@ use abi::vaddr::WINDOW;
 use capfmt::{CoreStatus, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
-use kernel::{Event, Next, Osnode, Policy, Resume};
+use kernel::{Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -60,23 +60,26 @@ impl<V: Variant> Kernel<V> {
     #[inline]
     pub fn system_call(&mut self, area: u64) -> ! {
         let event = V::event(Event::Syscall);
-        let resume = match event {
+        let other = match event {
             Event::Syscall => care::call(&mut self.osnode, &mut self.care, &mut self.machine),
-            other => Some(self.step(other)),
+            event => {
+                self.step(event);
+                true
+            }
         };
-        match resume {
-            None => {
+        match other {
+            false => {
                 self.carry_out_all();
                 // SAFETY: what the entry code saved from goes on: page, root and live registers are its.
                 unsafe { context::resume(area) }
             }
-            Some(resume) => self.finish::<false>(&resume),
+            true => self.finish::<false>(),
         }
     }
 
     /// What an event means, and what runs next.
-    fn step(&mut self, event: Event) -> Resume {
-        care::run(&mut self.osnode, &mut self.care, &mut self.machine, event)
+    fn step(&mut self, event: Event) {
+        care::run(&mut self.osnode, &mut self.care, &mut self.machine, event);
     }
 
     /// Carries out what the step asks for.
@@ -91,30 +94,30 @@ impl<V: Variant> Kernel<V> {
 
     /// Handles `event` and what comes of it. Interrupts are off.
     pub fn run(&mut self, event: Event) -> ! {
-        let resume = self.step(V::event(event));
-        self.finish::<false>(&resume)
+        self.step(V::event(event));
+        self.finish::<false>()
     }
 
     /// What runs first.
     pub fn begin(&mut self) -> ! {
-        let resume = self.step(V::event(Event::Idle));
-        self.finish::<true>(&resume)
+        self.step(V::event(Event::Idle));
+        self.finish::<true>()
     }
 
     /// `FIRST`: nothing ran yet.
-    fn finish<const FIRST: bool>(&mut self, resume: &Resume) -> ! {
-        if let Some(area) = resume.save_fpu {
+    fn finish<const FIRST: bool>(&mut self) -> ! {
+        if let Some(area) = self.osnode.resume().save_fpu {
             context::save_live(window(area));
         }
         self.carry_out_all();
         crate::log::mirror();
-        match resume.next {
+        match self.osnode.resume().next {
             Next::Run {
                 page, area, root, ..
-            } => self.dispatch::<FIRST>(resume, page, area, root),
+            } => self.dispatch::<FIRST>(page, area, root),
             Next::Idle => {
                 LIVE_AREA.store(0, Ordering::Relaxed);
-                self.timer.set(resume.deadline);
+                self.timer.set(self.osnode.resume().deadline);
                 self.space.leave();
                 if FIRST {
                     context::mark_dispatched();
@@ -126,22 +129,16 @@ impl<V: Variant> Kernel<V> {
     }
 
     #[inline]
-    fn dispatch<const FIRST: bool>(
-        &mut self,
-        resume: &Resume,
-        page: PhysAddr,
-        area: PhysAddr,
-        root: PhysAddr,
-    ) -> ! {
+    fn dispatch<const FIRST: bool>(&mut self, page: PhysAddr, area: PhysAddr, root: PhysAddr) -> ! {
         let area = window(area);
-        if resume.load_fpu {
+        if self.osnode.resume().load_fpu {
             context::load_live(area);
         } else if !context::is_live(area) {
             context::load_fs_base(area);
         }
         LIVE_AREA.store(area, Ordering::Relaxed);
         PAGE.store(window(page), Ordering::Relaxed);
-        self.timer.set(resume.deadline);
+        self.timer.set(self.osnode.resume().deadline);
         self.space.enter(&mut self.machine, root);
         if FIRST {
             context::mark_dispatched();

@@ -89,7 +89,8 @@ fn lean(w: W) -> (Lean, Osnode<RoundRobin>, PhysAddr) {
         counter: std::cell::Cell::new(w.m.counter.get()),
     };
     let mut os = attach(&mut m, KCB.0, IDENTITY).expect("attached before");
-    let next = step(&mut os, &mut m, Event::Idle).next;
+    step(&mut os, &mut m, Event::Idle);
+    let next = os.resume().next;
     let Next::Run { area, .. } = next else {
         panic!("nobody runs");
     };
@@ -118,7 +119,7 @@ fn null(n: u64) {
     set(&mut m, area, [0, u64::from(slots::RAM.0), 0, 0, 0, 0, 0, 0]);
     for _ in 0..n {
         m.store(area.add(Lean::SYSCALL_REGS[1]), u64::from(slots::RAM.0));
-        assert!(system_call(&mut os, &mut m).is_none());
+        assert!(!system_call(&mut os, &mut m));
     }
 }
 
@@ -145,8 +146,8 @@ fn lmp(n: u64) {
         let to = if k % 2 == 0 { p.endpoint } else { back };
         m.store(area.add(Lean::SYSCALL_REGS[0]), r0);
         m.store(area.add(Lean::SYSCALL_REGS[1]), u64::from(to.0));
-        let resume = system_call(&mut os, &mut m).expect("another one runs");
-        let Next::Run { area: next, .. } = resume.next else {
+        assert!(system_call(&mut os, &mut m), "another one runs");
+        let Next::Run { area: next, .. } = os.resume().next else {
             panic!("the receiver does not run");
         };
         assert!(next != area);

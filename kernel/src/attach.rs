@@ -14,8 +14,8 @@ use crate::invoke::irq;
 use crate::osnode::KernelIdentity;
 use crate::time::Clock;
 use crate::{
-    Arrival, Effects, Machine, Osnode, Policy, care, dispatch, invoke, lmp, notify, report_status,
-    time, upcall,
+    Arrival, Effects, Machine, Osnode, Policy, Resume, care, dispatch, invoke, lmp, notify,
+    report_status, time, upcall,
 };
 
 /// Why a KCB was not adopted.
@@ -110,6 +110,7 @@ pub(crate) fn attach_as<M: Machine, P: Policy>(
         unmask_next: if visited { irq::BINDINGS } else { 0 },
         in_effects: false,
         effects: Effects::NONE,
+        resume: Resume::PEN,
     };
     Ok(adopt(m, os, core, epoch))
 }

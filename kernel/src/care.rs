@@ -87,23 +87,16 @@ pub(crate) fn shorten<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) 
 
 /// As [`crate::system_call`], with visits.
 #[inline]
-pub fn call<M: Machine, P: Policy>(
-    os: &mut Osnode<P>,
-    care: &mut Care<P>,
-    m: &mut M,
-) -> Option<Resume> {
-    let mut resume = system_call(os, m)?;
-    after(os, care, m, &mut resume);
-    Some(resume)
+pub fn call<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mut M) -> bool {
+    let other = system_call(os, m);
+    if other {
+        after(os, care, m);
+    }
+    other
 }
 
 /// As [`crate::step`], with visits. `os` is whoever runs: the kernel's own OSnode, or the one visited.
-pub fn run<M: Machine, P: Policy>(
-    os: &mut Osnode<P>,
-    care: &mut Care<P>,
-    m: &mut M,
-    event: Event,
-) -> Resume {
+pub fn run<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mut M, event: Event) {
     let own = matches!(
         event,
         Event::Syscall | Event::PageFault(..) | Event::Trap(..)
@@ -112,25 +105,21 @@ pub fn run<M: Machine, P: Policy>(
     if care.is_visiting() && !own {
         live = end(os, care, m);
     }
-    let mut resume = step(os, m, event);
-    // Who was interrupted is not one of `os`: its registers are live all the same.
-    resume.save_fpu = resume.save_fpu.or(live);
-    after(os, care, m, &mut resume);
-    resume
+    step(os, m, event);
+    if live.is_some() {
+        // Who was interrupted is not one of `os`: its registers are live all the same.
+        os.resume.save_fpu = os.resume.save_fpu.or(live);
+    }
+    after(os, care, m);
 }
 
 /// Begins or goes on with a visit, or has the timer see to it.
 #[inline]
-fn after<M: Machine, P: Policy>(
-    os: &mut Osnode<P>,
-    care: &mut Care<P>,
-    m: &mut M,
-    resume: &mut Resume,
-) {
+fn after<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mut M) {
     if care.is_visiting() {
-        during(care, m, resume);
-    } else if os.cares && resume.next != Next::Pen {
-        consider(os, care, m, resume);
+        during(care, m, &mut os.resume);
+    } else if os.cares && os.resume.next != Next::Pen {
+        consider(os, care, m);
     }
 }
 
@@ -147,28 +136,22 @@ fn during<M: Machine, P: Policy>(care: &Care<P>, m: &M, resume: &mut Resume) {
 
 /// Whether somebody is to be visited, and if so now or soon.
 #[cold]
-fn consider<M: Machine, P: Policy>(
-    os: &mut Osnode<P>,
-    care: &mut Care<P>,
-    m: &mut M,
-    resume: &mut Resume,
-) {
+fn consider<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mut M) {
     let now = m.counter();
     let Some(wanted) = next(os, care, m, now) else {
-        return until(resume, care.due);
+        return until(&mut os.resume, care.due);
     };
-    let idle = resume.next == Next::Idle;
+    let idle = os.resume.next == Next::Idle;
     if !idle && os.strict {
         // The end of its budget brings this up again.
         return;
     }
     let from = if idle { now } else { care.at.max(now) };
     if from > now || !os.effects.is_empty() {
-        return until(resume, from);
+        return until(&mut os.resume, from);
     }
-    match begin(os, care, m, wanted, resume) {
-        Some(first) => *resume = first,
-        None => until(resume, now),
+    if !begin(os, care, m, wanted) {
+        until(&mut os.resume, now);
     }
 }
 
@@ -196,36 +179,32 @@ fn next<M: Machine, P: Policy>(os: &Osnode<P>, care: &mut Care<P>, m: &M, now: u
     list(m, os.kcb).find(signalled)
 }
 
-/// Begins the visit of `kcb`: what runs first, or nothing, if it cannot be adopted.
+/// Begins the visit of `kcb`; `false` if it cannot be adopted.
 fn begin<M: Machine, P: Policy>(
     os: &mut Osnode<P>,
     care: &mut Care<P>,
     m: &mut M,
     kcb: Kcb,
-    resume: &Resume,
-) -> Option<Resume> {
+) -> bool {
     if care.round == kcb.0.0 {
         care.round = kcb.care_next(m);
     }
     let Ok(mut visited) = attach_as::<M, P>(m, kcb.0, os.identity, true) else {
         // Somebody else runs it, or it cannot be run: it is none of ours any more.
         crate::invoke::care::forget(os, m, kcb);
-        return None;
+        return false;
     };
-    let live = match resume.next {
-        Next::Run { area, .. } if !resume.load_fpu => Some(area),
-        _ => resume.save_fpu,
+    let live = match os.resume.next {
+        Next::Run { area, .. } if !os.resume.load_fpu => Some(area),
+        _ => os.resume.save_fpu,
     };
     step_aside(os, m);
-    let first = step(&mut visited, m, Event::Idle);
+    step(&mut visited, m, Event::Idle);
+    visited.resume.save_fpu = live;
     care.at = m.counter() + visited.clock.ns_to_ticks(VISIT_NS);
     care.home = Some(core::mem::replace(os, visited));
-    let mut first = Resume {
-        save_fpu: live,
-        ..first
-    };
-    during(care, m, &mut first);
-    Some(first)
+    during(care, m, &mut os.resume);
+    true
 }
 
 /// Whoever runs goes back to the queue.

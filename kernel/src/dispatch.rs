@@ -289,8 +289,8 @@ pub(crate) fn goes_on<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> bool {
         && current.dcb.upcalls(e.m) == 0
 }
 
-/// Ends the entry: who runs, and what must be loaded for it.
-pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
+/// Ends the entry: who runs, and what must be loaded for it ([`Osnode::resume`]).
+pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let free = e.os.current.is_none() && !e.os.policy.is_empty();
     if e.os.attention || e.os.op_active || e.os.dropped || free {
         settle(e);
@@ -311,7 +311,7 @@ pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
         let soon = e.counter() + e.os.clock.ns_to_ticks(longop::GAP_NS);
         deadline = Some(deadline.map_or(soon, |d| d.min(soon)));
     }
-    Resume {
+    e.os.resume = Resume {
         next: Next::Run {
             dcb: current.dcb.0,
             page: current.page,
@@ -321,37 +321,27 @@ pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
         save_fpu: if same { None } else { fpu_home(e) },
         load_fpu: !same,
         deadline,
-    }
+    };
 }
 
-fn idle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> Resume {
+fn idle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let deadline = if must_come_back(e) {
         Some(e.counter())
     } else {
         e.os.deadline()
     };
-    Resume {
+    e.os.resume = Resume {
         next: Next::Idle,
         save_fpu: fpu_home(e),
         load_fpu: false,
         deadline,
-    }
+    };
 }
 
 /// Where the live FPU registers go: nowhere if their dispatcher lost its frame during this entry.
 fn fpu_home<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> Option<PhysAddr> {
     let s = e.saved?;
     (frame(e.m, s.dcb) == Some(s.page)).then_some(s.area)
-}
-
-/// A resume that goes to the pen.
-pub(crate) fn pen() -> Resume {
-    Resume {
-        next: Next::Pen,
-        save_fpu: None,
-        load_fpu: false,
-        deadline: None,
-    }
 }
 
 /// Writes the words of the dispatcher page that tell where the OSnode runs.

@@ -96,6 +96,7 @@ impl Effects {
 
     /// Adds one; a step must stop at a preemption point before it would exceed [`MAX_EFFECTS`].
     /// TLB effects collapse into [`Effect::TlbAll`] when there is no room, and one of that is enough.
+    #[inline]
     pub fn push(&mut self, e: Effect) {
         if e == Effect::TlbAll && self.iter().any(|old| old == Effect::TlbAll) {
             return;
@@ -181,4 +182,14 @@ pub struct Resume {
     pub load_fpu: bool,
     /// Program the timer for this counter value; `None` = no deadline, timer off.
     pub deadline: Option<u64>,
+}
+
+impl Resume {
+    /// To the pen.
+    pub(crate) const PEN: Resume = Resume {
+        next: Next::Pen,
+        save_fpu: None,
+        load_fpu: false,
+        deadline: None,
+    };
 }

@@ -3,7 +3,7 @@
 use capfmt::{Dcb, Kcb, PhysAddr};
 
 use crate::time::Clock;
-use crate::{Effects, Policy};
+use crate::{Effects, Policy, Resume};
 
 /// Who the running kernel is, from its own ELF note: what `KernelIdentify` answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -81,6 +81,8 @@ pub struct Osnode<P: Policy> {
     pub(crate) in_effects: bool,
     /// What the last step asks the hardware for.
     pub(crate) effects: Effects,
+    /// What follows the last entry.
+    pub(crate) resume: Resume,
 }
 
 impl<P: Policy> Osnode<P> {
@@ -94,6 +96,12 @@ impl<P: Policy> Osnode<P> {
     #[must_use]
     pub const fn effects(&self) -> &Effects {
         &self.effects
+    }
+
+    /// Where to go on after the last entry, once its effects are carried out.
+    #[must_use]
+    pub const fn resume(&self) -> &Resume {
+        &self.resume
     }
 
     /// The scheduler, with what its event ring recorded.

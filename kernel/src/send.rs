@@ -103,7 +103,7 @@ pub(crate) fn quick_call<M: Machine, P: Policy>(
     area: PhysAddr,
     r0: u64,
     r1: u64,
-) -> Option<Resume> {
+) -> Option<()> {
     let reply = u64::from(MessageTag::from_r0(r0).reply);
     let cte = decode::quick_slot(m, current, r1)?;
     let word = m.load(cte.0);
@@ -147,7 +147,7 @@ pub(crate) fn quick_call<M: Machine, P: Policy>(
     kcb.set_current_dcb(m, next.dcb.0.0);
     next.dcb.set_state(m, DcbState::Runnable as u64);
     os.current = Some(next);
-    Some(Resume {
+    os.resume = Resume {
         next: Next::Run {
             dcb: next.dcb.0,
             page: next.page,
@@ -157,7 +157,8 @@ pub(crate) fn quick_call<M: Machine, P: Policy>(
         save_fpu: Some(area),
         load_fpu: true,
         deadline: os.deadline(),
-    })
+    };
+    Some(())
 }
 
 /// The short way: the receiver waits, so it gets the words and the core. `false`: nothing was done.

@@ -13,42 +13,44 @@ use abi::disp::Upcall;
 /// A sequence of transactions on OSnode memory, each of which is taken back as a
 /// whole by the next [`crate::attach`] if this kernel dies in it. The effects
 /// ([`Osnode::effects`]) are carried out by the caller after `step` returns, in
-/// order, before it resumes.
+/// order, before it resumes ([`Osnode::resume`]).
 /// `Event::StopRequested` with a new Stop command on the home line detaches the
 /// OSnode, reports `Detached` on the target line and answers [`crate::Next::Pen`];
 /// the token is dead then. A spurious one changes nothing.
-pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) -> Resume {
+pub fn step<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M, event: Event) {
     os.policy.trace(|| m.counter(), &event);
     let mut e = enter(os, m);
     if let Event::Syscall = event {
         system_call_in(&mut e);
     } else if !other(&mut e, event) {
-        return dispatch::pen();
+        e.os.resume = Resume::PEN;
+        return;
     }
-    dispatch::resume(&mut e)
+    dispatch::resume(&mut e);
 }
 
-/// As [`step`] for [`Event::Syscall`], or `None` if the caller simply goes on: under the same
+/// As [`step`] for [`Event::Syscall`], or `false` if the caller simply goes on: under the same
 /// root, with the registers that stand in the area where the entry code saved them, FPU
 /// registers live, the deadline as it was. Either way the effects come first.
 #[inline]
-pub fn system_call<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Option<Resume> {
+pub fn system_call<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> bool {
     os.policy.trace(|| m.counter(), &Event::Syscall);
     os.effects.clear();
     match syscall::quick(os, m) {
-        syscall::Quick::Same => None,
-        syscall::Quick::Other(resume) => Some(resume),
+        syscall::Quick::Same => false,
+        syscall::Quick::Other => true,
         syscall::Quick::No => system_call_slow(os, m),
     }
 }
 
-fn system_call_slow<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Option<Resume> {
+fn system_call_slow<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> bool {
     let mut e = enter(os, m);
     system_call_in(&mut e);
-    if dispatch::goes_on(&e) {
-        return None;
+    let other = !dispatch::goes_on(&e);
+    if other {
+        dispatch::resume(&mut e);
     }
-    Some(dispatch::resume(&mut e))
+    other
 }
 
 #[inline]

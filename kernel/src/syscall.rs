@@ -6,8 +6,8 @@ use capfmt::{CapType, Core, Cte, DcbState, Kcb, MdbFlags, PhysAddr, PhysMap, Rig
 use crate::entry::{Caller, Entry, Res, Stop, live_area, refuse};
 use crate::osnode::Current;
 use crate::{
-    Effect, Machine, Osnode, Policy, Resume, Signal, decode, dispatch, invoke, notify, reclaim,
-    send, share, upcall, wait,
+    Effect, Machine, Osnode, Policy, Signal, decode, dispatch, invoke, notify, reclaim, send,
+    share, upcall, wait,
 };
 
 /// Carries out the system call whose registers stand in the caller's save area.
@@ -86,7 +86,7 @@ pub(crate) enum Quick {
     /// The caller goes on.
     Same,
     /// Another dispatcher runs.
-    Other(Resume),
+    Other,
     /// Nothing was done: it takes a closer look.
     No,
 }
@@ -113,7 +113,7 @@ pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Qui
     // A Call without a capability.
     if r0 & 0x3_ffff_ffff == Syscall::Call as u64 {
         return match send::quick_call(os, m, &current, area, r0, r1) {
-            Some(resume) => Quick::Other(resume),
+            Some(()) => Quick::Other,
             None => Quick::No,
         };
     }

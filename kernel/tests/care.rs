@@ -80,7 +80,8 @@ impl Host {
     }
 
     fn event(&mut self, event: Event) {
-        self.last = care::run(&mut self.w.os, &mut self.care, &mut self.w.m, event);
+        care::run(&mut self.w.os, &mut self.care, &mut self.w.m, event);
+        self.last = *self.w.os.resume();
     }
 
     /// A system call of whoever runs; its first two registers afterwards.
@@ -90,8 +91,8 @@ impl Host {
         };
         let area = live_area(&self.w.m, page);
         self.w.set_regs(area, regs);
-        if let Some(resume) = care::call(&mut self.w.os, &mut self.care, &mut self.w.m) {
-            self.last = resume;
+        if care::call(&mut self.w.os, &mut self.care, &mut self.w.m) {
+            self.last = *self.w.os.resume();
         }
         let after = self.w.regs(area);
         [after[0], after[1]]

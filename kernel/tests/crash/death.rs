@@ -61,7 +61,7 @@ pub fn dies<P: Policy>(m: &mut TestMachine, event: Event, n: u64) -> bool {
         m.arena.crash_after(Some(n));
         match event {
             Event::Syscall => drop(system_call(&mut os, m)),
-            _ => drop(step(&mut os, m, event)),
+            _ => step(&mut os, m, event),
         }
     }));
     m.arena.crash_after(None);
@@ -81,7 +81,7 @@ pub fn dies_notified<P: Policy>(m: &mut TestMachine, n: u64) -> bool {
         page.set_word(m, 0, 0x30);
         page.set_summary(m, 1);
         m.arena.crash_after(Some(n));
-        let _ = step(&mut os, m, Event::Notified);
+        step(&mut os, m, Event::Notified);
     }));
     m.arena.crash_after(None);
     match end {

@@ -192,7 +192,8 @@ impl<P: Policy> World<P> {
     /// Attaches what stands in memory.
     pub fn adopt(mut m: TestMachine) -> World<P> {
         let mut os = attach(&mut m, KCB.0, IDENTITY).expect("the KCB can be adopted");
-        let last = step(&mut os, &mut m, Event::Idle);
+        step(&mut os, &mut m, Event::Idle);
+        let last = *os.resume();
         let effects = os.effects().iter().collect();
         World {
             m,
@@ -212,7 +213,10 @@ impl<P: Policy> World<P> {
         let r0 = area.map(|a| self.m.load(a));
         self.last = match event {
             Event::Syscall => self.system_call(),
-            _ => step(&mut self.os, &mut self.m, event),
+            _ => {
+                step(&mut self.os, &mut self.m, event);
+                *self.os.resume()
+            }
         };
         self.effects.extend(self.os.effects().iter());
         if let (Some(area), Some(r0)) = (area, r0) {
@@ -228,11 +232,14 @@ impl<P: Policy> World<P> {
 
     /// A system call by the way that kernels take; where it just goes on, what that means.
     fn system_call(&mut self) -> Resume {
-        system_call(&mut self.os, &mut self.m).unwrap_or(Resume {
-            save_fpu: None,
-            load_fpu: false,
-            ..self.last
-        })
+        match system_call(&mut self.os, &mut self.m) {
+            true => *self.os.resume(),
+            false => Resume {
+                save_fpu: None,
+                load_fpu: false,
+                ..self.last
+            },
+        }
     }
 
     /// Who runs.
