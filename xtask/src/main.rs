@@ -17,6 +17,7 @@ mod cpio;
 mod damage;
 mod deps;
 mod device_tree;
+mod documented;
 mod elf;
 mod gdb;
 mod grub;

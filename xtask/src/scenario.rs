@@ -1,9 +1,7 @@
 //! QEMU scenarios: data in `ci/qemu/*.toml`, and the commands that the documentation shows.
 
-use crate::cli::{Cli, Command, RunArgs};
-use crate::workspace;
+use crate::{documented, workspace};
 use anyhow::{Context, Result, bail};
-use clap::Parser;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fs;
@@ -129,7 +127,7 @@ pub fn all() -> Result<Vec<Scenario>> {
         let file: ScenarioFile = toml::from_str(&text).with_context(|| workspace::shown(&path))?;
         scenarios.extend(file.scenario);
     }
-    scenarios.extend(from_documentation()?);
+    scenarios.extend(documented::read()?.scenarios);
     check(&scenarios)?;
     Ok(scenarios)
 }
@@ -153,7 +151,7 @@ fn check(scenarios: &[Scenario]) -> Result<()> {
 }
 
 /// Files with extension `extension` below `dir`, sorted; none if there is no such directory.
-fn files_below(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+pub fn files_below(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     if !dir.is_dir() {
         return Ok(found);
@@ -170,121 +168,6 @@ fn files_below(dir: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A scenario for each `./nekton run` in a code block of README.md or docs/ that is tagged
-/// `sh` or not tagged. Every other
-/// `./nekton` line there must at least be a command that exists.
-fn from_documentation() -> Result<Vec<Scenario>> {
-    let root = workspace::root();
-    let mut files = vec![root.join("README.md")];
-    files.extend(files_below(&root.join("docs"), "md")?);
-    let mut scenarios = Vec::new();
-    let mut seen = BTreeSet::new();
-    for file in files {
-        let text =
-            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        for line in shell_lines(&text) {
-            if !line.starts_with("./nekton") || !seen.insert(line.clone()) {
-                continue;
-            }
-            let parsed =
-                Cli::try_parse_from(shell_words(&line)).map_err(|error| anyhow::anyhow!("{error}"));
-            let cli = parsed.with_context(|| format!("{}: {line}", workspace::shown(&file)))?;
-            if let Command::Run(args) = cli.command {
-                scenarios.push(documented(&args, scenarios.len()));
-            }
-        }
-    }
-    Ok(scenarios)
-}
-
-fn documented(args: &RunArgs, number: usize) -> Scenario {
-    let mode = if args.icount {
-        Mode::Icount
-    } else {
-        Mode::Mttcg
-    };
-    Scenario {
-        name: format!("docs_{number:02}"),
-        boards: vec![args.board.clone()],
-        modes: vec![mode],
-        exec: args.exec.clone(),
-        full_exec: None,
-        input: args.exec.is_none().then(|| "halt\r".to_owned()),
-        outcome: Outcome::Ok,
-        expect: Vec::new(),
-        forbid: Vec::new(),
-        same: Vec::new(),
-        timeout: args.timeout.unwrap_or(300),
-        full_timeout: None,
-        smp: args.smp,
-        memory: None,
-        append: args.append.clone(),
-        qemu_args: args.qemu_arg.clone(),
-        grub: false,
-        damage: None,
-        counted: None,
-        overlay: None,
-    }
-}
-
-/// Lines of the code blocks of a Markdown text that are tagged `sh` or not tagged; a backslash at the end joins lines, comments
-/// are dropped.
-fn shell_lines(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    // In a block: whether its lines are commands.
-    let (mut fence, mut joining) = (None, false);
-    for line in text.lines() {
-        if let Some(tag) = line.trim_start().strip_prefix("```") {
-            fence = match fence {
-                None => Some(matches!(tag.trim(), "" | "sh")),
-                Some(_) => None,
-            };
-            joining = false;
-            continue;
-        }
-        let line = line.trim();
-        if fence != Some(true) || line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (body, more) = match line.strip_suffix('\\') {
-            Some(body) => (body.trim_end(), true),
-            None => (line, false),
-        };
-        match lines.last_mut() {
-            Some(last) if joining => {
-                last.push(' ');
-                last.push_str(body);
-            }
-            _ => lines.push(body.to_owned()),
-        }
-        joining = more;
-    }
-    lines
-}
-
-/// Splits a line into words as a shell does, as far as documentation needs it: quotes of both
-/// kinds, and a comment after ` #`.
-fn shell_words(line: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    for c in line.chars() {
-        match (quote, c) {
-            (Some(open), c) if c == open => quote = None,
-            (Some(_), c) => word.get_or_insert_default().push(c),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (None, '#') if word.is_none() => break,
-            (None, c) if c.is_whitespace() => words.extend(word.take()),
-            (None, c) => word.get_or_insert_default().push(c),
-        }
-    }
-    words.extend(word);
-    words
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,29 +182,6 @@ mod tests {
                 crate::verdict::split_commands(line).unwrap();
             }
         }
-    }
-
-    #[test]
-    fn shell_blocks_give_their_commands() {
-        let text = "a\n```sh\n# one\n./nekton run \\\n  --icount\nls\n```\n```text\n./nekton no\n```\n```\nb\n```\n";
-        assert_eq!(shell_lines(text), ["./nekton run --icount", "ls", "b"]);
-    }
-
-    #[test]
-    fn words_are_split_as_a_shell_does() {
-        let words = shell_words("./nekton run --exec 'cores; ps' --json \"a b\" '' # why");
-        assert_eq!(
-            words,
-            [
-                "./nekton",
-                "run",
-                "--exec",
-                "cores; ps",
-                "--json",
-                "a b",
-                ""
-            ]
-        );
     }
 
     #[test]

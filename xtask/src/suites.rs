@@ -7,7 +7,7 @@ use crate::metadata::Workspace;
 use crate::run::{self, Job};
 use crate::scenario::{self, Mode, Outcome, Scenario};
 use crate::verdict::{self, End};
-use crate::{bench, lint, process, progress, toolchain, workspace};
+use crate::{bench, documented, lint, process, progress, toolchain, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -186,7 +186,25 @@ fn qemu(args: &TestArgs) -> Result<bool> {
     let failed = run_cases(turns.into(), workers, &machines, args.full)
         + run_cases(parallel.into(), 1, &machines, args.full);
     println!("qemu: {} passed, {failed} failed", total - failed);
-    Ok(failed == 0)
+    let figures = args.filter.is_some() || figures()?;
+    Ok(failed == 0 && figures)
+}
+
+/// The benchmarks that the documentation names, as they stand there: each figure must keep its limit.
+fn figures() -> Result<bool> {
+    let benches = documented::read()?.benches;
+    // A machine that counts is one thread: they go side by side.
+    std::thread::scope(|scope| {
+        let runs: Vec<_> = benches
+            .iter()
+            .map(|bench| scope.spawn(move || bench::command(bench)))
+            .collect();
+        let mut kept = true;
+        for run in runs {
+            kept &= run.join().expect("a benchmark does not panic")?;
+        }
+        Ok(kept)
+    })
 }
 
 /// Runs `cases` on `workers` threads; returns how many failed.
