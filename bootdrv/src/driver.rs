@@ -23,7 +23,7 @@ use crate::actions::{Running, status};
 use crate::cores::{self, Description, Holdings, sentence};
 use crate::marks::Marks;
 use crate::together::{Groups, Member};
-use crate::{Platform, Window, burial, guard, moving, osnode, pause, report};
+use crate::{Platform, Window, burial, guard, moving, osnode, pause, report, survey};
 
 /// Words of the boot information that a new OSnode gets, too.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,8 @@ pub struct Driver<P> {
     own_features: u64,
     /// Operations that are between two kernels.
     pub switching: Cell<u32>,
+    /// Operations that were begun and are not answered.
+    pub under_way: Cell<u32>,
     /// Operations that go together.
     pub groups: Groups,
     platform: PhantomData<P>,
@@ -146,6 +148,7 @@ impl<P: Platform> Driver<P> {
             let_out: Cell::new(None),
             own_features: 0,
             switching: Cell::new(0),
+            under_way: Cell::new(0),
             groups: Groups::default(),
             platform: PhantomData,
         };
@@ -276,8 +279,14 @@ async fn take<P: Platform>(driver: &Rc<Driver<P>>, request: &Request) {
             text,
         );
     };
-    match request.decode::<DriverRequest>() {
+    let wanted = request.decode::<DriverRequest>();
+    let _counted = wanted
+        .as_ref()
+        .is_ok_and(operates)
+        .then(|| UnderWay::begin(driver));
+    match wanted {
         Err(_) => refuse(u32::MAX, ServiceError::BadMessage, ""),
+        Ok(DriverRequest::Survey {}) => survey::take(driver, request).await,
         Ok(DriverRequest::Describe {
             core,
             hw_id,
@@ -346,6 +355,35 @@ async fn take<P: Platform>(driver: &Rc<Driver<P>>, request: &Request) {
             let cores = crashed(driver, first);
             answer(request, &DriverReply::Crashed { cores }, "");
         }
+    }
+}
+
+/// Whether this is an operation: until its end it is not settled what a core does.
+const fn operates(request: &DriverRequest) -> bool {
+    matches!(
+        request,
+        DriverRequest::Operate { .. }
+            | DriverRequest::Pause { .. }
+            | DriverRequest::Move { .. }
+            | DriverRequest::Fence { .. }
+            | DriverRequest::Bury { .. }
+    )
+}
+
+/// Counts an operation, until it is dropped.
+struct UnderWay<'d>(&'d Cell<u32>);
+
+impl<'d> UnderWay<'d> {
+    fn begin<P: Platform>(driver: &'d Driver<P>) -> Self {
+        let count = &driver.under_way;
+        count.set(count.get() + 1);
+        UnderWay(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

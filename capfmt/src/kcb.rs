@@ -182,6 +182,8 @@ layout! {
         undo_len / set_undo_len @ 0x1000,
         /// Hardware counter when the kernel that cares for it took it up, or last let it go.
         left_at / set_left_at @ 0x1008,
+        /// Index of the core whose kernel ran it last, plus one; 0 = none did, or nobody wrote it down.
+        last_core / set_last_core @ 0x3ff8,
     ;
         /// Interrupt bindings: 64 pairs of words (see [`IrqBinding`]).
         irq_word / set_irq_word @ 0x200 [128],

@@ -212,6 +212,8 @@ fn adopt<M: Machine, P: Policy>(m: &mut M, mut os: Osnode<P>, core: Core, epoch:
     notify::set_location(e.m, page, here);
     notify::scan_all(&mut e);
     if !e.os.visited {
+        let id = core.core_id(e.m);
+        kcb.set_last_core(e.m, id + 1);
         invoke::irq::synthesize(&mut e);
         care::relocate(e.m, kcb, here);
     }

@@ -99,8 +99,7 @@ pub async fn start_first(world: &World) -> Result<(), String> {
     if let Err(e) = start(&spawn, Restart::Always, &["skb"], &[]).await {
         rt::println!("monitor: no knowledge base: {e}");
     }
-    // What it knows of running cores dies with it: docs/book/registry.md.
-    start(&spawn, Restart::Never, &["devmgr", &rsdp, &fdt], &given).await?;
+    start(&spawn, Restart::Always, &["devmgr", &rsdp, &fdt], &given).await?;
     // A script must not be begun anew in its middle; the session of somebody at the console may.
     let shell = match has_script() {
         true => Restart::Never,

@@ -67,6 +67,8 @@ crate::messages! {
             /// Its id.
             osnode: u64,
         },
+        /// Which OSnodes there are, and what each core does, once no operation is under way. Answer: `Survey`.
+        Survey = 14 {},
         /// What the core's object says. Answer: `State`.
         State = 3 {
             /// Core.
@@ -126,6 +128,9 @@ crate::messages! {
         },
         /// Answer to `Processor`; its blob has the eight words of the core's object, little-endian.
         Processor = 0x8005 {},
+        /// Answer to `Survey`; its blob has three little-endian words for each OSnode and for each core without one: id
+        /// (0 = none), core, [`CoreState`] of that core as far as it is about this OSnode.
+        Survey = 0x8006 {},
         /// Refused; blob: for people. The core's state after it.
         Refused = 0x80ff {
             /// Why.

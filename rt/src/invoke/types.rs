@@ -143,4 +143,6 @@ pub struct KcbInfo {
     pub features: u64,
     /// Address of the KCB.
     pub kcb: u64,
+    /// Core that ran it last, if one did.
+    pub last_core: Option<u32>,
 }

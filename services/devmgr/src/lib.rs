@@ -15,11 +15,13 @@ extern crate alloc;
 pub mod choice;
 mod ledger;
 mod machine;
+mod refusal;
 mod registry;
 
 pub use ledger::{Ledger, PART_BYTES, Part};
 pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory, Unusable};
-pub use registry::{CoreRecord, MovePlan, Operation, Plan, Refusal, Registry, state_word};
+pub use refusal::{Refusal, state_word};
+pub use registry::{CoreRecord, MovePlan, Operation, Plan, Registry};
 
 #[cfg(test)]
 extern crate std;

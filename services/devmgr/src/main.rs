@@ -19,6 +19,7 @@ mod moving;
 mod operations;
 mod queries;
 mod start;
+mod survey;
 mod together;
 
 use alloc::collections::BTreeMap;
@@ -109,11 +110,20 @@ async fn set_up() -> Result<(Manager, Server), String> {
     };
     knowledge::tell_running(&manager).await;
     knowledge::connect(&manager).await;
-    start::console(&manager, &machine).await?;
+    start::describe(&manager, &machine);
+    let again = env::is_again();
+    if !again {
+        start::console(&manager, &machine).await?;
+    }
     // Its own lines go there, too: this process was started before there was a console.
     rt::io::set_console(Client::lookup("console").await.map_err(lost)?);
-    memory::start(&manager.spawn, &machine).await?;
-    start::driver(&manager, &machine).await?;
+    if again {
+        // What it had started goes on, or is started again without it.
+        survey::take_up(&manager).await?;
+    } else {
+        memory::start(&manager.spawn, &machine).await?;
+        start::driver(&manager, &machine).await?;
+    }
     let server = Server::open().map_err(|e| e.message().to_string())?;
     server.register("cores").await.map_err(text)?;
     Ok((manager, server))

@@ -207,7 +207,7 @@ pub async fn ask(
 }
 
 /// Gives the right to command a core from one OSnode to another.
-async fn hand_over(manager: &Manager, core: u32, from: u64, to: u64) -> Result<(), String> {
+pub async fn hand_over(manager: &Manager, core: u32, from: u64, to: u64) -> Result<(), String> {
     let client = driver(manager, from).await?;
     let request = DriverRequest::HandOver { core, osnode: to };
     let answer = ask(&client, &request, &[]).await?;

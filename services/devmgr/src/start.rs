@@ -103,7 +103,7 @@ fn device_frame(base: u64, bytes: u64) -> Result<Capability, String> {
     frame.map_err(|e| sentence("a device's registers", e))
 }
 
-/// Starts the boot driver of this OSnode and describes every core to it.
+/// Starts the boot driver of this OSnode; every core is described to it.
 ///
 /// # Errors
 /// A sentence.
@@ -124,29 +124,37 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
     for name in passed_on {
         given.extend(env::given(name).map(|c| (name, c)));
     }
-    let redistributors = match machine.description.interrupts {
-        Interrupts::Gic {
-            redistributors,
-            redistributor_bytes,
-            ..
-        } if redistributors != 0 => (redistributors, redistributor_bytes),
-        _ => (0, 0),
-    };
-    let frame = match redistributors {
+    let frame = match redistributors(machine) {
         (0, _) => None,
         (base, bytes) => Some(device_frame(base, bytes)?),
     };
     given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
     let program = knowledge::boot_driver(manager).await;
     start(&manager.spawn, Restart::Always, &[&program], &given).await?;
+    operations::driver(manager, env::osnode()).await?;
+    Ok(())
+}
+
+/// Notes how each core is described to boot drivers.
+pub fn describe(manager: &Manager, machine: &Machine) {
     let cores = (0..).zip(&machine.description.cores);
     let described = cores.map(|(core, d)| DriverRequest::Describe {
         core,
         hw_id: d.hw_id,
         node: d.node,
-        redistributors,
+        redistributors: redistributors(machine),
     });
     manager.state.borrow_mut().described = described.collect();
-    operations::driver(manager, env::osnode()).await?;
-    Ok(())
+}
+
+/// Address and bytes of all redistributors, or 0.
+fn redistributors(machine: &Machine) -> (u64, u64) {
+    match machine.description.interrupts {
+        Interrupts::Gic {
+            redistributors,
+            redistributor_bytes,
+            ..
+        } => (redistributors, redistributor_bytes),
+        _ => (0, 0),
+    }
 }

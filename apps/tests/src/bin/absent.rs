@@ -78,13 +78,13 @@ async fn run(core: u32, alone: bool) -> i32 {
         Ok(shared) => {
             suite.report("share", Ok(()));
             if alone {
-                suite.report("stop", operate(core, CoreOp::Stop, "").await);
+                suite.report("stop", operate(core, CoreOp::Stop, "").await.map(drop));
             }
             suite.report("stopped", until(&shared.client, false).await);
             suite.report("revoke", revoked(&shared, &shared.own).await);
             suite.report("revoke_by_holder", revoked(&shared, &shared.theirs).await);
             if alone {
-                suite.report("start", operate(core, CoreOp::Start, "").await);
+                suite.report("start", operate(core, CoreOp::Start, "").await.map(drop));
             }
             suite.report("back", until(&shared.client, true).await);
             suite.report("lost", lost(&shared.client).await);

@@ -1,5 +1,5 @@
 //! The boot driver dies in the middle of operations: the one after it finishes or undoes them, and
-//! the core goes on under its commands.
+//! the core goes on under its commands. With the argument `devmgr`, the device manager dies so.
 
 #![no_std]
 #![no_main]
@@ -14,11 +14,11 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 
 use proto::Pid;
-use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use proto::iface::cores::{CoreOp, CoreState};
 use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
 use rt::chan::{Answer, Attach, Client};
-use rt::{task, time};
-use tests::{Child, Suite};
+use rt::{env, task, time};
+use tests::{Child, Suite, cores};
 
 rt::entry!(main);
 
@@ -36,16 +36,17 @@ fn main() -> i32 {
 
 async fn run() -> i32 {
     let mut suite = Suite::new("driver");
-    let begun = begin().await;
+    let name = env::args().nth(1).unwrap_or("bootdrv-");
+    let begun = cores::begin(CORE).await;
     let was_off = begun == Ok(true);
     suite.report("begin", begun.map(|_| ()));
     for moment in MOMENTS {
-        let result = killed_in_update(moment).await;
+        let result = killed_in_update(name, moment).await;
         suite.report(&format!("killed_after_{moment}_eighths"), result);
     }
     suite.report("goes_on", goes_on().await.map(|_| ()));
     if was_off {
-        let stopped = operate(CoreOp::Stop, "").await;
+        let stopped = cores::operate(CORE, CoreOp::Stop, "").await;
         suite.report("end", stopped.map(|_| ()));
     }
     suite.failed()
@@ -56,47 +57,8 @@ async fn service(name: &str) -> Result<Client, String> {
     found.map_err(|e| format!("{name}: {e}"))
 }
 
-async fn state() -> Result<CoreState, String> {
-    let cores = service("cores").await?;
-    let request = CoresRequest::Core { index: CORE };
-    let a = cores.request(&request, Attach::NONE).await;
-    let a: Answer<CoresReply> = a.map_err(|e| e.to_string())?;
-    match a.message {
-        CoresReply::Core { state, .. } => Ok(state),
-        _ => Err(format!("there is no core {CORE}")),
-    }
-}
-
-async fn operate(op: CoreOp, kernel: &str) -> Result<String, String> {
-    let cores = service("cores").await?;
-    let request = CoresRequest::Operate {
-        op,
-        core: CORE,
-        fresh: false,
-    };
-    let a = cores
-        .request(&request, Attach::blob(kernel.as_bytes()))
-        .await;
-    let a: Answer<CoresReply> = a.map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&a.blob).into_owned();
-    match a.message {
-        CoresReply::Done { .. } => Ok(text),
-        CoresReply::Refused { error } => Err(format!("{op:?}: {error}: {text}")),
-        other => Err(format!("{op:?}: {other:?}")),
-    }
-}
-
-/// Has the core run; whether it did not before.
-async fn begin() -> Result<bool, String> {
-    if state().await? == CoreState::Running {
-        return Ok(false);
-    }
-    operate(CoreOp::Start, "").await?;
-    Ok(true)
-}
-
-/// The boot driver of the first OSnode.
-async fn boot_driver() -> Result<Pid, String> {
+/// The first process whose name begins so.
+async fn victim(name: &str) -> Result<Pid, String> {
     let spawn = service("spawn").await?;
     let mut after = Pid::default();
     loop {
@@ -104,9 +66,9 @@ async fn boot_driver() -> Result<Pid, String> {
         let a = spawn.request(&request, Attach::NONE).await;
         let a: Answer<SpawnReply> = a.map_err(|e| e.to_string())?;
         let SpawnReply::Process { pid, state, .. } = a.message else {
-            return Err("no boot driver runs".into());
+            return Err(format!("no {name} runs"));
         };
-        if state == ProcessState::Running && a.blob.starts_with(b"bootdrv-") {
+        if state == ProcessState::Running && a.blob.starts_with(name.as_bytes()) {
             return Ok(pid);
         }
         after = pid;
@@ -124,15 +86,18 @@ async fn kill(pid: Pid) -> Result<String, String> {
     }
 }
 
-async fn killed_in_update(moment: u64) -> Result<(), String> {
+async fn killed_in_update(name: &str, moment: u64) -> Result<(), String> {
     let usual_ns = goes_on().await?;
     let moment = usual_ns * moment / 8;
-    let old = boot_driver().await?;
+    let old = victim(name).await?;
     let late = async {
         time::sleep(moment).await;
         kill(old).await
     };
-    let both: [Step<'_>; 2] = [Box::pin(operate(CoreOp::Update, "trace")), Box::pin(late)];
+    let both: [Step<'_>; 2] = [
+        Box::pin(cores::operate(CORE, CoreOp::Update, "trace")),
+        Box::pin(late),
+    ];
     let mut ends = task::join(Vec::from(both)).await.into_iter();
     let (updated, killed) = (ends.next(), ends.next());
     killed.ok_or("not killed")??;
@@ -142,11 +107,13 @@ async fn killed_in_update(moment: u64) -> Result<(), String> {
     let (at, of) = (moment / 1000, usual_ns / 1000);
     rt::println!("driver: killed {at} us after the beginning of usually {of} us: {said}");
     // Asking waits for the next driver, which first takes up what was begun.
-    match state().await? {
+    match cores::state(CORE).await? {
         CoreState::Running => {}
         // An update that was interrupted before the new kernel ran, and could not go on.
-        CoreState::Penned | CoreState::Detached => drop(operate(CoreOp::Start, "").await?),
-        CoreState::Crashed => drop(operate(CoreOp::Recover, "").await?),
+        CoreState::Penned | CoreState::Detached => {
+            drop(cores::operate(CORE, CoreOp::Start, "").await?)
+        }
+        CoreState::Crashed => drop(cores::operate(CORE, CoreOp::Recover, "").await?),
         other => return Err(format!("core {CORE} is {other:?} ({said})")),
     }
     alive().await
@@ -164,7 +131,7 @@ async fn goes_on() -> Result<u64, String> {
     let mut took = 0;
     for kernel in ["std", "trace", "std"] {
         let start = time::system_ns();
-        operate(CoreOp::Update, kernel).await?;
+        cores::operate(CORE, CoreOp::Update, kernel).await?;
         took = time::system_ns() - start;
         alive().await?;
     }

@@ -107,7 +107,7 @@ async fn run() -> i32 {
         }
     }
     if was_off {
-        suite.report("end", operate(CORE, CoreOp::Stop, "").await);
+        suite.report("end", operate(CORE, CoreOp::Stop, "").await.map(drop));
     }
     suite.failed()
 }
@@ -206,11 +206,13 @@ async fn disturb(event: Event, partner: &Partner) -> Result<(), String> {
         Event::Update => {
             // Another kernel each time.
             let even = (time::system_ns() / 1000).is_multiple_of(2);
-            operate(CORE, CoreOp::Update, if even { "trace" } else { "std" }).await
+            operate(CORE, CoreOp::Update, if even { "trace" } else { "std" })
+                .await
+                .map(drop)
         }
         Event::Stop => {
             operate(CORE, CoreOp::Stop, "").await?;
-            operate(CORE, CoreOp::Start, "").await
+            operate(CORE, CoreOp::Start, "").await.map(drop)
         }
     }
 }

@@ -326,3 +326,29 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_boot_driver_found_is_taken_over() {
+    use CoreState::{Crashed, Off, Penned, Running};
+    let mut before = four_cores();
+    run(&mut before, CoreOp::Start, 1, false, Running, 2);
+    run(&mut before, CoreOp::Start, 2, false, Running, 3);
+    run(&mut before, CoreOp::Stop, 1, false, Penned, 0);
+    assert_eq!(before.observe(2, Crashed), Some(3));
+    let mut after = four_cores();
+    after.restore(&[
+        (1, 0, Running),
+        (2, 1, Penned),
+        (3, 2, Crashed),
+        (0, 1, Penned),
+        (0, 3, Off),
+        (7, 9, Running),
+    ]);
+    assert_eq!(after.osnodes(), before.osnodes());
+    for core in 0..4 {
+        assert_eq!(after.core(core), before.core(core));
+    }
+    let p = run(&mut after, CoreOp::Start, 1, false, Running, 0);
+    assert_eq!(p.osnode, 2);
+    assert_eq!(refused(&mut after, CoreOp::Update, 2), Refusal::Crashed(2));
+}

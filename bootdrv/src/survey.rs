@@ -1,0 +1,57 @@
+//! What there is, for a device manager that starts anew.
+
+use alloc::vec::Vec;
+
+use capfmt::Attachment;
+use proto::iface::cores::CoreState;
+use proto::iface::driver::DriverReply;
+use rt::chan::{Attach, Request};
+use rt::{invoke, time};
+
+use crate::Platform;
+use crate::driver::{Driver, core_state};
+
+/// How long an operation that is under way is left alone between two looks (ns of system time).
+const LOOK_NS: u64 = 2_000_000;
+
+/// Answers, once no operation is under way: until then it is not settled what a core does.
+pub async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
+    while driver.under_way.get() > 0 {
+        time::system_sleep_until(time::system_ns().saturating_add(LOOK_NS)).await;
+    }
+    let words: Vec<u8> = records(driver)
+        .into_iter()
+        .flatten()
+        .flat_map(u64::to_le_bytes)
+        .collect();
+    // A device manager that is gone needs no answer.
+    let _ = request.answer(&DriverReply::Survey {}, Attach::blob(&words));
+}
+
+/// OSnode, core, state: of each OSnode, then of each core that has none.
+fn records<P: Platform>(driver: &Driver<P>) -> Vec<[u64; 3]> {
+    let (kcbs, cores) = {
+        let h = driver.holdings.borrow();
+        let kcbs: Vec<_> = h.kcbs.values().copied().collect();
+        let cores: Vec<_> = h.cores.keys().copied().collect();
+        (kcbs, cores)
+    };
+    let mut found = Vec::new();
+    let mut taken = Vec::new();
+    for kcb in kcbs {
+        let Ok(info) = invoke::kcb_info(kcb.cap) else {
+            continue;
+        };
+        let (core, state) = match Attachment::unpack(info.state) {
+            Some(Attachment::Attached { core, .. }) => {
+                taken.push(core.0);
+                (core.0, core_state(driver, core.0))
+            }
+            _ => (info.last_core.unwrap_or(0), CoreState::Penned),
+        };
+        found.push([info.osnode, core.into(), state as u64]);
+    }
+    let free = cores.into_iter().filter(|core| !taken.contains(core));
+    found.extend(free.map(|core| [0, core.into(), core_state(driver, core) as u64]));
+    found
+}

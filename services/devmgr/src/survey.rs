@@ -1,0 +1,101 @@
+//! Going on after a device manager that died: what it knew stands elsewhere, too.
+//!
+//! The boot driver knows which OSnodes there are and what each core does, the monitor which ids were ever
+//! given, firmware's tables what they said before. What the dead one had started goes on.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use proto::iface::cores::CoreState;
+use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use rt::chan::{Answer, Attach};
+use rt::{env, task};
+
+use crate::discovery::CONSOLE;
+use crate::operations::{ask, driver, hand_over, locate};
+use crate::{Manager, knowledge};
+
+/// What a boot driver says of cores.
+const STATES: [CoreState; 6] = [
+    CoreState::Off,
+    CoreState::Detached,
+    CoreState::Penned,
+    CoreState::Starting,
+    CoreState::Running,
+    CoreState::Crashed,
+];
+
+type Found = Vec<(u64, u32, CoreState)>;
+
+/// Learns what there is.
+///
+/// # Errors
+/// A sentence: without a boot driver nothing can be known.
+pub async fn take_up(manager: &Manager) -> Result<(), String> {
+    // Which cores it does not drive.
+    knowledge::boot_driver(manager).await;
+    let found = survey(manager).await?;
+    let mut next = found.iter().map(|f| f.0).max().unwrap_or(0);
+    next = next.max(last_member(manager).await?) + 1;
+    {
+        let mut s = manager.state.borrow_mut();
+        s.registry.restore(&found);
+        s.next_osnode = s.next_osnode.max(next);
+    }
+    knowledge::tell_placed(manager, CONSOLE, env::core()).await;
+    rt::println!(
+        "devmgr: started again: {} OSnodes found",
+        found.iter().filter(|f| f.0 != 0).count()
+    );
+    let manager = manager.clone();
+    task::spawn(async move { settle(&manager, &found).await });
+    Ok(())
+}
+
+async fn survey(manager: &Manager) -> Result<Found, String> {
+    let client = driver(manager, env::osnode()).await?;
+    let answer = ask(&client, &DriverRequest::Survey {}, &[]).await?;
+    let (words, rest) = answer.blob.as_chunks::<8>();
+    let words: Vec<u64> = words.iter().map(|w| u64::from_le_bytes(*w)).collect();
+    let (records, more) = words.as_chunks::<3>();
+    let state = |word: u64| STATES.into_iter().find(|s| *s as u64 == word);
+    let records: Option<Found> = records
+        .iter()
+        .map(|[o, core, s]| Some((*o, u32::try_from(*core).ok()?, state(*s)?)))
+        .collect();
+    match (answer.message, records) {
+        (DriverReply::Survey {}, Some(found)) if rest.is_empty() && more.is_empty() => Ok(found),
+        _ => Err("the boot driver's survey is not understood".into()),
+    }
+}
+
+/// The highest id in the membership view, in which those that are gone stay.
+async fn last_member(manager: &Manager) -> Result<u64, String> {
+    let mut last = 0;
+    loop {
+        let request = SystemRequest::Member { osnode: last };
+        let answer = manager.system.request(&request, Attach::NONE).await;
+        let answer: Answer<SystemReply> = answer.map_err(|e| e.to_string())?;
+        match answer.message {
+            SystemReply::Member { osnode, .. } if osnode > last => last = osnode,
+            _ => return Ok(last),
+        }
+    }
+}
+
+/// What the dead one may not have come to: telling the monitor where OSnodes are, and taking back the
+/// right to command the own core.
+async fn settle(manager: &Manager, found: &Found) {
+    let own = env::osnode();
+    for &(osnode, core, state) in found.iter().filter(|f| f.0 != 0 && f.0 != own) {
+        let runs = state == CoreState::Running;
+        let place = if runs { core } else { NOWHERE };
+        // A monitor that is gone keeps no list.
+        let _ = locate(manager, osnode, place).await;
+        if runs {
+            // Refused by all but the one that has it, if one has.
+            let _ = hand_over(manager, env::core(), osnode, own).await;
+        }
+    }
+}
