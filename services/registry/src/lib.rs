@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+pub mod journal;
 pub mod language;
 mod locks;
 mod machine;

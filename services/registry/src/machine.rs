@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use proto::iface::registry::{RegistryReply, RegistryRequest, WatchOn};
 use proto::{Pid, ServiceError};
 
+use crate::journal::{Counters, Note};
 use crate::language::{self, ParseError};
 use crate::locks::Locks;
 use crate::store::{Change, How, Store, missing};
@@ -73,6 +74,32 @@ impl Registry {
     #[must_use]
     pub fn new() -> Registry {
         Registry::default()
+    }
+
+    /// What a journal says; nobody watches, and no lock is held.
+    #[must_use]
+    pub fn restore(notes: &[Note], counters: Counters) -> Registry {
+        Registry {
+            store: Store::restore(notes, counters),
+            ..Registry::default()
+        }
+    }
+
+    /// What happened to records since the last call, for the journal.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        self.store.take_notes()
+    }
+
+    /// How far versions and sequential names have come.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        self.store.counters()
+    }
+
+    /// Every record that outlives the process.
+    #[must_use]
+    pub fn lasting(&self) -> Vec<Note> {
+        self.store.lasting()
     }
 
     /// Takes a request with its blob; every answer that is due now.

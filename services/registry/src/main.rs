@@ -19,6 +19,10 @@ use registry::{Answer, ClientId, Registry, Ticket};
 use rt::chan::{Attach, Request, Server};
 use rt::{task, time};
 
+mod keeper;
+
+use keeper::Keeper;
+
 rt::entry!(main);
 
 /// While somebody waits for a lock: how often it is looked whether its holder is still there (ns).
@@ -28,6 +32,7 @@ const LOOK_NS: u64 = 200_000_000;
 #[derive(Default)]
 struct Desk {
     registry: Registry,
+    keeper: Keeper,
     waiting: BTreeMap<Ticket, (ClientId, Request)>,
     last: u64,
     /// A task looks after lock holders.
@@ -57,7 +62,12 @@ async fn run() -> i32 {
 }
 
 async fn serve() -> Result<Infallible, String> {
-    let desk = Rc::new(RefCell::new(Desk::default()));
+    let (keeper, registry) = Keeper::open();
+    let desk = Rc::new(RefCell::new(Desk {
+        registry,
+        keeper,
+        ..Desk::default()
+    }));
     let open = |id| {
         let server = Server::open().map_err(|e| e.message().to_string())?;
         let desk = desk.clone();
@@ -116,7 +126,9 @@ impl Counter {
             d.last += 1;
             let ticket = Ticket(d.last);
             d.waiting.insert(ticket, (client, request));
-            d.registry.ask(client, ticket, &message, &text)
+            let answers = d.registry.ask(client, ticket, &message, &text);
+            d.keep();
+            answers
         };
         self.send(answers);
         self.look_after_holders();
@@ -164,6 +176,16 @@ impl Counter {
 impl Desk {
     fn closed(&mut self, client: ClientId) -> Vec<Answer> {
         self.waiting.retain(|_, (c, _)| *c != client);
-        self.registry.closed(client)
+        let answers = self.registry.closed(client);
+        self.keep();
+        answers
+    }
+
+    /// Before anybody hears of it, what happened stands where it outlives this process.
+    fn keep(&mut self) {
+        let notes = self.registry.take_notes();
+        if !notes.is_empty() {
+            self.keeper.add(&self.registry, &notes);
+        }
     }
 }

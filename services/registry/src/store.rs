@@ -10,7 +10,8 @@ use core::ops::Bound;
 use proto::ServiceError;
 use proto::iface::registry::SetMode;
 
-use crate::language::{MAX_ATTRIBUTES, MAX_NAME, MAX_RECORD, Query, Record};
+use crate::journal::{Counters, Note};
+use crate::language::{self, MAX_ATTRIBUTES, MAX_NAME, MAX_RECORD, Query, Record};
 use crate::{ClientId, Refusal, SYSTEM_PREFIX};
 
 /// Most records.
@@ -50,6 +51,20 @@ pub struct Stored {
     ephemeral: bool,
 }
 
+impl Stored {
+    /// Whether it outlives the registry's process: who set an ephemeral one, and the system, say it again.
+    fn lasts(&self) -> bool {
+        !self.ephemeral && !self.record.name.starts_with(SYSTEM_PREFIX)
+    }
+    fn note(&self) -> Note {
+        Note {
+            name: self.record.name.clone(),
+            text: Some(self.record.to_string()),
+            version: self.version,
+        }
+    }
+}
+
 /// One change.
 #[derive(Clone, Debug)]
 pub struct Change {
@@ -75,9 +90,75 @@ pub struct Store {
     charges: BTreeMap<ClientId, Charge>,
     version: u64,
     sequence: u64,
+    /// What the journal was not told yet.
+    notes: Vec<Note>,
 }
 
 impl Store {
+    /// What a journal says: its notes in order.
+    #[must_use]
+    pub fn restore(notes: &[Note], counters: Counters) -> Store {
+        let mut store = Store {
+            version: counters.version,
+            sequence: counters.sequence,
+            ..Store::default()
+        };
+        for note in notes {
+            let Some(text) = &note.text else {
+                store.records.remove(&note.name);
+                continue;
+            };
+            // What this program wrote it can read; what it cannot, it never wrote.
+            let Ok(record) = language::record(text) else {
+                continue;
+            };
+            store.version = store.version.max(note.version);
+            let stored = Stored {
+                record: Rc::new(record),
+                version: note.version,
+                charged: None,
+                ephemeral: false,
+            };
+            store.records.insert(stored.record.name.clone(), stored);
+        }
+        store
+    }
+
+    /// What happened since the last call, for the journal.
+    pub fn take_notes(&mut self) -> Vec<Note> {
+        core::mem::take(&mut self.notes)
+    }
+
+    /// How far versions and sequential names have come.
+    #[must_use]
+    pub const fn counters(&self) -> Counters {
+        Counters {
+            version: self.version,
+            sequence: self.sequence,
+        }
+    }
+
+    /// Every record that outlives the process.
+    #[must_use]
+    pub fn lasting(&self) -> Vec<Note> {
+        let all = self.records.values().filter(|s| s.lasts());
+        all.map(Stored::note).collect()
+    }
+
+    /// Notes what became of a record.
+    fn note(&mut self, name: &str, old_lasted: bool) {
+        let now = self.records.get(name).filter(|s| s.lasts());
+        match now.map(Stored::note) {
+            Some(note) => self.notes.push(note),
+            None if old_lasted => self.notes.push(Note {
+                name: name.to_string(),
+                text: None,
+                version: self.version,
+            }),
+            None => {}
+        }
+    }
+
     /// The record with this name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Stored> {
@@ -120,7 +201,7 @@ impl Store {
             (charged, ephemeral) = (old.charged, old.ephemeral);
         }
         let old = old.cloned();
-        let is_new = old.is_none();
+        let (is_new, lasted) = (old.is_none(), old.as_ref().is_some_and(Stored::lasts));
         self.ensure_room(client, charged, &record, old.as_ref())?;
         if let Some(old) = &old {
             self.discharge(old);
@@ -142,7 +223,9 @@ impl Store {
             version: self.version,
         };
         debug_assert_eq!(is_new, change.old.is_none());
-        self.records.insert(stored.record.name.clone(), stored);
+        let name = stored.record.name.clone();
+        self.records.insert(name.clone(), stored);
+        self.note(&name, lasted);
         Ok(change)
     }
 
@@ -182,6 +265,7 @@ impl Store {
         let old = self.records.remove(name)?;
         self.discharge(&old);
         self.version += 1;
+        self.note(name, old.lasts());
         Some(Change {
             old: Some(old.record),
             new: None,

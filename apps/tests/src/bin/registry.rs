@@ -390,10 +390,10 @@ async fn kill(pid: Pid) -> Result<(), String> {
 }
 
 /// Who waits for an event learns at once that the registry died; the one that takes its place
-/// serves, and is told by the spawn services what they supervise.
+/// has its records, serves, and is told by the spawn services what they supervise.
 async fn death_of_registry() -> Result<(), String> {
     let d = Desk::open().await?;
-    d.set("t.lost").await?;
+    d.set("t.kept").await?;
     d.watch("t.never", WatchOn::Both, false).await?;
     let all = processes().await?;
     let registry = all.iter().rfind(|(_, name)| name == "registry");
@@ -410,8 +410,8 @@ async fn death_of_registry() -> Result<(), String> {
         Either::Right(failed) => return failed,
     }
     let d = Desk::open().await?;
-    d.refused(RegistryRequest::Get {}, "t.lost", ServiceError::NotFound)
-        .await?;
+    d.ask(RegistryRequest::Get {}, "t.kept").await?;
+    d.ask(RegistryRequest::Delete {}, "t.kept").await?;
     let supervised = RegistryRequest::Watch {
         on: WatchOn::Set,
         once: true,

@@ -472,3 +472,46 @@ fn long_answers_come_in_pages() {
     let expected: Vec<String> = (0..100).map(|i| format!("r{i:03}")).collect();
     assert_eq!(found, expected);
 }
+
+#[test]
+fn records_outlive_the_process_but_for_those_that_others_say_again() {
+    let mut d = Desk::default();
+    let ephemeral = |sequential| RegistryRequest::Set {
+        mode: SetMode::Replace,
+        ephemeral: true,
+        sequential,
+        version: 0,
+    };
+    d.set(A, "stays { x: 1 }");
+    d.set(A, "changes { x: 1 }");
+    d.ask(A, set(SetMode::Merge), "changes { y: 2 }");
+    d.set(A, "goes");
+    d.ask(A, RegistryRequest::Delete {}, "goes");
+    d.ask(A, ephemeral(true), "job.");
+    d.set(A, "becomes { x: 1 }");
+    d.ask(A, ephemeral(false), "becomes { x: 2 }");
+    d.set(SYSTEM, "service.x { state: running }");
+    let notes = d.registry.take_notes();
+    assert!(d.registry.take_notes().is_empty());
+    let counters = d.registry.counters();
+    let mut after = Desk {
+        registry: Registry::restore(&notes, counters),
+        ..Desk::default()
+    };
+    assert_eq!(after.registry.lasting(), d.registry.lasting());
+    assert_eq!(after.get("stays"), Ok("stays { x: 1 }".to_string()));
+    assert_eq!(
+        after.get("changes"),
+        Ok("changes { x: 1, y: 2 }".to_string())
+    );
+    for name in ["goes", "job.0000000001", "becomes", "service.x"] {
+        assert_eq!(after.get(name), Err(ServiceError::NotFound), "{name}");
+    }
+    // Numbers are never given twice.
+    let (_, name) = after.ask(A, ephemeral(true), "job.").expect("an answer");
+    assert_eq!(name, "job.0000000002");
+    let RegistryReply::Stored { version } = after.set(A, "new") else {
+        panic!("it is set");
+    };
+    assert_eq!(version, counters.version + 2);
+}
