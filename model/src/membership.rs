@@ -34,7 +34,11 @@ pub enum Plan {
     Join(OsnodeId, OsnodeId),
     /// The first stops the second.
     Stop(OsnodeId, OsnodeId),
-    /// It is started again.
+    /// The first stops the second, to have it go on on another core.
+    Move(OsnodeId, OsnodeId),
+    /// Neither core runs it: it stays stopped.
+    Strand(OsnodeId, OsnodeId),
+    /// It is started again, on whichever core.
     Start(OsnodeId),
 }
 
@@ -77,6 +81,10 @@ impl fmt::Display for Event {
             Event::Act(_, Plan::Join(by, new)) => write!(f, "o{} starts o{}", by.0, new.0),
             Event::Act(_, Plan::Stop(by, n)) => {
                 write!(f, "o{} stops o{}", by.0, n.0)
+            }
+            Event::Act(_, Plan::Move(by, n)) => write!(f, "o{} moves o{}", by.0, n.0),
+            Event::Act(_, Plan::Strand(by, n)) => {
+                write!(f, "o{} finds o{} on no core", by.0, n.0)
             }
             Event::Act(_, Plan::Start(n)) => write!(f, "o{} is started again", n.0),
             Event::Crash(n) => write!(f, "o{} crashes", n.0),
@@ -158,10 +166,15 @@ impl Membership {
         for (place, plan) in self.plan.iter().enumerate() {
             let may = match plan {
                 Plan::Join(by, _) => Membership::can_act(s, *by),
-                Plan::Stop(by, n) => {
+                Plan::Stop(by, n) | Plan::Move(by, n) => {
                     let known = s.nodes.get(by).and_then(|m| m.known().get(n));
                     let runs = known.is_some_and(|f| f.status == Status::Running);
                     runs && Membership::can_act(s, *by) && Membership::can_act(s, *n)
+                }
+                Plan::Strand(by, n) => {
+                    let known = s.nodes.get(by).and_then(|m| m.known().get(n));
+                    let moves = known.is_some_and(|f| f.status == Status::Moving(*by));
+                    moves && s.stopped.contains(n) && Membership::can_act(s, *by)
                 }
                 Plan::Start(n) => s.stopped.contains(n),
             };
@@ -191,7 +204,7 @@ impl Membership {
                 .iter()
                 .filter(|(n, m)| !s.dead.contains(n) && m.has_entered())
         };
-        let stopped = |f: &Fact| matches!(f.status, Status::Stopped(_));
+        let stopped = |f: &Fact| f.status.caretaker().is_some();
         let away = |n: &OsnodeId| living().any(|(_, m)| m.known().get(n).is_some_and(stopped));
         for (m, machine) in living() {
             for (n, fact) in machine.known() {
@@ -268,6 +281,11 @@ impl System for Membership {
                         s.stopped.insert(n);
                         Membership::step(&mut s, by, MemberInput::Stopped(n));
                     }
+                    Plan::Move(by, n) => {
+                        s.stopped.insert(n);
+                        Membership::step(&mut s, by, MemberInput::Moving(n));
+                    }
+                    Plan::Strand(by, n) => Membership::step(&mut s, by, MemberInput::Stopped(n)),
                     Plan::Start(n) => {
                         s.stopped.remove(&n);
                     }
@@ -285,7 +303,14 @@ impl System for Membership {
                 s.fault = true;
                 s.lost = true;
                 if let Event::Deliver(_, n, _)
-                | Event::Act(_, Plan::Join(n, _) | Plan::Stop(n, _) | Plan::Start(n)) = **event
+                | Event::Act(
+                    _,
+                    Plan::Join(n, _)
+                    | Plan::Stop(n, _)
+                    | Plan::Move(n, _)
+                    | Plan::Strand(n, _)
+                    | Plan::Start(n),
+                ) = **event
                 {
                     s.crashed = Some(n);
                 }
@@ -338,7 +363,7 @@ impl System for Membership {
             }
             for (other, fact) in machine.known() {
                 let gone = s.dead.contains(other);
-                let wrong = matches!(fact.status, Status::Joining | Status::Stopped(_));
+                let wrong = fact.status == Status::Joining || fact.status.caretaker().is_some();
                 if gone != (fact.status == Status::Gone) || wrong {
                     return Err(format!("o{} is wrong about o{}", n.0, other.0));
                 }

@@ -27,6 +27,17 @@ fn plans() -> Vec<(u64, Vec<Plan>, bool)> {
     plans.push((2, vec![three, four], true));
     plans.push((2, vec![three, four, stop, start], false));
     plans.push((3, vec![third, stop, start], true));
+    let (moved, stranded) = (Plan::Move(n(1), n(2)), Plan::Strand(n(1), n(2)));
+    plans.push((2, vec![moved, start], true));
+    plans.push((2, vec![moved, stranded, start], true));
+    plans.push((2, vec![three, moved, start], true));
+    plans.push((2, vec![three, moved, stranded, start], true));
+    plans.push((3, vec![moved, stranded, start], true));
+    plans.push((3, vec![third, moved, start], true));
+    if std::env::var_os("NEKTON_FULL").is_some_and(|v| v == "1") {
+        // Minutes: two joins, a stop and a death at once.
+        plans.push((2, vec![three, four, stop, start], true));
+    }
     plans
 }
 

@@ -57,6 +57,17 @@ impl Status {
         }
     }
 
+    /// Of facts that count as many changes, the one with the highest is the last.
+    const fn rank(&self) -> u8 {
+        match self {
+            Status::Joining => 0,
+            Status::Running => 1,
+            Status::Moving(_) => 2,
+            Status::Stopped(_) => 3,
+            Status::Gone => 4,
+        }
+    }
+
     /// Whether it is a member: it has entered, and is not gone.
     const fn is_member(&self) -> bool {
         matches!(self, Status::Running) || self.caretaker().is_some()
@@ -80,7 +91,10 @@ impl Fact {
     /// Whether this is known after `other` was. *Gone* is for ever.
     fn is_newer_than(&self, other: &Fact) -> bool {
         let is_gone = |f: &Fact| f.status == Status::Gone;
-        !is_gone(other) && (is_gone(self) || self.count > other.count)
+        // Two may count the same change: one says that it stopped, another that it runs, which is older news than
+        // that it stopped once more. It hears of it, and says again that it runs.
+        let order = |f: &Fact| (f.count, f.status.rank());
+        !is_gone(other) && (is_gone(self) || order(self) > order(other))
     }
 }
 
@@ -357,6 +371,17 @@ impl<R: Rules> Members<R> {
         }
     }
 
+    /// Whom a sponsor made known that is gone: what others said before they knew it, only the sponsor may have
+    /// passed on.
+    fn tell_entrant(&self, entrant: &Fact, out: &mut Vec<MemberOutput>) {
+        let enters = matches!(entrant.status, Status::Joining | Status::Running);
+        if !enters || entrant.osnode == self.me {
+            return;
+        }
+        let all = self.known.values().filter(|f| f.osnode != entrant.osnode);
+        out.extend(all.map(|f| MemberOutput::Send(entrant.osnode, MemberMessage::Fact(*f))));
+    }
+
     /// Nobody waits for it, and what only it may have said is said again.
     fn gone(&mut self, dead: OsnodeId, out: &mut Vec<MemberOutput>) {
         self.joins.remove(&dead);
@@ -372,6 +397,7 @@ impl<R: Rules> Members<R> {
         {
             if self.rules.hold(Rule::ViewTellsAgain) {
                 self.tell(fact, out);
+                self.tell_entrant(&fact, out);
             }
             self.take_over(&fact, out);
         }
