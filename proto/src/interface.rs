@@ -63,6 +63,27 @@
 ///     Ok(till.take(3).await?.coins)
 /// }
 /// ```
+///
+/// Two messages with the same number do not compile:
+///
+/// ```compile_fail,E0080
+/// proto::interface! {
+///     /// A till.
+///     pub interface Till = 77, version 1, errors proto::ServiceError;
+///     messages TillRequest, TillReply;
+///     stubs TillClient, TillServer;
+///     replies {
+///         /// Done.
+///         Done = 0x8001 {};
+///     }
+///     requests {
+///         /// Opens it.
+///         Open = 1 open {} -> Done;
+///         /// Shuts it.
+///         Shut = 1 shut {} -> Done;
+///     }
+/// }
+/// ```
 #[macro_export]
 macro_rules! interface {
     (
@@ -85,6 +106,11 @@ macro_rules! interface {
         $(#[$im])*
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub struct $marker;
+
+        const _: () = assert!(
+            $crate::wire::distinct(&[$($qn,)* $($rn,)* 0x80ff]),
+            "two messages of an interface have the same number"
+        );
 
         $crate::messages! {
             #[doc = concat!("Requests of [`", stringify!($marker), "`].")]

@@ -36,6 +36,9 @@ macro_rules! messages {
                 "a message has more than five words of fields");
         };)*
 
+        const _: () = assert!($crate::wire::distinct(&[$($n),*]),
+            "two messages have the same number");
+
         impl $crate::Wire for $name {
             const INTERFACE: u8 = $iface;
             const VERSION: u8 = $crate::wire::version(&[$($version)?]);

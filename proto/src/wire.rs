@@ -164,6 +164,24 @@ impl Reader {
     }
 }
 
+/// Whether no two messages of a declaration have the same number.
+#[doc(hidden)]
+#[must_use]
+pub const fn distinct(ops: &[u16]) -> bool {
+    let mut i = 0;
+    while i < ops.len() {
+        let mut j = i + 1;
+        while j < ops.len() {
+            if ops[i] == ops[j] {
+                return false;
+            }
+            j += 1;
+        }
+        i += 1;
+    }
+    true
+}
+
 /// Sum of the words of a declaration's fields.
 #[doc(hidden)]
 #[must_use]
