@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use abi::{CapAddr, bootinfo, slots};
 use archive::Archive;
-use proto::Name;
-use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::spawn::{Place, Restart, Spawn, SpawnClient, USUAL_LIMIT, join_words};
+use proto::{Interface, Name};
+use rt::chan::Client;
 use rt::{env, invoke};
 
 use crate::world::{World, introducer};
@@ -19,7 +19,7 @@ type Given<'a> = &'a [(&'a str, CapAddr)];
 
 /// Starts a program with capabilities, and again when it ends so.
 async fn start(
-    spawn: &Client,
+    spawn: &SpawnClient<Client>,
     restart: Restart,
     words: &[&str],
     given: Given<'_>,
@@ -28,36 +28,20 @@ async fn start(
         if invoke::identify(*slot).is_err() {
             continue;
         }
-        let request = SpawnRequest::Give {
-            name: Name::truncated(name),
-        };
-        let answer = spawn.request(&request, Attach::cap(*slot)).await;
-        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-        if let SpawnReply::Refused { error } = answer.message {
-            return Err(format!("{name} cannot be given to {}: {error}", words[0]));
-        }
+        let kept = spawn.give(Name::truncated(name), *slot).await;
+        kept.map_err(|e| format!("{name} cannot be given to {}: {e}", words[0]))?;
     }
-    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-    let request = SpawnRequest::SpawnSupervised {
-        place: Place::Here,
-        number: 0,
-        memory: 0,
-        restart,
-        limit: USUAL_LIMIT,
-    };
-    let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
-    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        SpawnReply::Spawned { .. } => Ok(()),
-        _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
-    }
+    let words = join_words(words);
+    let started = spawn.spawn_supervised(Place::Here, 0, 0, restart, USUAL_LIMIT, &words);
+    started.await.map(drop).map_err(|e| e.to_string())
 }
 
-async fn spawn_client(world: &World) -> Result<Client, String> {
+async fn spawn_client(world: &World) -> Result<SpawnClient<Client>, String> {
     let endpoint = world.named(Name::truncated("spawn")).await;
     let endpoint = endpoint.map_err(|e| format!("no spawn service: {}", e.message()))?;
-    let bound = Client::bind(endpoint.addr()).await;
-    bound.map_err(|e| format!("no spawn service: {e}"))
+    let bound = Client::bind_for(endpoint.addr(), Some(Spawn::ID)).await;
+    let client = bound.map_err(|e| format!("no spawn service: {e}"))?;
+    Ok(SpawnClient(client))
 }
 
 fn system_names(world: &World) -> Result<rt::Capability, String> {
@@ -128,7 +112,11 @@ pub async fn start_further(world: &World) -> Result<(), String> {
     start(&spawn, Restart::Always, &words, &[]).await
 }
 
-async fn start_driver(world: &World, spawn: &Client, count: u32) -> Result<(), String> {
+async fn start_driver(
+    world: &World,
+    spawn: &SpawnClient<Client>,
+    count: u32,
+) -> Result<(), String> {
     let names = system_names(world)?;
     let mut texts = Vec::new();
     for i in 0..count {

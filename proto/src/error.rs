@@ -278,6 +278,13 @@ pub enum CallError<E = ServiceError> {
     Refused(Refusal<E>),
 }
 
+impl<E: PartialEq> CallError<E> {
+    /// Whether the service refused with this error.
+    pub fn is(&self, error: E) -> bool {
+        matches!(self, CallError::Refused(r) if r.error == error)
+    }
+}
+
 impl<E> From<PeerError> for CallError<E> {
     fn from(e: PeerError) -> CallError<E> {
         CallError::Peer(e)

@@ -137,6 +137,22 @@ fn console_bytes_survive() {
 }
 
 #[test]
+fn words_go_and_come() {
+    let w = ["ticker", "100", "x"];
+    assert_eq!(
+        spawn::split_words(&spawn::join_words(&w)),
+        Some(w.map(String::from).into())
+    );
+    for bad in [&b""[..], b"\0", b"a", b"\xff\0"] {
+        assert_eq!(spawn::split_words(bad), None, "{bad:?}");
+    }
+    assert_eq!(
+        spawn::split_words(b"a\0\0"),
+        Some(vec!["a".to_string(), String::new()])
+    );
+}
+
+#[test]
 fn start_blocks_refuse_what_does_not_fit() {
     let args = ["x".repeat(3000)];
     let args = [args[0].as_str()];

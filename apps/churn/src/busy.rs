@@ -13,8 +13,8 @@ use churn::fpu::{EXPECTED, ROUNDS, digest, work};
 use churn::wire::{RallyReply, RallyRequest};
 use churn::{Ball, CapModel, CapOp, CapView, Rally, Random};
 use proto::Pid;
-use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::spawn::{Place, Spawn, SpawnClient, join_words};
+use rt::chan::{Answer, Attach, Client, connect};
 use rt::control::{self, Verdict};
 use rt::{CapAddr, SysError, cap, env, invoke, mem, task, time, tls};
 
@@ -42,6 +42,7 @@ struct State {
     children: Vec<Pid>,
 }
 
+type Spawner = SpawnClient<Client>;
 type Shared = Rc<RefCell<State>>;
 
 fn fail(state: &Shared, text: String) {
@@ -73,7 +74,7 @@ pub async fn run() -> i32 {
 
 /// Starts the other processes and the rallies with them.
 async fn start(state: &Shared) -> Result<(), String> {
-    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
+    let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
     let pid = env::pid();
     let near = format!("churn{pid}l");
     let child = start_process(&spawn, Place::Here, &["churn", "peer", &near]).await?;
@@ -106,30 +107,16 @@ async fn start(state: &Shared) -> Result<(), String> {
     Ok(())
 }
 
-async fn start_process(spawn: &Client, place: Place, words: &[&str]) -> Result<Pid, String> {
-    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-    let request = SpawnRequest::Spawn {
-        place,
-        number: 0,
-        memory: 0,
-    };
-    let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
-    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        SpawnReply::Spawned { pid, .. } => Ok(pid),
-        _ => Err(format!(
-            "cannot start {}: {}",
-            words.join(" "),
-            String::from_utf8_lossy(&answer.blob)
-        )),
-    }
+async fn start_process(spawn: &Spawner, place: Place, words: &[&str]) -> Result<Pid, String> {
+    let started = spawn.spawn(place, 0, 0, &join_words(words)).await;
+    let started = started.map_err(|e| format!("cannot start {}: {e}", words.join(" ")))?;
+    Ok(started.pid)
 }
 
-async fn end_processes(spawn: &Client, children: &[Pid]) {
+async fn end_processes(spawn: &Spawner, children: &[Pid]) {
     for pid in children {
-        let request = SpawnRequest::Kill { pid: *pid };
         // One that ended before is what is wanted.
-        let _: Result<Answer<SpawnReply>, _> = spawn.request(&request, Attach::NONE).await;
+        let _ = spawn.kill(*pid).await;
     }
 }
 

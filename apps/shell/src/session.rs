@@ -8,6 +8,7 @@ use core::cell::RefCell;
 
 use proto::iface::console::ConsoleClient;
 use proto::iface::files::FilesClient;
+use proto::iface::spawn::SpawnClient;
 use proto::iface::system::{SystemReply, SystemRequest};
 use proto::{CallError, PeerError, ServiceError, Wire};
 use rt::chan::{Answer, Attach, Client};
@@ -76,8 +77,7 @@ pub struct Session {
     files: Service,
     /// The device manager.
     pub cores: Service,
-    /// The spawn service.
-    pub spawn: Service,
+    spawn: Service,
     /// The registry.
     pub registry: Service,
     /// The monitor.
@@ -103,6 +103,15 @@ impl Session {
             output: String::new(),
             used_marked: BTreeMap::new(),
         })
+    }
+
+    /// The spawn service.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn spawn(&self) -> Result<SpawnClient<Client>, String> {
+        let client = self.spawn.client().await;
+        client.map(SpawnClient).map_err(|e| of_spawn(e.into()))
     }
 
     /// Prints without keeping it for the command's record.
@@ -219,6 +228,14 @@ pub fn text_of(blob: &[u8], error: ServiceError) -> String {
         error.message().to_string()
     } else {
         String::from_utf8_lossy(blob).into_owned()
+    }
+}
+
+/// What the spawn service says, or what it says no more, as a sentence.
+pub fn of_spawn(e: CallError) -> String {
+    match e {
+        CallError::Peer(e) => format!("spawn: {e}"),
+        CallError::Refused(r) => r.to_string(),
     }
 }
 

@@ -3,9 +3,9 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use proto::Pid;
-use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::spawn::{Checked, Ended, Place, ProcessState, Spawn, SpawnClient, join_words};
+use proto::{CallError, Pid};
+use rt::chan::{Client, connect};
 
 /// How a child ended.
 #[derive(Clone, Debug)]
@@ -44,10 +44,19 @@ impl End {
     }
 }
 
+fn end_of(ended: Result<Ended, CallError>) -> Result<End, String> {
+    let ended = ended.map_err(|e| e.to_string())?;
+    Ok(End {
+        state: ended.state,
+        status: ended.status,
+        report: String::from_utf8_lossy(&ended.report).into_owned(),
+    })
+}
+
 /// A child process.
 #[derive(Debug)]
 pub struct Child {
-    spawn: Client,
+    spawn: SpawnClient<Client>,
     /// Its id.
     pub pid: Pid,
 }
@@ -83,33 +92,10 @@ impl Child {
         number: u64,
         memory: u64,
     ) -> Result<Child, String> {
-        let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
-        let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-        let request = SpawnRequest::Spawn {
-            place,
-            number,
-            memory,
-        };
-        let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
-        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-        match answer.message {
-            SpawnReply::Spawned { pid, .. } => Ok(Child { spawn, pid }),
-            _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
-        }
-    }
-
-    async fn ask(&self, request: &SpawnRequest) -> Result<End, String> {
-        let answer = self.spawn.request(request, Attach::NONE).await;
-        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-        let report = String::from_utf8_lossy(&answer.blob).into_owned();
-        match answer.message {
-            SpawnReply::Ended { state, status } => Ok(End {
-                state,
-                status,
-                report,
-            }),
-            _ => Err(report),
-        }
+        let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
+        let started = spawn.spawn(place, number, memory, &join_words(words)).await;
+        let pid = started.map_err(|e| e.to_string())?.pid;
+        Ok(Child { spawn, pid })
     }
 
     /// Waits for its end.
@@ -117,7 +103,7 @@ impl Child {
     /// # Errors
     /// A sentence.
     pub async fn wait(&self) -> Result<End, String> {
-        self.ask(&SpawnRequest::Wait { pid: self.pid }).await
+        end_of(self.spawn.wait(self.pid).await)
     }
 
     /// Asks it whether all is well; it answers when it is not busy with something else.
@@ -125,12 +111,10 @@ impl Child {
     /// # Errors
     /// A sentence.
     pub async fn check(&self) -> Result<(), String> {
-        let request = SpawnRequest::Check { pid: self.pid };
-        let answer = self.spawn.request(&request, Attach::NONE).await;
-        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-        match answer.message {
-            SpawnReply::Checked { ok: true, .. } => Ok(()),
-            _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
+        match self.spawn.check(self.pid, b"").await {
+            Ok(Checked { ok: true, .. }) => Ok(()),
+            Ok(not) => Err(String::from_utf8_lossy(&not.text).into_owned()),
+            Err(e) => Err(e.to_string()),
         }
     }
 
@@ -139,7 +123,7 @@ impl Child {
     /// # Errors
     /// A sentence.
     pub async fn kill(&self) -> Result<End, String> {
-        self.ask(&SpawnRequest::Kill { pid: self.pid }).await
+        end_of(self.spawn.kill(self.pid).await)
     }
 
     /// Starts this very program with arguments and waits for its end.

@@ -1,5 +1,8 @@
 //! Spawn service: processes of this OSnode and, through the monitors, of any other.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use crate::{Name, Pid, ServiceError};
 
 crate::codes! {
@@ -58,117 +61,24 @@ crate::codes! {
     }
 }
 
-crate::messages! {
-    /// Requests.
-    pub enum SpawnRequest: 2 (Spawn 2) {
-        /// Keeps the capability that comes along for the connection's next `Spawn`, which
-        /// gives it to the process under this name. Answer: `Kept`. This OSnode only.
-        Give = 1 {
-            /// Name in the start block.
-            name: Name,
-        },
-        /// Starts a program. Blob: program name and arguments, each ended by a zero byte.
-        /// Answer: `Spawned`, or `Refused` with the reason in the blob.
-        Spawn = 2 {
-            /// How `number` is meant.
-            place: Place,
-            /// Core number or OSnode id.
-            number: u64,
-            /// Most bytes of memory that the process may have, those that it begins with included (0 = no limit).
-            memory: u64,
-        },
-        /// The first process after this one, in the order OSnode, number. Answer: `Process` or `Refused(End)`.
-        Next = 3 {
-            /// Start with `Pid::default()`.
-            after: Pid,
-        },
-        /// Asks a process to check itself. Blob: its name when `pid` is 0 (must be one process).
-        /// Answer: `Checked` with its text in the blob.
-        Check = 4 {
-            /// Which.
-            pid: Pid,
-        },
-        /// Asks a process to end, and ends it when it does not.
-        Kill = 5 {
-            /// Which.
-            pid: Pid,
-        },
-        /// Waits until the process has ended. Answer: `Ended`.
-        Wait = 6 {
-            /// Which.
-            pid: Pid,
-        },
-        /// An argument to a process's own command. Blob: text, after the process's name and a
-        /// zero byte when `pid` is 0. Answer: `Checked`.
-        Tell = 7 {
-            /// Which.
-            pid: Pid,
-        },
-        /// The first process of the asked OSnode itself after `number`. Answer: `Process` or `Refused(End)`.
-        NextHere = 9 {
-            /// Number of the process before.
-            number: u64,
-        },
-        /// What the kernel that runs an OSnode says of itself. Answer: `Kernel` (blob: build id as hex).
-        Kernel = 10 {
-            /// OSnode.
-            osnode: u64,
-        },
-        /// A further dispatcher of the process whose `PARENT` connection this comes over. The level-2
-        /// VNode that its dispatchers share comes along. Blob: where it starts (program counter, end
-        /// of the stack, TLS base, argument: words). Answer: `Spawned`.
-        Span = 14 {
-            /// On this OSnode.
-            osnode: u64,
-        },
-        /// Spawn service → spawn service: as `Span`, here, for a process there. Blob: as there, then
-        /// the process's name and arguments. Answer: `Spawned`.
-        Member = 15 {
-            /// The process.
-            of: Pid,
-        },
-        /// Memory of an OSnode's memory servers. Answer: `Memory`, or `Refused(End)` when there is no such server.
-        Memory = 8 {
-            /// Its id.
-            osnode: u64,
-            /// 0 = the one that its programs ask; above that, the others that it has, by index.
-            server: u32,
-        },
-        /// What is on a process's memory account. Answer: `Usage`.
-        Usage = 20 {
-            /// Which.
-            pid: Pid,
-        },
-        /// Checks an OSnode's memory: books, capabilities, and that only live processes hold any. Answer:
-        /// `MemoryChecked`; `Refused` with a sentence in the blob when something is wrong.
-        CheckMemory = 21 {
-            /// Its id.
-            osnode: u64,
-        },
-        /// As `Spawn`, and the process is started again when it ends.
-        SpawnSupervised = 11 {
-            /// How `number` is meant.
-            place: Place,
-            /// Core number or OSnode id.
-            number: u64,
-            /// As in `Spawn`.
-            memory: u64,
-            /// After which ends.
-            restart: Restart,
-            /// So often at most, and within how many milliseconds ([`pack_limit`]).
-            limit: u64,
-        },
-        /// A process is not started again any more. Answer: `Kept`.
-        Release = 12 {
-            /// Which.
-            pid: Pid,
-        },
-        /// How a process is supervised. Answer: `Supervised`, or `Refused(NotFound)`.
-        Supervision = 13 {
-            /// Which.
-            pid: Pid,
-        },
+/// Reads name and arguments of a program; `None` unless there is at least one, each is UTF-8, and the last is ended.
+#[must_use]
+pub fn split_words(bytes: &[u8]) -> Option<Vec<String>> {
+    let bytes = bytes.strip_suffix(b"\0")?;
+    let words = bytes.split(|b| *b == 0);
+    let words: Option<Vec<String>> = words.map(|w| String::from_utf8(w.to_vec()).ok()).collect();
+    words.filter(|w| !w[0].is_empty())
+}
+
+/// Name and arguments of a program as bytes, each ended by a zero byte (zero bytes in them are left out).
+#[must_use]
+pub fn join_words<S: AsRef<str>>(words: &[S]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for w in words {
+        out.extend(w.as_ref().bytes().filter(|b| *b != 0));
+        out.push(0);
     }
+    out
 }
 
 /// The `limit` of [`SpawnRequest::SpawnSupervised`].
@@ -186,18 +96,21 @@ pub const fn unpack_limit(limit: u64) -> (u32, u32) {
 /// What services of the system may need: more is a fault that restarts do not cure.
 pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 
-crate::messages! {
-    /// Replies.
-    pub enum SpawnReply: 2 (Spawn 2) {
+crate::interface! {
+    /// Processes: started, watched, asked, ended.
+    pub interface Spawn = 2, version 2, errors ServiceError;
+    messages SpawnRequest, SpawnReply;
+    stubs SpawnClient, SpawnServer;
+    replies {
         /// The capability is kept.
-        Kept = 0x8001 {},
+        Kept = 0x8001 {};
         /// The process runs.
         Spawned = 0x8002 {
             /// Its id.
             pid: Pid,
             /// Core of its OSnode at the time.
             core: u32,
-        },
+        };
         /// One process. Blob: its name and arguments.
         Process = 0x8003 {
             /// Its id.
@@ -208,21 +121,21 @@ crate::messages! {
             memory: u64,
             /// Core time used, in nanoseconds.
             used_ns: u64,
-        },
+        } blob words;
         /// The process answered. Blob: its text.
         Checked = 0x8004 {
             /// Every check of it is clean.
             ok: bool,
             /// Kernel changes that fell inside its long operations, if it counts them.
             inside: u64,
-        },
+        } blob text;
         /// The process ended. Blob: the last report, if any.
         Ended = 0x8005 {
             /// How.
             state: ProcessState,
             /// Exit status (0 = success), when it exited by itself.
             status: i32,
-        },
+        } blob report;
         /// Memory figures.
         Memory = 0x8006 {
             /// Bytes managed.
@@ -235,7 +148,7 @@ crate::messages! {
             blocks: u64,
             /// NUMA node that the server is for.
             node: u32,
-        },
+        };
         /// A process's memory account.
         Usage = 0x8010 {
             /// Bytes held.
@@ -244,7 +157,7 @@ crate::messages! {
             limit: u64,
             /// Bytes that it can always have.
             share: u64,
-        },
+        };
         /// The memory is in order: sums over the OSnode's memory servers.
         MemoryChecked = 0x8011 {
             /// Bytes that they began with.
@@ -257,8 +170,8 @@ crate::messages! {
             free: u64,
             /// On accounts now.
             used: u64,
-        },
-        /// The running kernel.
+        };
+        /// The running kernel. Blob: its build id as hex.
         Kernel = 0x8007 {
             /// Its name.
             name: Name,
@@ -266,7 +179,7 @@ crate::messages! {
             core: u32,
             /// Attach epoch of the OSnode.
             epoch: u64,
-        },
+        } blob build;
         /// How a process is supervised.
         Supervised = 0x8008 {
             /// After which ends it is started again.
@@ -277,11 +190,114 @@ crate::messages! {
             restarts: u64,
             /// So often at most, and within how many milliseconds.
             limit: u64,
-        },
-        /// Refused. Blob: which object, what to do.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        };
+    }
+    requests {
+        /// Keeps the capability that comes along for the connection's next `Spawn`, which
+        /// gives it to the process under this name. This OSnode only.
+        Give = 1 give {
+            /// Name in the start block.
+            name: Name,
+        } copies cap -> Kept;
+        /// Starts a program. Blob: program name and arguments, each ended by a zero byte.
+        /// Refused with the reason.
+        Spawn = 2 spawn {
+            /// How `number` is meant.
+            place: Place,
+            /// Core number or OSnode id.
+            number: u64,
+            /// Most bytes of memory that the process may have, those that it begins with included (0 = no limit).
+            memory: u64,
+        } blob words -> Spawned;
+        /// The first process after this one, in the order OSnode, number. Refused with `End` when there is none.
+        Next = 3 next {
+            /// Start with `Pid::default()`.
+            after: Pid,
+        } -> Process;
+        /// Asks a process to check itself. Blob: its name when `pid` is 0 (must be one process).
+        Check = 4 check {
+            /// Which.
+            pid: Pid,
+        } blob name -> Checked;
+        /// Asks a process to end, and ends it when it does not.
+        Kill = 5 kill {
+            /// Which.
+            pid: Pid,
+        } -> Ended;
+        /// Waits until the process has ended.
+        Wait = 6 wait {
+            /// Which.
+            pid: Pid,
+        } -> Ended;
+        /// An argument to a process's own command. Blob: text, after the process's name and a
+        /// zero byte when `pid` is 0.
+        Tell = 7 tell {
+            /// Which.
+            pid: Pid,
+        } blob text -> Checked;
+        /// The first process of the asked OSnode itself after `number`. Refused with `End` when there is none.
+        NextHere = 9 next_here {
+            /// Number of the process before.
+            number: u64,
+        } -> Process;
+        /// What the kernel that runs an OSnode says of itself.
+        Kernel = 10 kernel {
+            /// OSnode.
+            osnode: u64,
+        } -> Kernel;
+        /// A further dispatcher of the process whose `PARENT` connection this comes over. The level-2
+        /// VNode that its dispatchers share comes along. Blob: where it starts (program counter, end
+        /// of the stack, TLS base, argument: words).
+        Span = 14 span {
+            /// On this OSnode.
+            osnode: u64,
+        } blob start copies shared -> Spawned;
+        /// Spawn service → spawn service: as `Span`, here, for a process there. Blob: as there, then
+        /// the process's name and arguments.
+        Member = 15 member {
+            /// The process.
+            of: Pid,
+        } blob start_and_words copies shared -> Spawned;
+        /// Memory of an OSnode's memory servers. Refused with `End` when there is no such server.
+        Memory = 8 memory {
+            /// Its id.
+            osnode: u64,
+            /// 0 = the one that its programs ask; above that, the others that it has, by index.
+            server: u32,
+        } -> Memory;
+        /// What is on a process's memory account.
+        Usage = 20 usage {
+            /// Which.
+            pid: Pid,
+        } -> Usage;
+        /// Checks an OSnode's memory: books, capabilities, and that only live processes hold any.
+        /// Refused with a sentence when something is wrong.
+        CheckMemory = 21 check_memory {
+            /// Its id.
+            osnode: u64,
+        } -> MemoryChecked;
+        /// As `Spawn`, and the process is started again when it ends.
+        SpawnSupervised = 11 spawn_supervised {
+            /// How `number` is meant.
+            place: Place,
+            /// Core number or OSnode id.
+            number: u64,
+            /// As in `Spawn`.
+            memory: u64,
+            /// After which ends.
+            restart: Restart,
+            /// So often at most, and within how many milliseconds ([`pack_limit`]).
+            limit: u64,
+        } blob words -> Spawned;
+        /// A process is not started again any more.
+        Release = 12 release {
+            /// Which.
+            pid: Pid,
+        } -> Kept;
+        /// How a process is supervised. Refused with `NotFound` when it is not.
+        Supervision = 13 supervision {
+            /// Which.
+            pid: Pid,
+        } -> Supervised;
     }
 }

@@ -18,7 +18,7 @@ use core::sync::atomic::Ordering;
 
 use abi::{SysError, slots};
 use proto::iface::names::{NamesReply, NamesRequest};
-use proto::iface::spawn::{SpawnReply, SpawnRequest};
+use proto::iface::spawn::SpawnClient;
 use proto::{PeerError, ServiceError, WireError};
 
 use super::place::{self, Mail, State};
@@ -76,20 +76,8 @@ async fn begin(index: usize, osnode: u64) -> Result<(), PeerError> {
     let parts = unsafe { start::divide(stack.1) };
     let context = [start::member_entry(), parts.stack, parts.tls, index as u64];
     let blob: Vec<u8> = context.iter().flat_map(|w| w.to_le_bytes()).collect();
-    let with = Attach {
-        blob: &blob,
-        cap: Some(slots::VNODE_LEVEL2),
-        ..Attach::NONE
-    };
-    let starter = Client::bind(slots::PARENT).await?;
-    let answer = starter
-        .request(&SpawnRequest::Span { osnode }, with)
-        .await?;
-    match answer.message {
-        SpawnReply::Spawned { .. } => {}
-        SpawnReply::Refused { error } => return Err(PeerError::Refused(error)),
-        _ => return Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    let starter = SpawnClient(Client::bind(slots::PARENT).await?);
+    starter.span(osnode, &blob, slots::VNODE_LEVEL2).await?;
     let until = time::system_ns().saturating_add(UP_NS);
     let up = async {
         let mut seen = 0;

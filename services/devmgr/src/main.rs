@@ -29,8 +29,9 @@ use core::cell::RefCell;
 
 use devmgr::{Ledger, Registry};
 use proto::iface::cores::{CoreOp, CoresReply, CoresRequest};
+use proto::iface::spawn::{Spawn, SpawnClient};
 use proto::{PeerError, ServiceError};
-use rt::chan::{Attach, BindError, Client, Request, Server};
+use rt::chan::{self, Attach, BindError, Client, Request, Server};
 use rt::{env, invoke, task};
 use skb::collect;
 use skb::datalog::Changes;
@@ -63,7 +64,7 @@ pub struct Manager {
     /// What changes.
     pub state: Rc<RefCell<State>>,
     /// The spawn service.
-    pub spawn: Client,
+    pub spawn: SpawnClient<Client>,
     /// The monitor's system interface.
     pub system: Client,
 }
@@ -89,7 +90,7 @@ async fn run() -> i32 {
 async fn set_up() -> Result<(Manager, Server), String> {
     let lost = |e: BindError| e.to_string();
     let text = |e: PeerError| e.to_string();
-    let spawn = Client::lookup("spawn").await.map_err(lost)?;
+    let spawn = chan::connect::<Spawn>("spawn").await.map_err(lost)?;
     let system = Client::names().await.map_err(text)?;
     let mut machine = discovery::machine()?;
     let own = env::osnode();

@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 
 use proto::iface::memory::{MemoryFact, MemoryReply, MemoryRequest};
-use proto::iface::spawn::Restart;
+use proto::iface::spawn::{Restart, SpawnClient};
 use rt::chan::{Answer, Attach, Client};
 use rt::env;
 
@@ -19,7 +19,7 @@ const MAX_NODES: u32 = 64;
 ///
 /// # Errors
 /// A sentence.
-pub async fn start(spawn: &Client, machine: &Machine) -> Result<(), String> {
+pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(), String> {
     let memory = Client::lookup(".memory").await.map_err(|e| e.to_string())?;
     let d = &machine.description;
     let mut nodes: BTreeSet<u32> = BTreeSet::new();

@@ -5,11 +5,10 @@ use alloc::string::String;
 
 use devmgr::state_word;
 use firmware::processor::WORDS;
-use proto::ServiceError;
 use proto::iface::cores::{CoreState, CoresReply};
 use proto::iface::driver::{DriverReply, DriverRequest};
-use proto::iface::spawn::{SpawnReply, SpawnRequest};
 use proto::iface::system::NOWHERE;
+use proto::{CallError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request};
 use rt::{env, time};
 
@@ -137,20 +136,15 @@ pub async fn kernel(manager: &Manager, request: &Request, index: u32) {
         }
         None => return refuse(request, ServiceError::End, ""),
     };
-    let wanted = SpawnRequest::Kernel { osnode };
-    let asked = manager.spawn.request(&wanted, Attach::NONE).await;
-    let asked: Result<Answer<SpawnReply>, _> = asked;
-    match asked {
-        Ok(a) => {
-            let text = String::from_utf8_lossy(&a.blob);
-            match a.message {
-                SpawnReply::Kernel { name, epoch, .. } => {
-                    answer(request, &CoresReply::Kernel { name, epoch }, &text);
-                }
-                SpawnReply::Refused { error } => refuse(request, error, &text),
-                _ => refuse(request, ServiceError::BadMessage, ""),
-            }
+    match manager.spawn.kernel(osnode).await {
+        Ok(k) => {
+            let reply = CoresReply::Kernel {
+                name: k.name,
+                epoch: k.epoch,
+            };
+            answer(request, &reply, &String::from_utf8_lossy(&k.build));
         }
+        Err(CallError::Refused(r)) => refuse(request, r.error, &r.text),
         Err(e) => refuse(request, ServiceError::NoAnswer, &format!("o{osnode}: {e}")),
     }
 }

@@ -9,8 +9,8 @@ use capfmt::CapType;
 use devmgr::Interrupts;
 use proto::Name;
 use proto::iface::driver::DriverRequest;
-use proto::iface::spawn::{Place, Restart, SpawnReply, SpawnRequest, USUAL_LIMIT};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::spawn::{Place, Restart, SpawnClient, USUAL_LIMIT, join_words};
+use rt::chan::Client;
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
 
 use crate::discovery::{CONSOLE, Console, Machine};
@@ -27,35 +27,18 @@ fn sentence(what: &str, e: SysError) -> String {
 
 /// Starts a program with capabilities by name, and again when it ends so.
 pub async fn start(
-    spawn: &Client,
+    spawn: &SpawnClient<Client>,
     restart: Restart,
     words: &[&str],
     given: &[(&str, CapAddr)],
 ) -> Result<(), String> {
     for (name, slot) in given {
-        let request = SpawnRequest::Give {
-            name: Name::truncated(name),
-        };
-        let answer = spawn.request(&request, Attach::cap(*slot)).await;
-        let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-        if let SpawnReply::Refused { error } = answer.message {
-            return Err(format!("{name} cannot be given to {}: {error}", words[0]));
-        }
+        let kept = spawn.give(Name::truncated(name), *slot).await;
+        kept.map_err(|e| format!("{name} cannot be given to {}: {e}", words[0]))?;
     }
-    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-    let request = SpawnRequest::SpawnSupervised {
-        place: Place::Here,
-        number: 0,
-        memory: 0,
-        restart,
-        limit: USUAL_LIMIT,
-    };
-    let answer = spawn.request(&request, Attach::blob(blob.as_bytes())).await;
-    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        SpawnReply::Spawned { .. } => Ok(()),
-        _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
-    }
+    let words = join_words(words);
+    let started = spawn.spawn_supervised(Place::Here, 0, 0, restart, USUAL_LIMIT, &words);
+    started.await.map(drop).map_err(|e| e.to_string())
 }
 
 fn interrupt(source: u64) -> Result<Capability, String> {

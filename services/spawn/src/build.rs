@@ -8,7 +8,7 @@ use core::cell::{Cell, RefCell};
 use abi::slots;
 use archive::ArchiveError;
 use proto::start::FLAG_AGAIN;
-use proto::{Name, Pid, ServiceError};
+use proto::{Name, Pid, Refusal, ServiceError};
 use rt::spawn::{Failed, Member, Process, Program, SpawnError, member_memory, memory_needed};
 use rt::{CapAddr, Capability, env, invoke};
 
@@ -16,9 +16,6 @@ use crate::service::{Account, Console, Service};
 
 /// Largest memory block of a process, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
-
-/// Why a program was not started: an error, and a sentence.
-pub type Failure = (ServiceError, String);
 
 /// What a process is made from; enough to make it again.
 pub struct Spec {
@@ -54,7 +51,7 @@ pub async fn start(
     service: &Service,
     spec: &Spec,
     console: Console,
-) -> Result<(u64, bool), Failure> {
+) -> Result<(u64, bool), Refusal> {
     let Spec { words, memory, .. } = spec;
     let name = words.first().cloned().unwrap_or_default();
     let image = program_file(service, &name)?;
@@ -72,7 +69,7 @@ pub async fn start_member(
     words: &[String],
     member: Member,
     of: Pid,
-) -> Result<u64, Failure> {
+) -> Result<u64, Refusal> {
     let spec = Spec {
         words: words.to_vec(),
         memory: 0,
@@ -102,13 +99,13 @@ async fn start_as(
     bytes: u64,
     console: Console,
     of: Option<Pid>,
-) -> Result<(u64, bool), Failure> {
+) -> Result<(u64, bool), Refusal> {
     let words = &spec.words;
     let name = words.first().cloned().unwrap_or_default();
     let limit = spec.memory;
     let no_memory = |e| {
         let text = format!("no memory for {name} ({bytes} bytes): {e}");
-        (ServiceError::OutOfMemory, text)
+        Refusal::new(ServiceError::OutOfMemory, text)
     };
     let left = spec.account.take();
     let again = matches!(console, Console::Had(_));
@@ -147,7 +144,7 @@ async fn start_as(
         let started = process.start();
         started.map(|()| process).map_err(|e| {
             let text = format!("{name} cannot be started: {}", e.message());
-            (ServiceError::Sys(e), text)
+            Refusal::new(ServiceError::Sys(e), text)
         })
     });
     match started {
@@ -177,41 +174,41 @@ async fn give_up(service: &Service, spec: &Spec, account: Account) {
     service.state.borrow_mut().opening.remove(&number);
 }
 
-fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Failure> {
+fn program_file(service: &Service, name: &str) -> Result<&'static [u8], Refusal> {
     let path = format!("bin/{name}");
     let entries = service.archive.entries().flatten();
     let mut entries = entries.filter(|e| e.name == path);
     let entry = entries.next().ok_or_else(|| {
         let text = format!("there is no program \"{name}\": ls bin lists them");
-        (ServiceError::NotFound, text)
+        Refusal::new(ServiceError::NotFound, text)
     })?;
     let verified = service.archive.verified(entry.name);
-    verified.map_err(|e: ArchiveError<'_>| (ServiceError::BadProgram, e.to_string()))
+    verified.map_err(|e: ArchiveError<'_>| Refusal::new(ServiceError::BadProgram, e.to_string()))
 }
 
 /// Bytes that a process begins with.
-fn block_bytes(image: &[u8], limit: u64, name: &str) -> Result<u64, Failure> {
+fn block_bytes(image: &[u8], limit: u64, name: &str) -> Result<u64, Refusal> {
     let needed = memory_needed(image, 0).map_err(|e| failure(name, &e))?;
     if limit > 0 && limit < needed {
         let text =
             format!("{name} needs {needed} bytes to begin with: --memory {limit} is too little");
-        return Err((ServiceError::BadArgument, text));
+        return Err(Refusal::new(ServiceError::BadArgument, text));
     }
     if needed > MAX_MEMORY {
         let text = format!("{name}: {needed} bytes are more than a process may have");
-        return Err((ServiceError::BadArgument, text));
+        return Err(Refusal::new(ServiceError::BadArgument, text));
     }
     Ok(needed)
 }
 
-fn failure(name: &str, e: &SpawnError) -> Failure {
+fn failure(name: &str, e: &SpawnError) -> Refusal {
     let error = match e {
         SpawnError::BadProgram(_) => ServiceError::BadProgram,
         SpawnError::TooBig { .. } => ServiceError::OutOfMemory,
         SpawnError::Start(_) => ServiceError::BadArgument,
         SpawnError::Sys(_, e) => ServiceError::Sys(*e),
     };
-    (error, format!("{name}: {e}"))
+    Refusal::new(error, format!("{name}: {e}"))
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a process is made of")]
@@ -225,12 +222,12 @@ fn build(
     console: Option<CapAddr>,
     memory_service: CapAddr,
     again: bool,
-) -> Result<Process, Failure> {
+) -> Result<Process, Refusal> {
     let name = &words[0];
-    let sys = |e: rt::SysError| (ServiceError::Sys(e), format!("{name}: {}", e.message()));
+    let sys = |e: rt::SysError| Refusal::new(e.into(), format!("{name}: {}", e.message()));
     let badge = u32::try_from(number).map_err(|_| {
         let text = String::from("all process numbers are used up");
-        (ServiceError::TableFull, text)
+        Refusal::new(ServiceError::TableFull, text)
     })?;
     let parent = service.server.introduction(badge).map_err(sys)?;
     let fault = service.server.fault_introduction(badge).map_err(sys)?;

@@ -4,21 +4,17 @@
 //! is an entry in the table of the OSnode that it runs on. If one ends, for whatever reason, all end.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::iface::spawn::{ProcessState, SpawnReply, SpawnRequest};
-use proto::{Pid, ServiceError};
-use rt::chan::{Answer, Attach, Request};
+use proto::iface::spawn::{ProcessState, Spawned, join_words, split_words};
+use proto::{Pid, Refusal, ServiceError};
 use rt::spawn::{Context, Member};
 use rt::{Capability, env, task};
-use spawn::{join_words, split_words};
 
-use crate::build::{self, Failure};
-use crate::peers;
+use crate::build;
+use crate::peers::{self, Peer};
 use crate::service::Service;
-
-type Reply = (SpawnReply, Vec<u8>);
 
 /// Bytes of a context in a blob.
 const CONTEXT: usize = 32;
@@ -39,17 +35,22 @@ fn context(blob: &[u8]) -> Option<(Context, &[u8])> {
     Some((context, rest))
 }
 
-fn malformed() -> Failure {
-    let text = String::from("a request for a further dispatcher is malformed");
-    (ServiceError::BadMessage, text)
+fn malformed() -> Refusal {
+    let text = "a request for a further dispatcher is malformed";
+    Refusal::new(ServiceError::BadMessage, text)
 }
 
-/// `Span`: a process of this OSnode wants a further dispatcher.
+/// `Span`: process `number` of this OSnode wants a further dispatcher.
 ///
 /// # Errors
 /// The reason, with a sentence.
-pub async fn span(service: &Service, request: &mut Request, osnode: u64) -> Result<Reply, Failure> {
-    let number = u64::from(request.introducer());
+pub async fn span(
+    service: &Service,
+    number: u64,
+    osnode: u64,
+    blob: &[u8],
+    shared: &Capability,
+) -> Result<Spawned, Refusal> {
     let of = Pid {
         osnode: env::osnode(),
         number,
@@ -61,22 +62,20 @@ pub async fn span(service: &Service, request: &mut Request, osnode: u64) -> Resu
         entry.map(|e| e.words.clone())
     };
     let words = words.ok_or_else(|| {
-        let text = String::from("only a running process, over its PARENT, can have dispatchers");
-        (ServiceError::NotFound, text)
+        let text = "only a running process, over its PARENT, can have dispatchers";
+        Refusal::new(ServiceError::NotFound, text)
     })?;
-    let shared = request.cap.take().ok_or_else(malformed)?;
-    let (start, _) = context(&request.blob).ok_or_else(malformed)?;
-    let (pid, core) = if osnode == env::osnode() {
-        let member = Member {
-            shared: shared.addr(),
-            start,
-        };
-        (member_here(service, of, words, member).await?, env::core())
+    let (start, _) = context(blob).ok_or_else(malformed)?;
+    let spawned = if osnode == env::osnode() {
+        let shared = shared.addr();
+        member_here(service, of, words, Member { shared, start }).await?
     } else {
-        let mut blob = request.blob[..CONTEXT].to_vec();
+        let mut blob = blob[..CONTEXT].to_vec();
         blob.extend(join_words(&words));
-        elsewhere(service, osnode, of, &blob, &shared).await?
+        let asked = async |at: Peer| at.member(of, &blob, shared.addr()).await;
+        peers::ask(service, osnode, asked).await?
     };
+    let pid = spawned.pid;
     let known = {
         let mut s = service.state.borrow_mut();
         let live = s.live.get_mut(&number);
@@ -84,53 +83,30 @@ pub async fn span(service: &Service, request: &mut Request, osnode: u64) -> Resu
     };
     if !known {
         end_member(service, pid).await;
-        return Err((ServiceError::ProcessGone, format!("{of} has ended")));
+        let text = format!("{of} has ended");
+        return Err(Refusal::new(ServiceError::ProcessGone, text));
     }
     if pid.osnode != env::osnode() {
         let service = service.clone();
         task::spawn(async move { watch(&service, number, pid).await });
     }
-    Ok((SpawnReply::Spawned { pid, core }, Vec::new()))
-}
-
-async fn elsewhere(
-    service: &Service,
-    osnode: u64,
-    of: Pid,
-    blob: &[u8],
-    shared: &Capability,
-) -> Result<(Pid, u32), Failure> {
-    let with = Attach {
-        blob,
-        cap: Some(shared.addr()),
-        ..Attach::NONE
-    };
-    let answer =
-        peers::ask_peer_with(service, osnode, &SpawnRequest::Member { of }, with, false).await?;
-    match answer.message {
-        SpawnReply::Spawned { pid, core } => Ok((pid, core)),
-        SpawnReply::Refused { error } => {
-            Err((error, String::from_utf8_lossy(&answer.blob).into_owned()))
-        }
-        _ => Err((ServiceError::BadMessage, String::new())),
-    }
+    Ok(spawned)
 }
 
 /// `Member`: a process of another OSnode gets a dispatcher here.
 ///
 /// # Errors
 /// The reason, with a sentence.
-pub async fn member(service: &Service, request: &mut Request, of: Pid) -> Result<Reply, Failure> {
-    let shared = request.cap.take().ok_or_else(malformed)?;
-    let (start, rest) = context(&request.blob).ok_or_else(malformed)?;
+pub async fn member(
+    service: &Service,
+    of: Pid,
+    blob: &[u8],
+    shared: &Capability,
+) -> Result<Spawned, Refusal> {
+    let (start, rest) = context(blob).ok_or_else(malformed)?;
     let words = split_words(rest).ok_or_else(malformed)?;
-    let member = Member {
-        shared: shared.addr(),
-        start,
-    };
-    let pid = member_here(service, of, words, member).await?;
-    let core = env::core();
-    Ok((SpawnReply::Spawned { pid, core }, Vec::new()))
+    let shared = shared.addr();
+    member_here(service, of, words, Member { shared, start }).await
 }
 
 async fn member_here(
@@ -138,30 +114,25 @@ async fn member_here(
     of: Pid,
     mut words: Vec<String>,
     member: Member,
-) -> Result<Pid, Failure> {
+) -> Result<Spawned, Refusal> {
     // Found by its process's name, the process is meant.
     words[0] = format!("{}/{of}", words[0]);
     let number = build::start_member(service, &words, member, of).await?;
-    Ok(Pid {
-        osnode: env::osnode(),
-        number,
-    })
+    let osnode = env::osnode();
+    let pid = Pid { osnode, number };
+    let core = env::core();
+    Ok(Spawned { pid, core })
 }
 
 /// Ends the process when its dispatcher on another OSnode ends.
 async fn watch(service: &Service, number: u64, pid: Pid) {
-    let asked = SpawnRequest::Wait { pid };
-    let answer: Result<Answer<SpawnReply>, Failure> =
-        peers::ask_peer_with(service, pid.osnode, &asked, Attach::NONE, true).await;
-    let (state, status, report) = match answer {
-        Ok(a) => match a.message {
-            SpawnReply::Ended { state, status } => {
-                let report = String::from_utf8_lossy(&a.blob).into_owned();
-                (state, status, report)
-            }
-            _ => (ProcessState::Killed, 0, format!("{pid} is not known")),
-        },
-        Err((_, text)) => (ProcessState::Killed, 0, text),
+    let asked = async |at: Peer| at.wait(pid).await;
+    let (state, status, report) = match peers::ask_patiently(service, pid.osnode, asked).await {
+        Ok(end) => {
+            let report = String::from_utf8_lossy(&end.report).into_owned();
+            (end.state, end.status, report)
+        }
+        Err(why) => (ProcessState::Killed, 0, why.to_string()),
     };
     service.end(number, state, status, report).await;
 }
@@ -172,10 +143,8 @@ pub async fn end_member(service: &Service, pid: Pid) {
         let end = service.end(pid.number, ProcessState::Killed, 0, String::new());
         return alloc::boxed::Box::pin(end).await;
     }
-    let kill = SpawnRequest::Kill { pid };
-    if let Err((error, text)) =
-        peers::ask_peer_with(service, pid.osnode, &kill, Attach::NONE, false).await
-    {
-        rt::println!("spawn: the dispatcher {pid} may still run: {error} {text}");
+    let asked = async |at: Peer| at.kill(pid).await;
+    if let Err(why) = peers::ask(service, pid.osnode, asked).await {
+        rt::println!("spawn: the dispatcher {pid} may still run: {why}");
     }
 }

@@ -9,12 +9,10 @@
 extern crate alloc;
 
 mod accounts;
-mod command;
 mod supervise;
 mod table;
 
 pub use accounts::{Misfit, fit_together};
-pub use command::{join_words, split_words};
 pub use supervise::{End, MAX_RESTARTS, Rules, Service, Supervisor, Verdict};
 pub use table::{Entry, NameError, Table};
 

@@ -20,6 +20,7 @@ mod requests;
 mod service;
 mod supervision;
 
+use proto::iface::spawn::Spawn;
 use rt::chan::Server;
 use rt::task;
 
@@ -46,6 +47,7 @@ async fn serve() -> i32 {
             return 1;
         }
     };
+    server.offer::<Spawn>();
     if let Err(e) = server.register("spawn").await {
         rt::println!("spawn: cannot register the service: {e}");
         return 1;

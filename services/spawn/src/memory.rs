@@ -3,17 +3,14 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use proto::iface::memory::{MemoryReply, MemoryRequest};
-use proto::iface::spawn::SpawnReply;
-use proto::{PeerError, Pid, ServiceError};
+use proto::iface::spawn::{Memory, MemoryChecked, Usage};
+use proto::{PeerError, Pid, Refusal, ServiceError};
 use rt::Capability;
 use rt::chan::{Answer, Attach};
 use spawn::{Misfit, fit_together};
 
-use crate::build::Failure;
-use crate::requests::Reply;
 use crate::service::{Account, Service};
 
 /// What a process can always have beyond the block that it begins with.
@@ -71,16 +68,16 @@ impl Service {
     }
 }
 
-fn no_answer() -> Failure {
-    let text = String::from("the memory service does not answer");
-    (ServiceError::NoAnswer, text)
+fn no_answer() -> Refusal {
+    let text = "the memory service does not answer";
+    Refusal::new(ServiceError::NoAnswer, text)
 }
 
 /// What a memory server has.
 ///
 /// # Errors
 /// There is no such server, or it does not answer.
-pub async fn figures(service: &Service, server: u32) -> Result<Reply, Failure> {
+pub async fn figures(service: &Service, server: u32) -> Result<Memory, Refusal> {
     let a = ask(service, MemoryRequest::Stats { server }).await;
     match a.map(|a| a.message) {
         Ok(MemoryReply::Stats {
@@ -89,17 +86,14 @@ pub async fn figures(service: &Service, server: u32) -> Result<Reply, Failure> {
             largest,
             blocks,
             node,
-        }) => {
-            let reply = SpawnReply::Memory {
-                total,
-                free,
-                largest,
-                blocks,
-                node,
-            };
-            Ok((reply, Vec::new()))
-        }
-        Ok(MemoryReply::Refused { error }) => Err((error, String::new())),
+        }) => Ok(Memory {
+            total,
+            free,
+            largest,
+            blocks,
+            node,
+        }),
+        Ok(MemoryReply::Refused { error }) => Err(error.into()),
         _ => Err(no_answer()),
     }
 }
@@ -108,38 +102,33 @@ pub async fn figures(service: &Service, server: u32) -> Result<Reply, Failure> {
 ///
 /// # Errors
 /// It does not run, or the memory service does not answer.
-pub async fn usage(service: &Service, pid: Pid) -> Result<Reply, Failure> {
+pub async fn usage(service: &Service, pid: Pid) -> Result<Usage, Refusal> {
     let account = service.account_of(pid.number);
     let account = account.ok_or_else(|| {
-        let text = format!("there is no process {pid}");
-        (ServiceError::NotFound, text)
+        Refusal::new(ServiceError::NotFound, format!("there is no process {pid}"))
     })?;
     let a = ask(service, MemoryRequest::Account { account }).await;
     match a.map(|a| a.message) {
         Ok(MemoryReply::Account {
             held, limit, share, ..
-        }) => Ok((SpawnReply::Usage { held, limit, share }, Vec::new())),
-        Ok(MemoryReply::Refused { error }) => Err((error, String::new())),
+        }) => Ok(Usage { held, limit, share }),
+        Ok(MemoryReply::Refused { error }) => Err(error.into()),
         _ => Err(no_answer()),
     }
-}
-
-/// Sums over servers.
-#[derive(Default)]
-struct Sums {
-    donated: u64,
-    got: u64,
-    sent: u64,
-    free: u64,
-    used: u64,
 }
 
 /// Checks every memory server of this OSnode, then that only live processes hold memory.
 ///
 /// # Errors
 /// What is wrong.
-pub async fn check(service: &Service) -> Result<Reply, Failure> {
-    let mut sums = Sums::default();
+pub async fn check(service: &Service) -> Result<MemoryChecked, Refusal> {
+    let mut sums = MemoryChecked {
+        donated: 0,
+        got: 0,
+        sent: 0,
+        free: 0,
+        used: 0,
+    };
     for server in 0.. {
         let a = ask(service, MemoryRequest::Check { server }).await;
         let a = a.map_err(|_| no_answer())?;
@@ -162,31 +151,18 @@ pub async fn check(service: &Service) -> Result<Reply, Failure> {
             } => break,
             MemoryReply::Refused { error } => {
                 let text = String::from_utf8_lossy(&a.blob).into_owned();
-                return Err((error, format!("memory server {server}: {error}: {text}")));
+                let text = format!("memory server {server}: {error}: {text}");
+                return Err(Refusal::new(error, text));
             }
             _ => return Err(no_answer()),
         }
     }
     check_accounts(service).await?;
-    let Sums {
-        donated,
-        got,
-        sent,
-        free,
-        used,
-    } = sums;
-    let reply = SpawnReply::MemoryChecked {
-        donated,
-        got,
-        sent,
-        free,
-        used,
-    };
-    Ok((reply, Vec::new()))
+    Ok(sums)
 }
 
 /// Whether each account is some live process's, and each live process has one.
-async fn check_accounts(service: &Service) -> Result<(), Failure> {
+async fn check_accounts(service: &Service) -> Result<(), Refusal> {
     let before: BTreeSet<u32> = service.accounts().into_iter().collect();
     let held = accounts(service).await?;
     let after: BTreeSet<u32> = service.accounts().into_iter().collect();
@@ -199,11 +175,11 @@ async fn check_accounts(service: &Service) -> Result<(), Failure> {
             format!("the memory server knows no account {account}")
         }
     };
-    Err((ServiceError::BadBooks, text))
+    Err(Refusal::new(ServiceError::BadBooks, text))
 }
 
 /// The accounts of processes at the memory server, and what is on them.
-async fn accounts(service: &Service) -> Result<BTreeMap<u32, u64>, Failure> {
+async fn accounts(service: &Service) -> Result<BTreeMap<u32, u64>, Refusal> {
     let mut found = BTreeMap::new();
     let mut from = 1;
     loop {

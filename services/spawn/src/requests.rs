@@ -7,21 +7,23 @@ use core::cell::{Cell, RefCell};
 
 use abi::slots;
 use proto::iface::process::{ProcessNotice, ProcessRequest};
-use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest, unpack_limit};
-use proto::{Pid, ServiceError, Wire};
-use rt::chan::{Attach, Request};
-use rt::{env, invoke, task, time};
-use spawn::{NameError, Rules, join_words, split_words};
+use proto::iface::spawn::{
+    Checked, Ended, Kept, Kernel, Memory, MemoryChecked, Place, Process, ProcessState, Restart,
+    Spawn, SpawnServer, Spawned, Supervised, Usage, join_words, split_words, unpack_limit,
+};
+use proto::{Dispatch, Name, Pid, Refusal, ServiceError, Wire};
+use rt::chan::Request;
+use rt::{Capability, env, invoke, task, time};
+use spawn::{NameError, Rules};
 
-use crate::build::{self, Failure, Spec};
+use crate::build::{self, Spec};
+use crate::peers::Peer;
 use crate::service::{CHECK_NS, Console, STOP_NS, Service};
 use crate::{domain, memory, peers, supervision};
 
 /// How long a process may take until it can be checked, and the pause between two looks (ns of system time).
 const BEGIN_NS: u64 = 2_000_000_000;
 const BEGIN_LOOK_NS: u64 = 20_000_000;
-
-pub type Reply = (SpawnReply, Vec<u8>);
 
 /// Takes one request or notice; it is answered now or later.
 pub fn take(service: &Service, mut request: Request) {
@@ -34,168 +36,195 @@ pub fn take(service: &Service, mut request: Request) {
         }
         return service.noticed(number, &request);
     }
-    let Ok(message) = request.decode::<SpawnRequest>() else {
-        return refuse(&request, ServiceError::BadMessage, "");
-    };
-    if let SpawnRequest::Give { name } = message {
-        return match request.cap.take() {
-            Some(cap) => {
-                let mut s = service.state.borrow_mut();
-                s.kept
-                    .entry(request.connection())
-                    .or_default()
-                    .push((name, cap));
-                drop(s);
-                answer(&request, &(SpawnReply::Kept {}, Vec::new()));
-            }
-            None => refuse(&request, ServiceError::NoCapability, ""),
-        };
-    }
     let service = service.clone();
-    task::spawn(async move {
-        if let Some(osnode) = elsewhere(&service, message).await {
-            return match osnode {
-                Ok(o) => peers::forward(service, o, local_form(message, o), request).await,
-                Err((error, text)) => refuse(&request, error, &text),
-            };
+    task::spawn(async move { Spawn::dispatch(&service, request).await });
+}
+
+/// Requests about another OSnode go to its spawn service.
+impl SpawnServer<Request> for Service {
+    async fn give(&self, request: &Request, name: Name, cap: Capability) -> Result<Kept, Refusal> {
+        let mut s = self.state.borrow_mut();
+        let kept = s.kept.entry(request.connection()).or_default();
+        kept.push((name, cap));
+        Ok(Kept {})
+    }
+
+    async fn spawn(
+        &self,
+        request: &Request,
+        place: Place,
+        number: u64,
+        memory: u64,
+        words: Vec<u8>,
+    ) -> Result<Spawned, Refusal> {
+        match peers::other(peers::resolve(self, place, number).await?) {
+            Some(o) => {
+                let asked = async |at: Peer| at.spawn(Place::Osnode, o, memory, &words).await;
+                peers::ask(self, o, asked).await
+            }
+            None => start(self, request, memory, None, &words).await,
         }
-        here(&service, message, request).await;
-    });
-}
+    }
 
-fn answer(request: &Request, (reply, blob): &Reply) {
-    // An asker that is gone needs no answer.
-    let _ = request.answer(reply, Attach::blob(blob));
-}
+    async fn spawn_supervised(
+        &self,
+        request: &Request,
+        place: Place,
+        number: u64,
+        memory: u64,
+        restart: Restart,
+        limit: u64,
+        words: Vec<u8>,
+    ) -> Result<Spawned, Refusal> {
+        if let Some(o) = peers::other(peers::resolve(self, place, number).await?) {
+            let place = Place::Osnode;
+            let asked = async |at: Peer| {
+                at.spawn_supervised(place, o, memory, restart, limit, &words)
+                    .await
+            };
+            return peers::ask(self, o, asked).await;
+        }
+        let (most, within_ms) = unpack_limit(limit);
+        let rules = Rules {
+            restart,
+            most,
+            within_ns: u64::from(within_ms) * 1_000_000,
+        };
+        start(self, request, memory, Some(rules), &words).await
+    }
 
-fn refuse(request: &Request, error: ServiceError, text: &str) {
-    let blob = text.as_bytes().to_vec();
-    answer(request, &(SpawnReply::Refused { error }, blob));
-}
+    async fn next(&self, _: &Request, after: Pid) -> Result<Process, Refusal> {
+        let mut at = after;
+        loop {
+            let found = match at.osnode {
+                0 => Err(ServiceError::End.into()),
+                o if o == env::osnode() => next_here(self, at.number),
+                o => {
+                    peers::ask(self, o, async |there: Peer| {
+                        there.next_here(at.number).await
+                    })
+                    .await
+                }
+            };
+            match found {
+                Err(r) if matches!(r.error, ServiceError::End | ServiceError::OsnodeGone) => {}
+                done => return done,
+            }
+            let next = peers::next_osnode(self, at.osnode).await;
+            let osnode = next.map_err(|_| ServiceError::End)?.osnode;
+            at = Pid { osnode, number: 0 };
+        }
+    }
 
-/// The other OSnode that a message is about.
-async fn elsewhere(service: &Service, message: SpawnRequest) -> Option<Result<u64, Failure>> {
-    let osnode = match message {
-        SpawnRequest::Spawn { place, number, .. }
-        | SpawnRequest::SpawnSupervised { place, number, .. } => {
-            match peers::resolve(service, place, number).await {
-                Ok(o) => o,
-                Err(e) => return Some(Err(e)),
+    async fn next_here(&self, _: &Request, number: u64) -> Result<Process, Refusal> {
+        next_here(self, number)
+    }
+
+    async fn check(&self, _: &Request, pid: Pid, name: Vec<u8>) -> Result<Checked, Refusal> {
+        match peers::other(pid.osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.check(pid, &name).await).await,
+            None => check(self, pid, &String::from_utf8_lossy(&name)).await,
+        }
+    }
+
+    async fn tell(&self, _: &Request, pid: Pid, text: Vec<u8>) -> Result<Checked, Refusal> {
+        match peers::other(pid.osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.tell(pid, &text).await).await,
+            None => tell(self, pid, &String::from_utf8_lossy(&text)).await,
+        }
+    }
+
+    async fn kill(&self, _: &Request, pid: Pid) -> Result<Ended, Refusal> {
+        match peers::other(pid.osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.kill(pid).await).await,
+            None => {
+                let number = kill(self, pid).await?;
+                Ok(self.ended(number).await)
             }
         }
-        SpawnRequest::Check { pid }
-        | SpawnRequest::Kill { pid }
-        | SpawnRequest::Wait { pid }
-        | SpawnRequest::Tell { pid }
-        | SpawnRequest::Release { pid }
-        | SpawnRequest::Supervision { pid }
-        | SpawnRequest::Usage { pid } => pid.osnode,
-        SpawnRequest::Memory { osnode, .. }
-        | SpawnRequest::CheckMemory { osnode }
-        | SpawnRequest::Kernel { osnode } => osnode,
-        SpawnRequest::Next { .. }
-        | SpawnRequest::NextHere { .. }
-        | SpawnRequest::Give { .. }
-        | SpawnRequest::Span { .. }
-        | SpawnRequest::Member { .. } => {
-            return None;
-        }
-    };
-    let own = osnode == env::osnode() || osnode == 0;
-    (!own).then_some(Ok(osnode))
-}
+    }
 
-/// The message as the OSnode that it is about gets it.
-fn local_form(message: SpawnRequest, osnode: u64) -> SpawnRequest {
-    match message {
-        SpawnRequest::Spawn { memory, .. } => SpawnRequest::Spawn {
-            place: Place::Osnode,
-            number: osnode,
-            memory,
-        },
-        SpawnRequest::SpawnSupervised {
-            memory,
-            restart,
-            limit,
-            ..
-        } => SpawnRequest::SpawnSupervised {
-            place: Place::Osnode,
-            number: osnode,
-            memory,
-            restart,
-            limit,
-        },
-        other => other,
+    async fn wait(&self, _: &Request, pid: Pid) -> Result<Ended, Refusal> {
+        if let Some(o) = peers::other(pid.osnode) {
+            return peers::ask_patiently(self, o, async |at: Peer| at.wait(pid).await).await;
+        }
+        if self.state.borrow().table.get(pid.number).is_none() {
+            return Err(unknown(pid));
+        }
+        Ok(self.ended(pid.number).await)
+    }
+
+    async fn kernel(&self, _: &Request, osnode: u64) -> Result<Kernel, Refusal> {
+        match peers::other(osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.kernel(osnode).await).await,
+            None => kernel(),
+        }
+    }
+
+    async fn span(
+        &self,
+        request: &Request,
+        osnode: u64,
+        start: Vec<u8>,
+        shared: Capability,
+    ) -> Result<Spawned, Refusal> {
+        domain::span(self, request.introducer().into(), osnode, &start, &shared).await
+    }
+
+    async fn member(
+        &self,
+        _: &Request,
+        of: Pid,
+        start_and_words: Vec<u8>,
+        shared: Capability,
+    ) -> Result<Spawned, Refusal> {
+        domain::member(self, of, &start_and_words, &shared).await
+    }
+
+    async fn memory(&self, _: &Request, osnode: u64, server: u32) -> Result<Memory, Refusal> {
+        match peers::other(osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.memory(osnode, server).await).await,
+            None => memory::figures(self, server).await,
+        }
+    }
+
+    async fn usage(&self, _: &Request, pid: Pid) -> Result<Usage, Refusal> {
+        match peers::other(pid.osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.usage(pid).await).await,
+            None => memory::usage(self, pid).await,
+        }
+    }
+
+    async fn check_memory(&self, _: &Request, osnode: u64) -> Result<MemoryChecked, Refusal> {
+        match peers::other(osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.check_memory(osnode).await).await,
+            None => memory::check(self).await,
+        }
+    }
+
+    async fn release(&self, _: &Request, pid: Pid) -> Result<Kept, Refusal> {
+        if let Some(o) = peers::other(pid.osnode) {
+            return peers::ask(self, o, async |at: Peer| at.release(pid).await).await;
+        }
+        let released = supervision::release(self, pid.number);
+        released.map(|()| Kept {}).ok_or_else(|| unsupervised(pid))
+    }
+
+    async fn supervision(&self, _: &Request, pid: Pid) -> Result<Supervised, Refusal> {
+        match peers::other(pid.osnode) {
+            Some(o) => peers::ask(self, o, async |at: Peer| at.supervision(pid).await).await,
+            None => supervision::describe(self, pid.number).ok_or_else(|| unsupervised(pid)),
+        }
     }
 }
 
-async fn here(service: &Service, message: SpawnRequest, mut request: Request) {
-    let result = match message {
-        SpawnRequest::Spawn { memory, .. } => start(service, &request, memory, None).await,
-        SpawnRequest::SpawnSupervised {
-            memory,
-            restart,
-            limit,
-            ..
-        } => {
-            let (most, within_ms) = unpack_limit(limit);
-            let rules = Rules {
-                restart,
-                most,
-                within_ns: u64::from(within_ms) * 1_000_000,
-            };
-            start(service, &request, memory, Some(rules)).await
-        }
-        SpawnRequest::Release { pid } => supervision::release(service, pid.number)
-            .map(|()| (SpawnReply::Kept {}, Vec::new()))
-            .ok_or_else(|| unsupervised(pid)),
-        SpawnRequest::Supervision { pid } => supervision::describe(service, pid.number)
-            .map(|reply| (reply, Vec::new()))
-            .ok_or_else(|| unsupervised(pid)),
-        SpawnRequest::Span { osnode } => domain::span(service, &mut request, osnode).await,
-        SpawnRequest::Member { of } => domain::member(service, &mut request, of).await,
-        SpawnRequest::Next { after } => next(service, after).await,
-        SpawnRequest::NextHere { number } => {
-            next_here(service, number).ok_or((ServiceError::End, String::new()))
-        }
-        SpawnRequest::Check { pid } => {
-            let name = request.text();
-            check(service, pid, &name).await
-        }
-        SpawnRequest::Tell { pid } => tell(service, pid, &request).await,
-        SpawnRequest::Kill { pid } => {
-            let result = kill(service, pid).await;
-            match result {
-                Ok(number) => return service.wait(number, request),
-                Err(e) => Err(e),
-            }
-        }
-        SpawnRequest::Wait { pid } => {
-            let known = service.state.borrow().table.get(pid.number).is_some();
-            if known {
-                return service.wait(pid.number, request);
-            }
-            Err(unknown(pid))
-        }
-        SpawnRequest::Memory { server, .. } => memory::figures(service, server).await,
-        SpawnRequest::Usage { pid } => memory::usage(service, pid).await,
-        SpawnRequest::CheckMemory { .. } => memory::check(service).await,
-        SpawnRequest::Kernel { .. } => kernel(),
-        SpawnRequest::Give { .. } => Err((ServiceError::BadOperation, String::new())),
-    };
-    match result {
-        Ok(reply) => answer(&request, &reply),
-        Err((error, text)) => refuse(&request, error, &text),
-    }
+fn unknown(pid: Pid) -> Refusal {
+    Refusal::new(ServiceError::NotFound, format!("there is no process {pid}"))
 }
 
-fn unknown(pid: Pid) -> Failure {
-    (ServiceError::NotFound, format!("there is no process {pid}"))
-}
-
-fn unsupervised(pid: Pid) -> Failure {
+fn unsupervised(pid: Pid) -> Refusal {
     let text = format!("process {pid} is not supervised");
-    (ServiceError::NotFound, text)
+    Refusal::new(ServiceError::NotFound, text)
 }
 
 async fn start(
@@ -203,15 +232,16 @@ async fn start(
     request: &Request,
     memory: u64,
     rules: Option<Rules>,
-) -> Result<Reply, Failure> {
+    words: &[u8],
+) -> Result<Spawned, Refusal> {
     let kept = service
         .state
         .borrow_mut()
         .kept
         .remove(&request.connection());
-    let words = split_words(&request.blob).ok_or_else(|| {
-        let text = String::from("the program's name and arguments are malformed");
-        (ServiceError::BadMessage, text)
+    let words = split_words(words).ok_or_else(|| {
+        let text = "the program's name and arguments are malformed";
+        Refusal::new(ServiceError::BadMessage, text)
     })?;
     let spec = Spec {
         words,
@@ -235,78 +265,45 @@ async fn start(
         number,
     };
     let core = env::core();
-    Ok((SpawnReply::Spawned { pid, core }, Vec::new()))
-}
-
-/// The next process in the order OSnode, number.
-async fn next(service: &Service, after: Pid) -> Result<Reply, Failure> {
-    let end = || (ServiceError::End, String::new());
-    let mut at = after;
-    loop {
-        if at.osnode == env::osnode() {
-            if let Some(reply) = next_here(service, at.number) {
-                return Ok(reply);
-            }
-        } else if at.osnode != 0 {
-            match peers::ask_peer(
-                service,
-                at.osnode,
-                &SpawnRequest::NextHere { number: at.number },
-                &[],
-                false,
-            )
-            .await
-            {
-                Ok(a) if matches!(a.message, SpawnReply::Process { .. }) => {
-                    return Ok((a.message, a.blob));
-                }
-                Ok(_) | Err((ServiceError::OsnodeGone, _)) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        let osnode = peers::next_osnode(service, at.osnode).await;
-        let osnode = osnode.map_err(|_| end())?.osnode;
-        at = Pid { osnode, number: 0 };
-    }
+    Ok(Spawned { pid, core })
 }
 
 /// The next process of this OSnode.
-fn next_here(service: &Service, number: u64) -> Option<Reply> {
-    let (number, state, memory, blob) = {
+fn next_here(service: &Service, number: u64) -> Result<Process, Refusal> {
+    let (number, state, memory, words) = {
         let s = service.state.borrow();
-        let (n, e) = s.table.next(number)?;
+        let (n, e) = s.table.next(number).ok_or(ServiceError::End)?;
         (n, e.state, e.memory, join_words(&e.words))
     };
     let pid = Pid {
         osnode: env::osnode(),
         number,
     };
-    let used_ns = service.used_ns(number);
-    let reply = SpawnReply::Process {
+    Ok(Process {
         pid,
         state,
         memory,
-        used_ns,
-    };
-    Some((reply, blob))
+        used_ns: service.used_ns(number),
+        words,
+    })
 }
 
 /// The process that a request means: by number, or by name.
-fn find(service: &Service, pid: Pid, name: &str) -> Result<u64, Failure> {
+fn find(service: &Service, pid: Pid, name: &str) -> Result<u64, Refusal> {
     let s = service.state.borrow();
     if pid.number != 0 {
         let live = s.live.contains_key(&pid.number);
         return live.then_some(pid.number).ok_or_else(|| unknown(pid));
     }
     s.table.named(name).map_err(|e| match e {
-        NameError::Unknown => (
-            ServiceError::NotFound,
-            format!("no process \"{name}\" runs"),
-        ),
-        NameError::Several(n) => (
-            ServiceError::Ambiguous,
-            format!("{n} processes are called {name}"),
-        ),
+        NameError::Unknown => {
+            let text = format!("no process \"{name}\" runs");
+            Refusal::new(ServiceError::NotFound, text)
+        }
+        NameError::Several(n) => {
+            let text = format!("{n} processes are called {name}");
+            Refusal::new(ServiceError::Ambiguous, text)
+        }
     })
 }
 
@@ -316,31 +313,33 @@ async fn ask(
     name: &str,
     request: &ProcessRequest,
     text: &[u8],
-) -> Result<Reply, Failure> {
+) -> Result<Checked, Refusal> {
     let number = find(service, pid, name)?;
     match service.ask_process(number, request, text, CHECK_NS).await {
         Ok(a) => match a.message {
-            ProcessNotice::Checked { ok, inside } => {
-                Ok((SpawnReply::Checked { ok, inside }, a.blob))
+            ProcessNotice::Checked { ok, inside } => Ok(Checked {
+                ok,
+                inside,
+                text: a.blob,
+            }),
+            _ => {
+                let text = "the program cannot check itself";
+                Err(Refusal::new(ServiceError::Unsupported, text))
             }
-            _ => Err((
-                ServiceError::Unsupported,
-                String::from("the program cannot check itself"),
-            )),
         },
-        Err(e) => Err((
-            ServiceError::NoAnswer,
-            format!("the process does not answer: {e}"),
-        )),
+        Err(e) => {
+            let text = format!("the process does not answer: {e}");
+            Err(Refusal::new(ServiceError::NoAnswer, text))
+        }
     }
 }
 
 /// Asks a process whether all is well; one that has just begun may first have to get that far.
-async fn check(service: &Service, pid: Pid, name: &str) -> Result<Reply, Failure> {
+async fn check(service: &Service, pid: Pid, name: &str) -> Result<Checked, Refusal> {
     let until = time::system_ns().saturating_add(BEGIN_NS);
     loop {
         match ask(service, pid, name, &ProcessRequest::Check {}, &[]).await {
-            Err((ServiceError::Unsupported, _)) if time::system_ns() < until => {
+            Err(r) if r.error == ServiceError::Unsupported && time::system_ns() < until => {
                 time::sleep(BEGIN_LOOK_NS).await;
             }
             done => return done,
@@ -348,24 +347,17 @@ async fn check(service: &Service, pid: Pid, name: &str) -> Result<Reply, Failure
     }
 }
 
-async fn tell(service: &Service, pid: Pid, request: &Request) -> Result<Reply, Failure> {
-    let text = request.text();
+async fn tell(service: &Service, pid: Pid, text: &str) -> Result<Checked, Refusal> {
     let (name, text) = match pid.number {
-        0 => text.split_once('\0').unwrap_or((&text, "")),
-        _ => ("", text.as_str()),
+        0 => text.split_once('\0').unwrap_or((text, "")),
+        _ => ("", text),
     };
-    ask(
-        service,
-        pid,
-        name,
-        &ProcessRequest::Tell {},
-        text.as_bytes(),
-    )
-    .await
+    let request = ProcessRequest::Tell {};
+    ask(service, pid, name, &request, text.as_bytes()).await
 }
 
 /// Asks a process to end, and ends it if it does not.
-async fn kill(service: &Service, pid: Pid) -> Result<u64, Failure> {
+async fn kill(service: &Service, pid: Pid) -> Result<u64, Refusal> {
     let number = find(service, pid, "")?;
     service.state.borrow_mut().killing.insert(number);
     // Whatever it answers: it is ended now.
@@ -379,16 +371,16 @@ async fn kill(service: &Service, pid: Pid) -> Result<u64, Failure> {
 }
 
 /// The kernel that runs this OSnode, asked here and now.
-fn kernel() -> Result<Reply, Failure> {
+fn kernel() -> Result<Kernel, Refusal> {
     let asked = invoke::kernel_identify(slots::KERNEL);
-    let id = asked.map_err(|e| (ServiceError::Sys(e), String::from(e.message())))?;
+    let id = asked.map_err(|e| Refusal::new(ServiceError::Sys(e), e.message()))?;
     let bytes: Vec<u8> = id.build_id.iter().flat_map(|w| w.to_le_bytes()).collect();
     let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
     let hex: String = bytes[..end].iter().map(|b| format!("{b:02x}")).collect();
-    let reply = SpawnReply::Kernel {
+    Ok(Kernel {
         name: id.name,
         core: id.core as u32,
         epoch: env::epoch(),
-    };
-    Ok((reply, hex.into_bytes()))
+        build: hex.into_bytes(),
+    })
 }

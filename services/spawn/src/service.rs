@@ -6,12 +6,14 @@ use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
 use abi::{MessageTag, slots};
 use archive::Archive;
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
-use proto::iface::spawn::{ProcessState, SpawnReply};
+use proto::iface::spawn::{Ended, ProcessState};
 use proto::{Name, PeerError, Pid, Wire};
 use rt::chan::{Answer, Attach, Client, Request, Server};
 use rt::spawn::Process;
@@ -19,6 +21,7 @@ use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
 use spawn::{End, Entry, Supervisor, Table};
 
 use crate::news::News;
+use crate::peers::Peer;
 use crate::supervision::{self, Supervised};
 
 /// How long a process may take to end by itself when it is asked to (ns of system time).
@@ -71,7 +74,7 @@ pub struct State {
     /// Capabilities kept for the next spawn of a connection.
     pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
     /// Spawn services of other OSnodes.
-    pub peers: BTreeMap<u64, Client>,
+    pub peers: BTreeMap<u64, Peer>,
     /// The console service's endpoint, as it was found last.
     console: Option<Capability>,
     /// Who is started again when it ends.
@@ -79,7 +82,7 @@ pub struct State {
     /// What the supervised are made from, by service.
     pub specs: BTreeMap<u64, Rc<Supervised>>,
     /// Who waits for the end of which process.
-    waiting: Vec<(u64, Request)>,
+    waiting: Vec<(u64, Waker)>,
 }
 
 /// The service.
@@ -175,27 +178,28 @@ impl Service {
         }
     }
 
-    /// Answers `request` when the process has ended and its memory is back.
-    pub fn wait(&self, number: u64, request: Request) {
-        let mut s = self.state.borrow_mut();
-        if s.table.get(number).is_some_and(Entry::is_live) {
-            s.waiting.push((number, request));
-            return;
-        }
-        drop(s);
-        self.answer_end(number, &request);
-    }
-
-    fn answer_end(&self, number: u64, request: &Request) {
-        let s = self.state.borrow();
-        let entry = s.table.get(number);
-        let (state, status, report) = match entry {
-            Some(e) => (e.state, e.status, e.report.as_str()),
-            None => (ProcessState::Exited, 0, ""),
-        };
-        let reply = SpawnReply::Ended { state, status };
-        // An asker that is gone needs no answer.
-        let _ = request.answer(&reply, Attach::blob(report.as_bytes()));
+    /// Waits until the process has ended and its memory is back: how it ended.
+    pub async fn ended(&self, number: u64) -> Ended {
+        poll_fn(|cx| {
+            let mut s = self.state.borrow_mut();
+            if s.table.get(number).is_some_and(Entry::is_live) {
+                s.waiting.push((number, cx.waker().clone()));
+                return Poll::Pending;
+            }
+            Poll::Ready(match s.table.get(number) {
+                Some(e) => Ended {
+                    state: e.state,
+                    status: e.status,
+                    report: e.report.clone().into_bytes(),
+                },
+                None => Ended {
+                    state: ProcessState::Exited,
+                    status: 0,
+                    report: Vec::new(),
+                },
+            })
+        })
+        .await
     }
 
     /// Ends a process: its capabilities, its memory, its account; then tells who waits.
@@ -229,16 +233,14 @@ impl Service {
             self.close_account(account).await;
         }
         self.state.borrow_mut().opening.remove(&account_number);
-        let told: Vec<(u64, Request)> = {
+        let told: Vec<(u64, Waker)> = {
             let mut s = self.state.borrow_mut();
             s.killing.remove(&number);
             s.table.ended(number, state, status, report);
             s.table.set_used(number, used);
             s.waiting.extract_if(.., |(n, _)| *n == number).collect()
         };
-        for (_, request) in told {
-            self.answer_end(number, &request);
-        }
+        told.into_iter().for_each(|(_, waker)| waker.wake());
         self.news.ended(number);
         supervision::ended(self, number, end);
         self.end_whole(number, live.of);

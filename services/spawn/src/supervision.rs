@@ -5,7 +5,7 @@ use alloc::rc::Rc;
 use alloc::string::String;
 
 use proto::Name;
-use proto::iface::spawn::{Restart, ServiceState, SpawnReply, pack_limit};
+use proto::iface::spawn::{self as declared, Restart, ServiceState, pack_limit};
 use proto::iface::system::{SystemReply, SystemRequest};
 use proto::start::MAX_GIVEN;
 use rt::chan::{Answer, Attach, Client};
@@ -96,11 +96,11 @@ pub fn release(service: &Service, number: u64) -> Option<()> {
 }
 
 /// How a process is supervised.
-pub fn describe(service: &Service, number: u64) -> Option<SpawnReply> {
+pub fn describe(service: &Service, number: u64) -> Option<declared::Supervised> {
     let s = service.state.borrow();
     let (_, of) = s.supervisor.of(number)?;
     let within_ms = u32::try_from(of.rules.within_ns / 1_000_000).unwrap_or(u32::MAX);
-    Some(SpawnReply::Supervised {
+    Some(declared::Supervised {
         restart: of.rules.restart,
         state: of.state,
         restarts: of.restarts,
@@ -204,8 +204,8 @@ async fn again(service: &Service, id: u64, number: u64, end: End, pause_ns: u64)
                 "o{osnode}.{number} ({name}) {how}: started again as o{osnode}.{next}\n"
             ));
         }
-        Err((_, text)) => {
-            say(format!("{name} cannot be started again: {text}\n"));
+        Err(why) => {
+            say(format!("{name} cannot be started again: {why}\n"));
             let verdict = {
                 let mut s = service.state.borrow_mut();
                 let now = time::system_ns();

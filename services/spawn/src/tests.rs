@@ -12,19 +12,6 @@ fn words(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn words_go_and_come() {
-    let w = words("ticker 100 x");
-    assert_eq!(split_words(&join_words(&w)), Some(w));
-    for bad in [&b""[..], b"\0", b"a", b"\xff\0"] {
-        assert_eq!(split_words(bad), None, "{bad:?}");
-    }
-    assert_eq!(
-        split_words(b"a\0\0"),
-        Some(vec!["a".to_string(), String::new()])
-    );
-}
-
-#[test]
 fn a_process_lives_and_is_remembered() {
     let mut t = Table::new();
     let a = t.add(words("ticker 5"));

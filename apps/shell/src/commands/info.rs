@@ -6,23 +6,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use abi::CapAddr;
-use proto::ServiceError;
 use proto::iface::cores::{CoresReply, CoresRequest};
-use proto::iface::spawn::{SpawnReply, SpawnRequest};
+use proto::iface::spawn::{Memory, MemoryChecked};
+use proto::{CallError, ServiceError};
 use rt::{invoke, time};
 use shell::Args;
 
 use super::usage;
-use crate::session::{Session, ask, text_of};
-
-/// What a memory server has.
-struct Figures {
-    node: u32,
-    total: u64,
-    free: u64,
-    largest: u64,
-    blocks: u64,
-}
+use crate::session::{Session, ask, of_spawn};
 
 /// The OSnodes, and whether they run.
 pub async fn osnodes(session: &Session) -> Result<Vec<(u64, bool)>, String> {
@@ -42,32 +33,14 @@ pub async fn osnodes(session: &Session) -> Result<Vec<(u64, bool)>, String> {
 }
 
 /// The memory servers of an OSnode.
-async fn servers(session: &Session, osnode: u64) -> Result<Vec<Figures>, String> {
+async fn servers(session: &Session, osnode: u64) -> Result<Vec<Memory>, String> {
+    let spawn = session.spawn().await?;
     let mut all = Vec::new();
     for server in 0.. {
-        let request = SpawnRequest::Memory { osnode, server };
-        let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
-        match a.message {
-            SpawnReply::Memory {
-                total,
-                free,
-                largest,
-                blocks,
-                node,
-            } => all.push(Figures {
-                node,
-                total,
-                free,
-                largest,
-                blocks,
-            }),
-            SpawnReply::Refused {
-                error: ServiceError::End,
-            } => break,
-            SpawnReply::Refused { error } => {
-                return Err(format!("o{osnode}: {}", text_of(&a.blob, error)));
-            }
-            _ => return Err("the spawn service's answer is not understood".into()),
+        match spawn.memory(osnode, server).await {
+            Ok(figures) => all.push(figures),
+            Err(e) if e.is(ServiceError::End) => break,
+            Err(e) => return Err(format!("o{osnode}: {}", of_spawn(e))),
         }
     }
     Ok(all)
@@ -168,17 +141,13 @@ async fn check_once(session: &Session) -> Result<String, String> {
     let mut text = String::new();
     let (mut all_got, mut all_sent, mut complete) = (0u64, 0u64, true);
     for (osnode, runs) in osnodes(session).await? {
-        let request = SpawnRequest::CheckMemory { osnode };
-        let asked = match runs {
-            true => Some(ask::<SpawnReply>(&session.spawn, &request, &[]).await?),
-            false => None,
-        };
-        match asked.as_ref().map(|a| &a.message) {
-            None => {
-                complete = false;
-                text += &format!("o{osnode} does not run: its memory is not checked\n");
-            }
-            Some(SpawnReply::MemoryChecked {
+        if !runs {
+            complete = false;
+            text += &format!("o{osnode} does not run: its memory is not checked\n");
+            continue;
+        }
+        match session.spawn().await?.check_memory(osnode).await {
+            Ok(MemoryChecked {
                 donated,
                 got,
                 sent,
@@ -194,13 +163,11 @@ async fn check_once(session: &Session) -> Result<String, String> {
                     return Err(format!("o{osnode}: its bytes do not add up\n{text}"));
                 }
             }
-            Some(SpawnReply::Refused {
-                error: ServiceError::BadBooks,
-            }) => {
-                let why = asked.map(|a| text_of(&a.blob, ServiceError::BadBooks));
-                return Err(format!("o{osnode}: {}", why.unwrap_or_default()));
+            Err(e) if e.is(ServiceError::BadBooks) => {
+                return Err(format!("o{osnode}: {e}"));
             }
-            Some(_) => {
+            Err(CallError::Peer(e)) => return Err(of_spawn(e.into())),
+            Err(CallError::Refused(_)) => {
                 complete = false;
                 text += &format!("o{osnode} does not answer: its memory is not checked\n");
             }

@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 
 use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
 use proto::iface::spawn::{
-    Place, ProcessState, Restart, ServiceState, SpawnReply, SpawnRequest, USUAL_LIMIT,
+    Place, ProcessState, Restart, ServiceState, USUAL_LIMIT, Usage, join_words,
 };
-use proto::{Pid, ServiceError};
+use proto::{CallError, Pid, ServiceError};
 use shell::{ArgError, Args};
 
 use super::{time_unit, usage};
-use crate::session::{Session, ask, text_of};
+use crate::session::{Session, ask, of_spawn};
 
 /// A process as listed.
 struct Listed {
@@ -36,33 +36,23 @@ impl Listed {
 }
 
 async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
+    let spawn = session.spawn().await?;
     let mut found = Vec::new();
     let mut after = Pid::default();
     loop {
-        let request = SpawnRequest::Next { after };
-        let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
-        match a.message {
-            SpawnReply::Process {
-                pid,
-                state,
-                used_ns,
-                ..
-            } => {
-                let text = String::from_utf8_lossy(&a.blob).into_owned();
-                let words = text.split_terminator('\0').map(String::from).collect();
-                after = pid;
+        match spawn.next(after).await {
+            Ok(p) => {
+                let text = String::from_utf8_lossy(&p.words);
+                after = p.pid;
                 found.push(Listed {
-                    pid,
-                    state,
-                    used_ns,
-                    words,
+                    pid: p.pid,
+                    state: p.state,
+                    used_ns: p.used_ns,
+                    words: text.split_terminator('\0').map(String::from).collect(),
                 });
             }
-            SpawnReply::Refused {
-                error: proto::ServiceError::End,
-            } => return Ok(found),
-            SpawnReply::Refused { error } => return Err(text_of(&a.blob, error)),
-            _ => return Err("the spawn service's answer is not understood".into()),
+            Err(e) if e.is(ServiceError::End) => return Ok(found),
+            Err(e) => return Err(of_spawn(e)),
         }
     }
 }
@@ -110,34 +100,29 @@ async fn usage_of(session: &Session, p: &Listed) -> Result<(String, String), Str
     if !p.is_live() {
         return Ok(none());
     }
-    let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Usage { pid: p.pid }, &[]).await?;
-    Ok(match a.message {
-        SpawnReply::Usage { held, limit, .. } => {
+    match session.spawn().await?.usage(p.pid).await {
+        Ok(Usage { held, limit, .. }) => {
             let limit = match limit {
                 0 => String::from("-"),
                 bytes => bytes.to_string(),
             };
-            (held.to_string(), limit)
+            Ok((held.to_string(), limit))
         }
         // It ended meanwhile.
-        _ => none(),
-    })
+        Err(CallError::Refused(_)) => Ok(none()),
+        Err(e) => Err(of_spawn(e)),
+    }
 }
 
 /// How often a process was started again, and whether that was given up; of one that nobody
 /// supervises a dash.
 async fn restarts(session: &Session, p: &Listed) -> Result<String, String> {
-    let request = SpawnRequest::Supervision { pid: p.pid };
-    let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
-    Ok(match a.message {
-        SpawnReply::Supervised {
-            restarts,
-            state: ServiceState::GivenUp,
-            ..
-        } => format!("{restarts}, no more"),
-        SpawnReply::Supervised { restarts, .. } => restarts.to_string(),
-        _ => "-".to_string(),
-    })
+    match session.spawn().await?.supervision(p.pid).await {
+        Ok(s) if s.state == ServiceState::GivenUp => Ok(format!("{}, no more", s.restarts)),
+        Ok(s) => Ok(s.restarts.to_string()),
+        Err(CallError::Refused(_)) => Ok("-".to_string()),
+        Err(e) => Err(of_spawn(e)),
+    }
 }
 
 /// OSnodes that do not run, a sentence for each.
@@ -230,27 +215,17 @@ async fn start(
         Some(o) => (Place::Osnode, o),
         None => (Place::Here, 0),
     };
-    let request = match restart {
-        Restart::Never => SpawnRequest::Spawn {
-            place,
-            number,
-            memory,
-        },
-        restart => SpawnRequest::SpawnSupervised {
-            place,
-            number,
-            memory,
-            restart,
-            limit: USUAL_LIMIT,
-        },
+    let (spawn, words) = (session.spawn().await?, join_words(words));
+    let started = match restart {
+        Restart::Never => spawn.spawn(place, number, memory, &words).await,
+        restart => {
+            let limit = USUAL_LIMIT;
+            let started = spawn.spawn_supervised(place, number, memory, restart, limit, &words);
+            started.await
+        }
     };
-    let blob: String = words.iter().map(|w| format!("{w}\0")).collect();
-    let a = ask::<SpawnReply>(&session.spawn, &request, blob.as_bytes()).await?;
-    match a.message {
-        SpawnReply::Spawned { pid, core } => Ok((pid, core)),
-        SpawnReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the spawn service's answer is not understood".into()),
-    }
+    let s = started.map_err(of_spawn)?;
+    Ok((s.pid, s.core))
 }
 
 /// Live processes that a word names: `o1.3`, or a program's name.
@@ -294,9 +269,11 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
     // again meanwhile is not meant.
     while let Some(one) = found.iter().find(|p| first.contains(&p.pid)) {
         if for_good {
-            let request = SpawnRequest::Release { pid: one.pid };
             // One that nobody supervises ends for good anyway.
-            ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
+            let released = session.spawn().await?.release(one.pid).await;
+            if let Err(CallError::Peer(e)) = released {
+                return Err(of_spawn(e.into()));
+            }
         }
         end(session, one, all).await?;
         found = match all {
@@ -309,22 +286,14 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
 
 /// Ends a process. Of several, one may have ended by itself meanwhile, because others of them did.
 async fn end(session: &mut Session, one: &Listed, of_several: bool) -> Result<(), String> {
-    let request = SpawnRequest::Kill { pid: one.pid };
-    let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
-    match a.message {
-        SpawnReply::Ended { .. } => {
-            let line = format!("{} ({}) ended\n", one.pid, one.name());
-            session.say(&line).await;
-            Ok(())
-        }
-        SpawnReply::Refused { error } if of_several && error == ServiceError::NotFound => {
-            let line = format!("{} ({}) had ended\n", one.pid, one.name());
-            session.say(&line).await;
-            Ok(())
-        }
-        SpawnReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the spawn service's answer is not understood".into()),
-    }
+    let how = match session.spawn().await?.kill(one.pid).await {
+        Ok(_) => "ended",
+        Err(e) if of_several && e.is(ServiceError::NotFound) => "had ended",
+        Err(e) => return Err(of_spawn(e)),
+    };
+    let line = format!("{} ({}) {how}\n", one.pid, one.name());
+    session.say(&line).await;
+    Ok(())
 }
 
 /// `NAME check [--inside N]`: every process of that name, on every OSnode; all of them together
@@ -350,15 +319,13 @@ pub async fn check(session: &mut Session, name: &str, mut args: Args) -> Result<
     }
     for p in named(session, name).await? {
         let pid = p.pid;
-        let request = SpawnRequest::Check { pid };
-        let a = ask::<SpawnReply>(&session.spawn, &request, &[]).await?;
-        let (ok, text) = match a.message {
-            SpawnReply::Checked { ok, inside } => {
-                counted += inside;
-                (ok, String::from_utf8_lossy(&a.blob).into_owned())
+        let (ok, text) = match session.spawn().await?.check(pid, b"").await {
+            Ok(c) => {
+                counted += c.inside;
+                (c.ok, String::from_utf8_lossy(&c.text).into_owned())
             }
-            SpawnReply::Refused { error } => (false, text_of(&a.blob, error)),
-            _ => (false, "its answer is not understood".into()),
+            Err(CallError::Refused(r)) => (false, r.to_string()),
+            Err(e) => return Err(of_spawn(e)),
         };
         let line = format!("{name} {pid}: {text}\n");
         session.say(&line).await;
@@ -420,21 +387,13 @@ async fn run_test(
     words: &[String],
 ) -> Result<(), String> {
     let (pid, _) = start(session, osnode, words, Restart::Never, 0).await?;
-    let a = ask::<SpawnReply>(&session.spawn, &SpawnRequest::Wait { pid }, &[]).await?;
-    match a.message {
-        SpawnReply::Ended {
-            state: ProcessState::Exited,
-            status: 0,
-        } => Ok(()),
-        SpawnReply::Ended {
-            state: ProcessState::Exited,
-            status,
-        } => Err(format!("{} ended with status {status}", words[0])),
-        SpawnReply::Ended { .. } => {
-            let report = String::from_utf8_lossy(&a.blob);
+    let end = session.spawn().await?.wait(pid).await.map_err(of_spawn)?;
+    match (end.state, end.status) {
+        (ProcessState::Exited, 0) => Ok(()),
+        (ProcessState::Exited, status) => Err(format!("{} ended with status {status}", words[0])),
+        _ => {
+            let report = String::from_utf8_lossy(&end.report);
             Err(format!("{} did not end by itself: {report}", words[0]))
         }
-        SpawnReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the spawn service's answer is not understood".into()),
     }
 }

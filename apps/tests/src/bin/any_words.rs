@@ -11,10 +11,9 @@ use alloc::string::{String, ToString};
 
 use abi::slots;
 use proto::iface::names::NamesClient;
-use proto::iface::spawn::{SpawnReply, SpawnRequest};
 use proto::iface::{cores, files, memory, names, registry, skb, spawn, system};
 use proto::{Name, PeerError, Pid, Wire, WireError};
-use rt::chan::{Answer, Attach, Client};
+use rt::chan::{Attach, Client};
 use rt::{task, time};
 use tests::{Random, Suite};
 
@@ -178,14 +177,7 @@ async fn goes_on() -> Result<(), String> {
     let files = rt::chan::connect::<files::Files>("files").await;
     let entry = files.map_err(|e| e.to_string())?.list(0, b"bin").await;
     entry.map_err(|e| e.to_string())?;
-    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
-    let first = SpawnRequest::Next {
-        after: Pid::default(),
-    };
-    let answer = spawn.request(&first, Attach::NONE).await;
-    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        SpawnReply::Process { .. } => Ok(()),
-        other => Err(format!("{other:?}")),
-    }
+    let spawn = rt::chan::connect::<spawn::Spawn>("spawn").await;
+    let first = spawn.map_err(|e| e.to_string())?.next(Pid::default()).await;
+    first.map(drop).map_err(|e| e.to_string())
 }

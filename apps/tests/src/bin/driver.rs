@@ -15,8 +15,8 @@ use core::pin::Pin;
 
 use proto::Pid;
 use proto::iface::cores::{CoreOp, CoreState};
-use proto::iface::spawn::{Place, ProcessState, SpawnReply, SpawnRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::spawn::{Place, ProcessState, Spawn};
+use rt::chan::connect;
 use rt::{env, task, time};
 use tests::{Child, Suite, cores};
 
@@ -52,38 +52,23 @@ async fn run() -> i32 {
     suite.failed()
 }
 
-async fn service(name: &str) -> Result<Client, String> {
-    let found = Client::lookup(name).await;
-    found.map_err(|e| format!("{name}: {e}"))
-}
-
 /// The first process whose name begins so.
 async fn victim(name: &str) -> Result<Pid, String> {
-    let spawn = service("spawn").await?;
+    let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
     let mut after = Pid::default();
-    loop {
-        let request = SpawnRequest::Next { after };
-        let a = spawn.request(&request, Attach::NONE).await;
-        let a: Answer<SpawnReply> = a.map_err(|e| e.to_string())?;
-        let SpawnReply::Process { pid, state, .. } = a.message else {
-            return Err(format!("no {name} runs"));
-        };
-        if state == ProcessState::Running && a.blob.starts_with(name.as_bytes()) {
-            return Ok(pid);
+    while let Ok(p) = spawn.next(after).await {
+        if p.state == ProcessState::Running && p.words.starts_with(name.as_bytes()) {
+            return Ok(p.pid);
         }
-        after = pid;
+        after = p.pid;
     }
+    Err(format!("no {name} runs"))
 }
 
 async fn kill(pid: Pid) -> Result<String, String> {
-    let spawn = service("spawn").await?;
-    let request = SpawnRequest::Kill { pid };
-    let a = spawn.request(&request, Attach::NONE).await;
-    let a: Answer<SpawnReply> = a.map_err(|e| e.to_string())?;
-    match a.message {
-        SpawnReply::Ended { .. } => Ok(String::new()),
-        other => Err(format!("{other:?}")),
-    }
+    let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
+    let killed = spawn.kill(pid).await;
+    killed.map(|_| String::new()).map_err(|e| e.to_string())
 }
 
 async fn killed_in_update(name: &str, moment: u64) -> Result<(), String> {

@@ -13,9 +13,9 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 
 use proto::iface::registry::{EventKind, RegistryReply, RegistryRequest, SetMode, WatchOn};
-use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
+use proto::iface::spawn::{Place, Process, Spawn};
 use proto::{PeerError, Pid, ServiceError};
-use rt::chan::{Answer, Attach, Client};
+use rt::chan::{Answer, Attach, Client, connect};
 use rt::task::{Either, select};
 use rt::{env, task, time};
 use tests::{Child, Random, Suite};
@@ -54,20 +54,15 @@ async fn run() -> i32 {
 
 /// All processes: id and name.
 async fn processes() -> Result<Vec<(Pid, String)>, String> {
-    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
+    let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
     let (mut found, mut after) = (Vec::new(), Pid::default());
-    loop {
-        let request = SpawnRequest::Next { after };
-        let a = spawn.request(&request, Attach::NONE);
-        let a: Answer<SpawnReply> = a.await.map_err(|e| e.to_string())?;
-        let SpawnReply::Process { pid, .. } = a.message else {
-            return Ok(found);
-        };
-        let text = String::from_utf8_lossy(&a.blob);
+    while let Ok(Process { pid, words, .. }) = spawn.next(after).await {
+        let text = String::from_utf8_lossy(&words);
         let name = text.split('\0').next().unwrap_or_default();
         found.push((pid, name.to_string()));
         after = pid;
     }
+    Ok(found)
 }
 
 /// A connection to the registry, which is on the first OSnode.
@@ -379,14 +374,8 @@ async fn wild() -> Result<(), String> {
 }
 
 async fn kill(pid: Pid) -> Result<(), String> {
-    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
-    let request = SpawnRequest::Kill { pid };
-    let a = spawn.request(&request, Attach::NONE);
-    let a: Answer<SpawnReply> = a.await.map_err(|e| e.to_string())?;
-    match a.message {
-        SpawnReply::Ended { .. } => Ok(()),
-        other => Err(format!("{other:?}")),
-    }
+    let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
+    spawn.kill(pid).await.map(drop).map_err(|e| e.to_string())
 }
 
 /// Who waits for an event learns at once that the registry died; the one that takes its place

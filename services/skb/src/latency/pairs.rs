@@ -5,8 +5,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proto::Pid;
-use proto::iface::spawn::{Place, SpawnReply, SpawnRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::spawn::{Place, Spawn, SpawnClient, join_words};
+use rt::chan::{Answer, Attach, Client, connect};
 use rt::{env, time};
 
 use crate::node::{NodeReply, NodeRequest};
@@ -52,7 +52,7 @@ struct Node {
 /// # Errors
 /// A process cannot be started; none is left then.
 pub async fn measure(members: &[Member]) -> Result<Vec<Result<Measured, String>>, String> {
-    let spawn = Client::lookup("spawn").await.map_err(|e| e.to_string())?;
+    let spawn = connect::<Spawn>("spawn").await.map_err(|e| e.to_string())?;
     let name = format!("lat{}", env::pid());
     let mut nodes = Vec::new();
     let mut failed = None;
@@ -75,29 +75,17 @@ pub async fn measure(members: &[Member]) -> Result<Vec<Result<Measured, String>>
     }
     for node in nodes {
         drop(node.client);
-        let request = SpawnRequest::Kill { pid: node.pid };
         // One that ended before is what is wanted.
-        let _: Result<Answer<SpawnReply>, _> = spawn.request(&request, Attach::NONE).await;
+        let _ = spawn.kill(node.pid).await;
     }
     failed.map_or(Ok(results), Err)
 }
 
-async fn start(spawn: &Client, member: Member, name: &str) -> Result<Node, String> {
+async fn start(spawn: &SpawnClient<Client>, member: Member, name: &str) -> Result<Node, String> {
     let osnode = member.osnode;
-    let request = SpawnRequest::Spawn {
-        place: Place::Osnode,
-        number: osnode,
-        memory: 0,
-    };
-    let words = format!("latency\0node\0{name}\0");
-    let answer = spawn
-        .request(&request, Attach::blob(words.as_bytes()))
-        .await;
-    let answer: Answer<SpawnReply> = answer.map_err(|e| e.to_string())?;
-    let SpawnReply::Spawned { pid, .. } = answer.message else {
-        let text = String::from_utf8_lossy(&answer.blob);
-        return Err(format!("nothing can be started on o{osnode}: {text}"));
-    };
+    let words = join_words(&["latency", "node", name]);
+    let started = spawn.spawn(Place::Osnode, osnode, 0, &words).await;
+    let started = started.map_err(|e| format!("nothing can be started on o{osnode}: {e}"))?;
     let client = if osnode == env::osnode() {
         Client::lookup(name).await
     } else {
@@ -106,7 +94,7 @@ async fn start(spawn: &Client, member: Member, name: &str) -> Result<Node, Strin
     let client = client.map_err(|e| format!("no channel to o{osnode}: {e}"))?;
     Ok(Node {
         member,
-        pid,
+        pid: started.pid,
         client,
     })
 }
