@@ -2,13 +2,13 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
 use capfmt::{CORE_OBJECT_BYTES, CapType, Core, ImageRecord, PhysAddr};
 use genesis::{CoreParams, IMAGE_AREA_BYTES};
 use proto::Name;
-use proto::iface::memory::{MemoryPlace, MemoryReply, MemoryRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::memory::{MemoryClient, MemoryPlace};
+use rt::chan::Client;
 use rt::{CapAddr, Capability, SysError, cap, env, invoke};
 
 use crate::driver::Driver;
@@ -207,26 +207,16 @@ pub fn word(control: CapAddr, at: u64) -> Result<u64, SysError> {
 /// # Errors
 /// A sentence.
 pub async fn ram_on(
-    memory: &Client,
+    memory: &MemoryClient<Client>,
     bytes: u64,
     align: u64,
     node: u32,
 ) -> Result<Capability, String> {
-    let request = MemoryRequest::AllocateAt {
-        bytes,
-        align,
-        place: MemoryPlace::NearNode,
-        number: node,
-    };
-    let answer = memory.request(&request, Attach::NONE).await;
-    let answer: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
-    match (answer.message, answer.cap) {
-        (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
-        (MemoryReply::Refused { error }, _) => Err(format!(
-            "{bytes} bytes near node {node} cannot be had: {error}"
-        )),
-        _ => Err("the memory service's answer is not understood".into()),
-    }
+    let place = MemoryPlace::NearNode;
+    let allocated = memory.allocate_at(bytes, align, place, node).await;
+    let allocated =
+        allocated.map_err(|e| format!("{bytes} bytes near node {node} cannot be had: {e}"))?;
+    Ok(allocated.ram)
 }
 
 /// The whole of a RAM capability as a Frame.

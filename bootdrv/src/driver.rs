@@ -14,6 +14,7 @@ use bootseq::{Failure, KcbSource, Op, Outcome, Refusal, Request as Wanted, Seque
 use bootseq::{Target, Timing};
 use proto::iface::cores::{CoreOp, CoreState};
 use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::memory::MemoryClient;
 use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Attach, Client, Request, Server};
 use rt::vspace::{self, Access};
@@ -48,7 +49,7 @@ pub struct Driver<P> {
     pub archive: Archive<'static>,
     /// Files whose hash was compared: nobody can write the archive's memory.
     verified: RefCell<BTreeMap<String, &'static [u8]>>,
-    pub memory: Client,
+    pub memory: MemoryClient<Client>,
     /// The monitor's system interface.
     pub system: Client,
     pub boot: Boot,
@@ -117,7 +118,7 @@ impl<P: Platform> Driver<P> {
             Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
         let text = |e: PeerError| e.to_string();
         let names = Client::names().await.map_err(text)?;
-        let memory = Client::bind(slots::MEMORY).await.map_err(text)?;
+        let memory = MemoryClient(Client::bind(slots::MEMORY).await.map_err(text)?);
         let len = word(bootinfo::word::CMDLINE_BYTES).min(bootinfo::BYTES);
         let mut cmdline = alloc::vec![0; len as usize];
         info.read(word(bootinfo::word::CMDLINE), &mut cmdline);

@@ -8,10 +8,10 @@ use abi::{CapAddr, bootinfo, slots};
 use archive::Archive;
 use capfmt::{CapType, Rights};
 use monitor::{Piece, around, fit};
-use proto::iface::memory::{MemoryReply, MemoryRequest};
+use proto::iface::memory::MemoryClient;
 use proto::iface::process::ProcessNotice;
 use proto::{Name, Pid};
-use rt::chan::{Answer, Attach, Client, Request};
+use rt::chan::{Client, Request};
 use rt::spawn::{Process, Program, SpawnError, memory_needed};
 use rt::{Capability, SysError, cap, env, invoke, mem};
 
@@ -192,9 +192,8 @@ fn start(world: &World, name: &str, process: Process) -> Result<(), String> {
 
 /// Gives the memory service everything that is left, and keeps no ancestor of it.
 async fn donate(world: &World, left: &Leftover) -> Result<(), String> {
-    let client = Client::bind(slots::MEMORY)
-        .await
-        .map_err(|e| e.to_string())?;
+    let bound = Client::bind(slots::MEMORY).await;
+    let memory = MemoryClient(bound.map_err(|e| e.to_string())?);
     for (i, range) in left.ranges.iter().enumerate() {
         let pieces = if i == left.cut.0 {
             around(range.piece, left.cut.1)
@@ -209,15 +208,8 @@ async fn donate(world: &World, left: &Leftover) -> Result<(), String> {
                 false => mem::retype_one(range.cap, CapType::Ram, 0, offset, piece.bytes),
             };
             let ram = made.map_err(|e| sentence("RAM to donate", e))?;
-            let request = MemoryRequest::Donate {
-                node: range.node,
-                fixed: world.home != 0,
-            };
-            let answer = client.request(&request, Attach::cap(ram.addr())).await;
-            let answer: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
-            if let MemoryReply::Refused { error } = answer.message {
-                return Err(format!("the memory service takes no RAM: {error}"));
-            }
+            let taken = memory.donate(range.node, world.home != 0, ram).await;
+            taken.map_err(|e| format!("the memory service takes no RAM: {e}"))?;
         }
         invoke::delete(range.cap).map_err(|e| sentence("RAM given away", e))?;
     }

@@ -6,9 +6,9 @@
 
 use alloc::boxed::Box;
 
-use proto::iface::memory::{MemoryReply, MemoryRequest};
-use proto::{PeerError, ServiceError, WireError};
-use rt::chan::{Answer, Attach, Client};
+use proto::PeerError;
+use proto::iface::memory::MemoryClient;
+use rt::chan::Client;
 use rt::{Capability, mem, task};
 
 use crate::world::World;
@@ -20,7 +20,7 @@ const LOW: u64 = 256 << 10;
 
 /// From here on memory comes from the service by messages.
 pub fn open(world: &World, service: Client) {
-    world.state.borrow_mut().memory = Some(service);
+    world.state.borrow_mut().memory = Some(MemoryClient(service));
     mem::set_source(Box::new(|_| None));
 }
 
@@ -31,16 +31,7 @@ pub fn open(world: &World, service: Client) {
 pub async fn allocate(world: &World, bytes: u64) -> Result<Capability, PeerError> {
     let service = world.state.borrow().memory.clone();
     let service = service.ok_or(PeerError::Gone)?;
-    let request = MemoryRequest::Allocate { bytes };
-    let answer: Answer<MemoryReply> = service.request(&request, Attach::NONE).await?;
-    match (answer.message, answer.cap) {
-        (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
-        (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-        (MemoryReply::Allocated { .. }, None) => {
-            Err(PeerError::Refused(ServiceError::NoCapability))
-        }
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    Ok(service.allocate(bytes).await?.ram)
 }
 
 /// Fills the reserve when it runs low.

@@ -10,6 +10,7 @@ use core::task::{Poll, Waker};
 use abi::{bootinfo, slots};
 use monitor::{NameTable, OsnodeTable};
 use proto::Name;
+use proto::iface::memory::MemoryClient;
 use rt::chan::{Client, Request, Server};
 use rt::env::BootInfo;
 use rt::spawn::Process;
@@ -51,7 +52,7 @@ pub struct State {
     pub agreement: Agreement,
     pub unmaps: Unmaps,
     /// The memory service.
-    pub memory: Option<Client>,
+    pub memory: Option<MemoryClient<Client>>,
     /// The reserve is being filled.
     pub replenishing: bool,
     pub pool: Pool,

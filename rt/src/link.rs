@@ -1,11 +1,15 @@
 //! Requests made without the executor and without the heap: to the memory service, from inside
 //! the allocator, and the bindings of the console. One endpoint of its own takes the answers.
 
+use alloc::vec::Vec;
+use core::pin::pin;
+use core::task::{Context, Poll, Waker};
+
 use abi::{CapAddr, MessageTag, SysError, WaitResult, slots};
-use proto::iface::memory::{MemoryReply, MemoryRequest};
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::memory::MemoryClient;
+use proto::iface::names::NamesClient;
 use proto::iface::transport::Transport;
-use proto::{Name, PeerError, ServiceError, Wire, WireError};
+use proto::{Ask, CallError, Header, Name, Pass, PeerError, Raw, ServiceError, Wire, WireError};
 
 use crate::cap::{self, Capability};
 use crate::lmp::{self, Words};
@@ -70,12 +74,8 @@ pub(crate) fn send_patiently(
     result
 }
 
-/// Sends a request with a tag of its own and waits for the answer to it.
-fn ask<R: Wire>(
-    to: CapAddr,
-    request: &impl Wire,
-    give: CapAddr,
-) -> Result<(R, Option<Capability>), PeerError> {
+/// Sends a request with a tag of its own and waits for the answer to it, whose blob is left out.
+fn ask(to: CapAddr, request: &impl Wire, give: CapAddr) -> Result<Raw<Capability>, PeerError> {
     let (index, _) = endpoint()?;
     let tag = LINK.with(|l| {
         l.tag = l.tag.wrapping_add(1).max(1);
@@ -104,13 +104,56 @@ fn ask<R: Wire>(
             }
             false => None,
         };
-        match R::from_words(event.words) {
-            Ok((t, reply)) if t == tag => return Ok((reply, cap)),
-            // Another version answers: it will never be understood.
-            Err(e @ WireError::BadVersion) => return Err(PeerError::BadAnswer(e)),
+        let words = event.words;
+        if Header::unpack(words[0]).tag != tag {
             // A late answer to an earlier request.
-            _ => drop(cap),
+            continue;
         }
+        match Transport::from_words(words) {
+            Ok((_, Transport::Fragment { .. })) => {}
+            Ok((_, Transport::Refused { error, .. })) => return Err(PeerError::Refused(error)),
+            _ => {
+                let blob = Vec::new();
+                return Ok(Raw { words, blob, cap });
+            }
+        }
+    }
+}
+
+/// A connection whose requests are answered before anything else goes on.
+pub(crate) struct AtOnce(CapAddr);
+
+impl Ask for AtOnce {
+    type Cap = Capability;
+    async fn ask<Q: Wire>(
+        &self,
+        request: &Q,
+        _: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<Raw<Capability>, PeerError> {
+        match cap {
+            None => ask(self.0, request, CapAddr::NULL),
+            Some(_) => Err(PeerError::Refused(ServiceError::Unsupported)),
+        }
+    }
+    fn tell<Q: Wire>(
+        &self,
+        message: &Q,
+        _: &[u8],
+        _: Option<Pass<Capability>>,
+    ) -> Result<(), PeerError> {
+        let none = MessageTag::default();
+        Ok(send_patiently(self.0, none, message.to_words(0))?)
+    }
+}
+
+/// What a call over [`AtOnce`] brings.
+pub(crate) fn now<T>(call: impl Future<Output = Result<T, CallError>>) -> Result<T, PeerError> {
+    let mut context = Context::from_waker(Waker::noop());
+    match pin!(call).poll(&mut context) {
+        Poll::Ready(done) => done.map_err(PeerError::from),
+        // No such call waits for anything else.
+        Poll::Pending => Err(PeerError::TimedOut),
     }
 }
 
@@ -122,12 +165,11 @@ pub(crate) fn bind(to: CapAddr) -> Result<Capability, PeerError> {
         interface: 0,
         version: 0,
     };
-    let (answer, cap) = ask::<Transport>(to, &request, reply.addr())?;
+    let answer = ask(to, &request, reply.addr())?;
     // Given away: only its slot is left.
     cap::free_slot(reply.leak());
-    match (answer, cap) {
-        (Transport::Bound {}, Some(cap)) => Ok(cap),
-        (Transport::Refused { error, .. }, _) => Err(PeerError::Refused(error)),
+    match (Transport::from_words(answer.words), answer.cap) {
+        (Ok((_, Transport::Bound {})), Some(cap)) => Ok(cap),
         _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
     }
 }
@@ -136,39 +178,24 @@ pub(crate) fn bind(to: CapAddr) -> Result<Capability, PeerError> {
 pub(crate) fn rebind(name: &str) -> Result<Capability, PeerError> {
     let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::BadArgument))?;
     let names = bind(env::given("names").unwrap_or(slots::PARENT))?;
-    let request = NamesRequest::Lookup { name, wait: false };
-    let found = ask::<NamesReply>(names.addr(), &request, CapAddr::NULL);
+    let found = now(NamesClient(AtOnce(names.addr())).lookup(name, false));
     // A farewell: the monitor keeps no connection for it.
     let close = Transport::Close {}.to_words(0);
     let _ = send_patiently(names.addr(), MessageTag::default(), close);
-    match found? {
-        (NamesReply::Found {}, Some(endpoint)) => bind(endpoint.addr()),
-        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    bind(found?.cap.addr())
 }
 
-/// The connection to the memory service.
-fn memory() -> Result<CapAddr, PeerError> {
+/// The memory service.
+///
+/// # Errors
+/// [`PeerError`]; `Gone` without one.
+pub(crate) fn memory() -> Result<MemoryClient<AtOnce>, PeerError> {
     if let Some(bound) = LINK.with(|l| l.memory) {
-        return Ok(bound);
+        return Ok(MemoryClient(AtOnce(bound)));
     }
     let bound = bind(slots::MEMORY)?.leak();
     LINK.with(|l| l.memory = Some(bound));
-    Ok(bound)
-}
-
-/// One request to the memory service.
-///
-/// # Errors
-/// [`PeerError`]; `Gone` without a memory service.
-pub(crate) fn ask_memory(
-    request: &MemoryRequest,
-) -> Result<(MemoryReply, Option<Capability>), PeerError> {
-    match ask::<MemoryReply>(memory()?, request, CapAddr::NULL)? {
-        (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-        answer => Ok(answer),
-    }
+    Ok(MemoryClient(AtOnce(bound)))
 }
 
 /// RAM of at least `bytes` bytes from the memory service.
@@ -176,8 +203,5 @@ pub(crate) fn ask_memory(
 /// # Errors
 /// [`PeerError`].
 pub(crate) fn allocate(bytes: u64) -> Result<Capability, PeerError> {
-    match ask_memory(&MemoryRequest::Allocate { bytes })? {
-        (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    Ok(now(memory()?.allocate(bytes))?.ram)
 }

@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use abi::{CapAddr, SysError};
 use capfmt::CapType;
-use proto::iface::memory::{MemoryPlace, MemoryReply, MemoryRequest};
-use proto::{PeerError, ServiceError, WireError};
+use proto::iface::memory::MemoryPlace;
+use proto::{PeerError, ServiceError};
 
 use crate::cap::{self, Capability};
 use crate::invoke::{self, Retype};
@@ -16,20 +16,7 @@ use crate::{link, ram};
 /// Least that a pool fed by [`set_source`] keeps for the heap, and what it asks for at a time.
 const LOW_WATER: u64 = 2 << 20;
 
-/// Figures of the OSnode's memory service.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Stats {
-    /// Bytes managed.
-    pub total: u64,
-    /// Bytes free.
-    pub free: u64,
-    /// Largest free block.
-    pub largest: u64,
-    /// Blocks given out.
-    pub blocks: u64,
-    /// NUMA node that the server is for.
-    pub node: u32,
-}
+pub use proto::iface::memory::Stats;
 
 /// Gives a RAM capability of at least so many bytes (a power of two).
 pub type Source = Box<dyn FnMut(u64) -> Option<Capability>>;
@@ -112,16 +99,8 @@ pub fn alloc_ram_at(
     place: MemoryPlace,
     number: u32,
 ) -> Result<Capability, PeerError> {
-    let request = MemoryRequest::AllocateAt {
-        bytes,
-        align,
-        place,
-        number,
-    };
-    match link::ask_memory(&request)? {
-        (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    let wanted = link::memory()?;
+    Ok(link::now(wanted.allocate_at(bytes, align, place, number))?.ram)
 }
 
 /// Gives back what [`alloc_ram`] or [`alloc_frame`] gave: every copy and mapping of it goes, and with the last the
@@ -170,23 +149,5 @@ pub fn retype_one(
 /// # Errors
 /// [`PeerError`].
 pub fn stats() -> Result<Stats, PeerError> {
-    match link::ask_memory(&MemoryRequest::Stats { server: 0 })? {
-        (
-            MemoryReply::Stats {
-                total,
-                free,
-                largest,
-                blocks,
-                node,
-            },
-            _,
-        ) => Ok(Stats {
-            total,
-            free,
-            largest,
-            blocks,
-            node,
-        }),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    link::now(link::memory()?.stats(0))
 }

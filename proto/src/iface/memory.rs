@@ -35,137 +35,24 @@ crate::codes! {
     }
 }
 
-crate::messages! {
-    /// Requests.
-    pub enum MemoryRequest: 1 (Memory 3) {
-        /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size but to no more than
-        /// 64 KiB, placed as `Own` says. Answer: `Allocated` with the only capability of it, or `Refused`. It is
-        /// given back by deleting that, and all that was made of it.
-        Allocate = 1 {
-            /// Bytes wanted.
-            bytes: u64,
-        },
-        /// How much is there? Answer: `Stats`, or `Refused(End)`.
-        Stats = 3 {
-            /// 0 = this server; above that, the others of its OSnode that it knows, by index.
-            server: u32,
-        },
-        /// System only. Makes an account for a process. Answer: `Account` with an Endpoint capability for it,
-        /// or `Refused(OutOfMemory)` when so much cannot be promised.
-        OpenAccount = 4 {
-            /// Most bytes (0 = none set).
-            limit: u64,
-            /// Bytes that it can always have, whatever others take.
-            share: u64,
-        },
-        /// System only. Closes the account: nothing more is given on it, and it is forgotten when nothing is on
-        /// it any more. Answer: `Closed`.
-        CloseAccount = 5 {
-            /// Number from `Account`.
-            account: u32,
-        },
-        /// System only. Donates the RAM capability that comes along: nobody else holds it. Answer: `Freed`.
-        Donate = 6 {
-            /// NUMA node of the region, as far as the loader knows.
-            node: u8,
-            /// It is part of the OSnode's own region, which no other OSnode may get.
-            fixed: bool,
-        },
-        /// As `Allocate`, but any whole number of pages, aligned as asked, where asked.
-        AllocateAt = 7 {
-            /// Bytes wanted.
-            bytes: u64,
-            /// Alignment (a power of two).
-            align: u64,
-            /// How `number` is meant.
-            place: MemoryPlace,
-            /// NUMA node or core.
-            number: u32,
-        },
-        /// System only. The device manager, or another server, says what it knows. Answer: `Freed`.
-        Learn = 8 {
-            /// What it is about.
-            about: MemoryFact,
-            /// See [`MemoryFact`].
-            a: u64,
-            /// See [`MemoryFact`].
-            b: u64,
-            /// See [`MemoryFact`].
-            c: u64,
-        },
-        /// System only. As `Allocate`, but any whole number of pages, aligned to 64 KiB, on somebody else's account.
-        AllocateFor = 9 {
-            /// Whose.
-            account: u32,
-            /// Bytes wanted.
-            bytes: u64,
-        },
-        /// System only. What the server knows. Answer: `Fact`, or `Refused(End)`.
-        Fact = 10 {
-            /// Position.
-            index: u32,
-        },
-        /// System only. A server of the same OSnode: its Endpoint capability comes along. Answer: `Freed`.
-        Join = 11 {
-            /// Its NUMA node.
-            node: u8,
-        },
-        /// Another server: RAM to be given whole, so that nothing of it stays here. Answer: `Allocated` with
-        /// it, or `Refused`.
-        Refill = 12 {
-            /// Bytes wanted; 0 = the largest run on that node.
-            bytes: u64,
-            /// Alignment (a power of two).
-            align: u64,
-            /// NUMA node, or 256: any.
-            node: u32,
-            /// Not 0: the asker says with `Receipt` and this number whether the RAM arrived; until then the giver
-            /// can have it again. For servers of other OSnodes.
-            ticket: u64,
-        },
-        /// Another server: what became of a `Refill` with a ticket. No answer.
-        Receipt = 17 {
-            /// Its ticket.
-            ticket: u64,
-            /// The RAM is there.
-            arrived: bool,
-        },
-        /// Another server gives RAM whole: the capability comes along. Answer: `Freed`.
-        GiveBack = 13 {},
-        /// System only. What is on an account. Answer: `Account`, or `Refused(NotFound)`.
-        Account = 14 {
-            /// Its number.
-            account: u32,
-        },
-        /// System only. The first account from this number on. Answer: `Account`, or `Refused(End)`.
-        Accounts = 15 {
-            /// Number to begin with.
-            from: u32,
-        },
-        /// System only. Checks the books and that every free piece is what its capability says. Answer:
-        /// `Checked`; `Refused` with a sentence in the blob when something is wrong.
-        Check = 16 {
-            /// As in `Stats`.
-            server: u32,
-        },
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum MemoryReply: 1 (Memory 3) {
+crate::interface! {
+    /// RAM: allocated, on accounts; between memory servers.
+    pub interface Memory = 1, version 4, errors ServiceError;
+    messages MemoryRequest, MemoryReply;
+    stubs MemoryClient, MemoryServer;
+    replies {
         /// Here is the RAM.
         Allocated = 0x8001 {
             /// Physical address.
             base: u64,
             /// Bytes given.
             bytes: u64,
-        },
+        } gives ram;
         /// Taken, or taken note of.
         Freed = 0x8002 {
             /// Bytes that became free.
             bytes: u64,
-        },
+        };
         /// Figures.
         Stats = 0x8003 {
             /// Bytes managed.
@@ -178,7 +65,7 @@ crate::messages! {
             blocks: u64,
             /// NUMA node that the server is for.
             node: u32,
-        },
+        };
         /// An account.
         Account = 0x8004 {
             /// Its number.
@@ -191,7 +78,7 @@ crate::messages! {
             share: u64,
             /// Its owner has ended: what it still holds is waited for.
             closed: bool,
-        },
+        };
         /// One fact.
         Fact = 0x8005 {
             /// What it is about.
@@ -202,7 +89,7 @@ crate::messages! {
             b: u64,
             /// See [`MemoryFact`].
             c: u64,
-        },
+        };
         /// The books are in order.
         Checked = 0x8006 {
             /// Bytes that the server began with, and that came to it when nobody had them any more.
@@ -215,16 +102,127 @@ crate::messages! {
             free: u64,
             /// On accounts now.
             used: u64,
-        },
+        };
         /// An account is closed.
         Closed = 0x8007 {
             /// Bytes on it that others still have; they are free again when those give them up.
             bytes: u64,
-        },
-        /// Refused.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        };
+        /// An account is open; its Endpoint comes along.
+        Opened = 0x8008 {
+            /// Its number.
+            account: u32,
+        } gives endpoint;
+    }
+    requests {
+        /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size but to no more than
+        /// 64 KiB, placed as `Own` says. What comes is the only capability of it. It is
+        /// given back by deleting that, and all that was made of it.
+        Allocate = 1 allocate {
+            /// Bytes wanted.
+            bytes: u64,
+        } -> Allocated;
+        /// How much is there? Refused with `End` when there is no such server.
+        Stats = 3 stats {
+            /// 0 = this server; above that, the others of its OSnode that it knows, by index.
+            server: u32,
+        } -> Stats;
+        /// System only. Makes an account for a process. Refused with `OutOfMemory` when so much
+        /// cannot be promised.
+        OpenAccount = 4 open_account {
+            /// Most bytes (0 = none set).
+            limit: u64,
+            /// Bytes that it can always have, whatever others take.
+            share: u64,
+        } -> Opened;
+        /// System only. Closes the account: nothing more is given on it, and it is forgotten when nothing is on
+        /// it any more.
+        CloseAccount = 5 close_account {
+            /// Number from `Account`.
+            account: u32,
+        } -> Closed;
+        /// System only. Donates the RAM capability that comes along: nobody else holds it.
+        Donate = 6 donate {
+            /// NUMA node of the region, as far as the loader knows.
+            node: u8,
+            /// It is part of the OSnode's own region, which no other OSnode may get.
+            fixed: bool,
+        } gives ram -> Freed;
+        /// As `Allocate`, but any whole number of pages, aligned as asked, where asked.
+        AllocateAt = 7 allocate_at {
+            /// Bytes wanted.
+            bytes: u64,
+            /// Alignment (a power of two).
+            align: u64,
+            /// How `number` is meant.
+            place: MemoryPlace,
+            /// NUMA node or core.
+            number: u32,
+        } -> Allocated;
+        /// System only. The device manager, or another server, says what it knows.
+        Learn = 8 learn {
+            /// What it is about.
+            about: MemoryFact,
+            /// See [`MemoryFact`].
+            a: u64,
+            /// See [`MemoryFact`].
+            b: u64,
+            /// See [`MemoryFact`].
+            c: u64,
+        } -> Freed;
+        /// System only. As `Allocate`, but any whole number of pages, aligned to 64 KiB, on somebody else's account.
+        AllocateFor = 9 allocate_for {
+            /// Whose.
+            account: u32,
+            /// Bytes wanted.
+            bytes: u64,
+        } -> Allocated;
+        /// System only. What the server knows. Refused with `End` when that is all.
+        Fact = 10 fact {
+            /// Position.
+            index: u32,
+        } -> Fact;
+        /// System only. A server of the same OSnode: its Endpoint capability comes along.
+        Join = 11 join {
+            /// Its NUMA node.
+            node: u8,
+        } gives endpoint -> Freed;
+        /// Another server: RAM to be given whole, so that nothing of it stays here.
+        Refill = 12 refill {
+            /// Bytes wanted; 0 = the largest run on that node.
+            bytes: u64,
+            /// Alignment (a power of two).
+            align: u64,
+            /// NUMA node, or 256: any.
+            node: u32,
+            /// Not 0: the asker says with `Receipt` and this number whether the RAM arrived; until then the giver
+            /// can have it again. For servers of other OSnodes.
+            ticket: u64,
+        } -> Allocated;
+        /// Another server: what became of a `Refill` with a ticket.
+        Receipt = 17 receipt {
+            /// Its ticket.
+            ticket: u64,
+            /// The RAM is there.
+            arrived: bool,
+        };
+        /// Another server gives RAM whole: the capability comes along.
+        GiveBack = 13 give_back {} gives ram -> Freed;
+        /// System only. What is on an account.
+        Account = 14 account {
+            /// Its number.
+            account: u32,
+        } -> Account;
+        /// System only. The first account from this number on. Refused with `End` when there is none.
+        Accounts = 15 accounts {
+            /// Number to begin with.
+            from: u32,
+        } -> Account;
+        /// System only. Checks the books and that every free piece is what its capability says.
+        /// Refused with a sentence when something is wrong.
+        Check = 16 check {
+            /// As in `Stats`.
+            server: u32,
+        } -> Checked;
     }
 }

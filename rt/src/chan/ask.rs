@@ -2,7 +2,7 @@
 
 use proto::{Ask, Pass, PeerError, Raw, Wire};
 
-use super::{Attach, Client};
+use super::{Attach, Client, given};
 use crate::cap::Capability;
 use crate::time;
 
@@ -15,7 +15,9 @@ impl Ask for Client {
         cap: Option<Pass<Capability>>,
     ) -> Result<Raw<Capability>, PeerError> {
         let with = Attach::of(blob, cap.as_ref());
-        self.inner().ask(request, with).await
+        let answer = self.inner().ask(request, with).await?;
+        given(cap);
+        Ok(answer)
     }
     fn tell<Q: Wire>(
         &self,
@@ -24,7 +26,9 @@ impl Ask for Client {
         cap: Option<Pass<Capability>>,
     ) -> Result<(), PeerError> {
         let with = Attach::of(blob, cap.as_ref());
-        self.outbox().post(message, 0, with)
+        self.outbox().post(message, 0, with)?;
+        given(cap);
+        Ok(())
     }
 }
 

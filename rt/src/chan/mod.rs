@@ -23,7 +23,7 @@ use abi::CapAddr;
 
 use proto::Pass;
 
-use crate::cap::Capability;
+use crate::cap::{self, Capability};
 
 pub use ask::Until;
 pub use client::Client;
@@ -94,6 +94,13 @@ impl<'a> Attach<'a> {
             Some(Pass::Give(own)) => (Some(own.addr()), true),
         };
         Attach { blob, cap, give }
+    }
+}
+
+/// A capability was sent: of one that was given away only the slot is left.
+fn given(cap: Option<Pass<Capability>>) {
+    if let Some(Pass::Give(own)) = cap {
+        cap::free_slot(own.leak());
     }
 }
 

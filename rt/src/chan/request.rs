@@ -8,9 +8,9 @@ use core::cell::Cell;
 use proto::iface::transport::Transport;
 use proto::{Call, Header, Pass, PeerError, ServiceError, Wire, WireError};
 
-use super::Attach;
 use super::outbox::refusal;
 use super::server::Session;
+use super::{Attach, given};
 use crate::cap::Capability;
 use crate::lmp::Words;
 
@@ -62,6 +62,15 @@ impl Request {
     pub fn interface(&self) -> u8 {
         self.header.interface
     }
+    /// Whether anybody waits for an answer, as far as is known.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        let session = self.session.as_ref();
+        self.wants_answer() && session.is_some_and(|s| s.outbox.dead().is_none())
+    }
+    fn wants_answer(&self) -> bool {
+        self.header.tag != 0
+    }
     /// Reads it.
     ///
     /// # Errors
@@ -75,8 +84,7 @@ impl Request {
     /// # Errors
     /// [`PeerError`]; `Gone` when the asker is gone.
     pub fn answer<R: Wire>(&self, reply: &R, with: Attach<'_>) -> Result<(), PeerError> {
-        if self.header.tag == 0 {
-            // No answer is wanted.
+        if !self.wants_answer() {
             return Ok(());
         }
         let session = self.session.as_ref().ok_or(PeerError::Gone)?;
@@ -104,10 +112,14 @@ impl Call for Request {
     }
     fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Capability>>) {
         let with = Attach::of(blob, cap.as_ref());
-        if let (Err(why), Some(session)) = (Request::answer(self, reply, with), &self.session) {
-            // It cannot be sent as it is: the asker must not wait for it.
-            session.tell(&refusal(why), self.header.tag);
-            self.answered.set(true);
+        match (Request::answer(self, reply, with), &self.session) {
+            (Ok(()), _) if self.wants_answer() => given(cap),
+            (Err(why), Some(session)) => {
+                // It cannot be sent as it is: the asker must not wait for it.
+                session.tell(&refusal(why), self.header.tag);
+                self.answered.set(true);
+            }
+            _ => {}
         }
     }
 }

@@ -1,11 +1,12 @@
 //! Memory servers: what the first one is told of the machine, and one more for each further NUMA node.
 
 use alloc::collections::BTreeSet;
+use alloc::format;
 use alloc::string::{String, ToString};
 
-use proto::iface::memory::{MemoryFact, MemoryReply, MemoryRequest};
+use proto::iface::memory::{Memory, MemoryClient, MemoryFact};
 use proto::iface::spawn::{Restart, SpawnClient};
-use rt::chan::{Answer, Attach, Client};
+use rt::chan::{self, Client};
 use rt::env;
 
 use crate::discovery::Machine;
@@ -20,7 +21,8 @@ const MAX_NODES: u32 = 64;
 /// # Errors
 /// A sentence.
 pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(), String> {
-    let memory = Client::lookup(".memory").await.map_err(|e| e.to_string())?;
+    let memory = chan::connect::<Memory>(".memory").await;
+    let memory = memory.map_err(|e| e.to_string())?;
     let d = &machine.description;
     let mut nodes: BTreeSet<u32> = BTreeSet::new();
     for m in d.memory.iter().filter(|m| m.node < MAX_NODES) {
@@ -51,12 +53,15 @@ pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(),
     Ok(())
 }
 
-async fn learn(memory: &Client, about: MemoryFact, a: u64, b: u64, c: u64) -> Result<(), String> {
-    let request = MemoryRequest::Learn { about, a, b, c };
-    let answer = memory.request(&request, Attach::NONE).await;
-    let answer: Answer<MemoryReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        MemoryReply::Freed { .. } => Ok(()),
-        _ => Err("the memory service does not take what firmware says of nodes".into()),
-    }
+async fn learn(
+    memory: &MemoryClient<Client>,
+    about: MemoryFact,
+    a: u64,
+    b: u64,
+    c: u64,
+) -> Result<(), String> {
+    let taken = memory.learn(about, a, b, c).await;
+    taken
+        .map(drop)
+        .map_err(|e| format!("the memory service does not take what firmware says of nodes: {e}"))
 }

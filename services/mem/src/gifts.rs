@@ -8,9 +8,9 @@
 use capfmt::MdbFlags;
 use mem::{Cut, Origin, PAGE};
 use proto::ServiceError;
-use proto::iface::memory::{MemoryReply, MemoryRequest};
-use rt::chan::{Answer, Attach, Client, Request};
-use rt::{Capability, cap, invoke, task, time};
+use proto::iface::memory::{Allocated, MemoryClient};
+use rt::chan::{Client, Request};
+use rt::{Capability, invoke, task, time};
 
 use crate::service::{Role, SERVERS, Service, refusal};
 
@@ -28,11 +28,6 @@ const PRIVATE_NS: u64 = 1_000_000;
 /// `node` of a request that any node will do for.
 const ANY_NODE: u32 = 256;
 
-/// The capability itself goes with a message.
-pub fn whole(ram: &Capability) -> Attach<'static> {
-    Attach::give(ram.addr())
-}
-
 /// Whether no other OSnode has a copy.
 pub fn is_private(ram: &Capability) -> bool {
     invoke::identify(ram.addr()).is_ok_and(|id| id.flags == MdbFlags::default())
@@ -49,30 +44,22 @@ async fn until_private(ram: &Capability) {
     rt::println!("mem: another OSnode keeps a copy of RAM that it gave");
 }
 
-/// The capability went: only its slot is left.
-pub fn gone(ram: Capability) {
-    cap::free_slot(ram.leak());
-}
-
 impl Service {
     /// Asks a server for RAM; the bytes that came.
-    pub async fn ask_for(&self, other: &Client, bytes: u64, align: u64, node: u8) -> Option<u64> {
+    pub async fn ask_for(
+        &self,
+        other: &MemoryClient<Client>,
+        bytes: u64,
+        align: u64,
+        node: u8,
+    ) -> Option<u64> {
         let ticket = self.new_ticket();
-        let request = MemoryRequest::Refill {
-            bytes,
-            align,
-            node: node.into(),
-            ticket,
-        };
-        let answer: Result<Answer<MemoryReply>, _> = other.request(&request, Attach::NONE).await;
-        let ram = answer.ok().and_then(|a| a.cap);
+        let came = other.refill(bytes, align, node.into(), ticket).await.ok();
         if ticket != 0 {
-            let arrived = ram.is_some();
-            let receipt = MemoryRequest::Receipt { ticket, arrived };
             // A giver that is gone needs none.
-            let _ = other.notice(&receipt, Attach::NONE).await;
+            let _ = other.receipt(ticket, came.is_some()).await;
         }
-        self.enter_gift(ram?).await
+        self.enter_gift(came?.ram).await
     }
 
     /// Enters what another server gave, once that has no copy any more.
@@ -182,18 +169,11 @@ impl Service {
             self.take_again(ram);
             return None;
         };
-        let answer = server
-            .request(&MemoryRequest::GiveBack {}, whole(&ram))
-            .await;
-        let answer: Result<Answer<MemoryReply>, _> = answer;
-        gone(ram);
-        match answer.map(|a| a.message) {
-            Ok(MemoryReply::Freed { .. }) => Some(()),
-            _ => {
-                self.take_again(kept);
-                None
-            }
+        if server.give_back(ram).await.is_err() {
+            self.take_again(kept);
+            return None;
         }
+        Some(())
     }
 
     /// RAM that was to go stays.
@@ -204,39 +184,35 @@ impl Service {
     }
 
     /// Another server wants RAM.
-    pub fn give_whole(&self, request: &Request, bytes: u64, align: u64, node: u32, ticket: u64) {
-        let taken = self.cut_for_server(bytes, align, node);
-        let taken = taken.and_then(|cut| Ok((cut, self.take_out(&cut)?)));
-        let refuse = |error| {
-            // Whoever is gone needs no answer.
-            let _ = request.answer(&MemoryReply::Refused { error }, Attach::NONE);
-        };
-        let (cut, ram) = match taken {
-            Ok(taken) => taken,
-            Err(error) => return refuse(error),
-        };
-        let kept = match (ticket, ram.duplicate()) {
-            (0, _) => None,
-            (_, Ok(copy)) => Some(copy),
-            (_, Err(e)) => {
-                self.take_again(ram);
-                return refuse(e.into());
-            }
-        };
-        let reply = MemoryReply::Allocated {
-            base: cut.base,
-            bytes: cut.bytes,
-        };
-        if request.answer(&reply, whole(&ram)).is_err() {
-            drop(kept);
-            self.take_again(ram);
-            return refuse(ServiceError::Unsupported);
+    pub fn give_whole(
+        &self,
+        request: &Request,
+        bytes: u64,
+        align: u64,
+        node: u32,
+        ticket: u64,
+    ) -> Result<Allocated<Capability>, ServiceError> {
+        if !request.is_awaited() {
+            return Err(ServiceError::ProcessGone);
         }
-        gone(ram);
-        if let Some(kept) = kept {
+        let cut = self.cut_for_server(bytes, align, node)?;
+        let ram = self.take_out(&cut)?;
+        if ticket != 0 {
+            let kept = match ram.duplicate() {
+                Ok(copy) => copy,
+                Err(e) => {
+                    self.take_again(ram);
+                    return Err(e.into());
+                }
+            };
             let key = (request.connection(), ticket);
             self.state.borrow_mut().on_the_way.insert(key, kept);
         }
+        Ok(Allocated {
+            base: cut.base,
+            bytes: cut.bytes,
+            ram,
+        })
     }
 
     /// Another server says what became of what it asked for.

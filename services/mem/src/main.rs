@@ -22,6 +22,7 @@ use alloc::rc::Rc;
 use core::cell::RefCell;
 
 use mem::{Allocator, BLOCK, Promise};
+use proto::iface::memory::Memory;
 use rt::chan::Server;
 use rt::returns::Returns;
 use rt::{SysError, env, task};
@@ -86,6 +87,7 @@ async fn serve() -> i32 {
         Role::Front(_) => ".memory".into(),
         Role::Node(node) => servers::name_of(node),
     };
+    service.server.offer::<Memory>();
     if let Err(e) = service.server.register(&name).await {
         rt::println!("mem: cannot register the service: {e}");
         return 1;

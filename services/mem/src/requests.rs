@@ -1,23 +1,22 @@
 //! What a memory server is asked.
 
-use alloc::vec::Vec;
-
 use capfmt::CapType;
 use mem::{ALIGN, Grant, Origin, PAGE, Promise};
-use proto::ServiceError;
-use proto::iface::memory::{MemoryPlace, MemoryReply, MemoryRequest};
-use rt::chan::{Answer, Attach, Client, Request};
+use proto::iface::memory::{
+    self as said, Allocated, Checked, Closed, Freed, Memory, MemoryClient, MemoryFact, MemoryPlace,
+    MemoryReply, MemoryRequest, MemoryServer, Opened, Stats,
+};
+use proto::{Call, CallError, Dispatch, Refusal, ServiceError};
+use rt::chan::{Client, Request};
 use rt::{Capability, invoke, task};
 
 use crate::Where;
-use crate::gifts::{gone, is_private, whole};
+use crate::gifts::is_private;
 use crate::servers::from_fact;
-use crate::service::{SYSTEM, Service, refusal};
+use crate::service::{Role, SYSTEM, Service, refusal};
 
 /// Asked for beyond what is to be promised: whole blocks fit only where they are aligned.
 const MORE: u64 = 2 << 20;
-
-type Outcome = Result<(MemoryReply, Option<Capability>), ServiceError>;
 
 /// RAM that somebody wants.
 #[derive(Clone, Copy)]
@@ -30,113 +29,219 @@ struct Wanted {
     at_once: bool,
 }
 
-fn answer(request: &Request, outcome: Outcome) {
-    let (reply, cap) = outcome.unwrap_or_else(|error| (MemoryReply::Refused { error }, None));
-    let with = cap.as_ref().map_or(Attach::NONE, |c| Attach::cap(c.addr()));
-    // A client that is gone gets no answer; its account is closed by who opened it.
-    let _ = request.answer(&reply, with);
-}
+type Granted = Result<Allocated<Capability>, Refusal>;
 
-fn is_for_system(message: &MemoryRequest) -> bool {
-    !matches!(
-        message,
-        MemoryRequest::Allocate { .. }
+/// Whether the request is one that any process may make; what does not decode is refused anyway.
+fn is_for_all(request: &Request) -> bool {
+    matches!(
+        request.decode(),
+        Ok(MemoryRequest::Allocate { .. }
             | MemoryRequest::AllocateAt { .. }
-            | MemoryRequest::Stats { .. }
+            | MemoryRequest::Stats { .. })
+            | Err(_)
     )
 }
 
 /// Takes one request; it is answered now or later.
 pub fn take(service: &Service, request: Request) {
-    // What was given up before it was made counts.
-    service.collect();
-    handle(service, request);
-    service.look_ahead();
-    service.give_surplus();
+    if request.introducer() != SYSTEM && !is_for_all(&request) {
+        let error = ServiceError::BadOperation;
+        return Call::answer(&request, &MemoryReply::Refused { error }, &[], None);
+    }
+    let service = service.clone();
+    task::spawn(async move {
+        // What was given up before it was made counts.
+        service.collect();
+        Memory::dispatch(&service, request).await;
+        service.look_ahead();
+        service.give_surplus();
+    });
 }
 
-fn handle(service: &Service, mut request: Request) {
-    let account = request.introducer();
-    let Ok(message) = request.decode::<MemoryRequest>() else {
-        return answer(&request, Err(ServiceError::BadMessage));
-    };
-    if is_for_system(&message) && account != SYSTEM {
-        return answer(&request, Err(ServiceError::BadOperation));
+impl MemoryServer<Request> for Service {
+    async fn allocate(&self, request: &Request, bytes: u64) -> Granted {
+        let account = request.introducer();
+        let bytes = bytes.checked_next_power_of_two().filter(|_| bytes > 0);
+        let bytes = bytes.ok_or(ServiceError::BadArgument)?;
+        allocate_block(self, account, bytes, account == SYSTEM).await
     }
-    let done = |bytes| Ok((MemoryReply::Freed { bytes }, None));
-    let outcome = match message {
-        MemoryRequest::Allocate { bytes } => {
-            let bytes = bytes.checked_next_power_of_two().filter(|_| bytes > 0);
-            return allocate_block(service, request, account, bytes, account == SYSTEM);
-        }
-        MemoryRequest::AllocateFor { account, bytes } => {
-            return allocate_block(service, request, account, Some(bytes), false);
-        }
-        MemoryRequest::AllocateAt {
+
+    async fn allocate_for(&self, _: &Request, account: u32, bytes: u64) -> Granted {
+        allocate_block(self, account, bytes, false).await
+    }
+
+    async fn allocate_at(
+        &self,
+        request: &Request,
+        bytes: u64,
+        align: u64,
+        place: MemoryPlace,
+        number: u32,
+    ) -> Granted {
+        let wanted = Wanted {
+            account: request.introducer(),
             bytes,
             align,
-            place,
-            number,
-        } => match place_of(service, place, number) {
-            Ok(place) => {
-                let wanted = Wanted {
-                    account,
-                    bytes,
-                    align,
-                    place,
-                    at_once: false,
-                };
-                return allocate(service, request, wanted);
+            place: place_of(self, place, number)?,
+            at_once: false,
+        };
+        allocate(self, wanted).await
+    }
+
+    async fn refill(
+        &self,
+        request: &Request,
+        bytes: u64,
+        align: u64,
+        node: u32,
+        ticket: u64,
+    ) -> Granted {
+        Ok(self.give_whole(request, bytes, align, node, ticket)?)
+    }
+
+    async fn receipt(&self, request: &Request, ticket: u64, arrived: bool) {
+        self.take_receipt(request.connection(), ticket, arrived);
+    }
+
+    async fn give_back(&self, _: &Request, ram: Capability) -> Result<Freed, Refusal> {
+        let cap = invoke::identify(ram.addr())?.cap;
+        if cap.kind != CapType::Ram {
+            return Err(ServiceError::NoCapability.into());
+        }
+        if is_private(&ram) {
+            self.take_in(ram, Origin::Server)?;
+        } else {
+            // The giver's copy goes when it has the answer.
+            let service = self.clone();
+            task::spawn(async move {
+                service.enter_gift(ram).await;
+            });
+        }
+        Ok(Freed { bytes: cap.size })
+    }
+
+    async fn donate(
+        &self,
+        _: &Request,
+        node: u8,
+        fixed: bool,
+        ram: Capability,
+    ) -> Result<Freed, Refusal> {
+        let origin = if fixed {
+            Origin::Fixed
+        } else {
+            Origin::Donated
+        };
+        {
+            let mut s = self.state.borrow_mut();
+            if s.books.totals().donated == 0 {
+                s.first_node = node;
             }
-            Err(e) => Err(e),
-        },
-        MemoryRequest::Stats { server } | MemoryRequest::Check { server } if server > 0 => {
-            return ask_other(service, request, server, message);
         }
-        MemoryRequest::Refill {
-            bytes,
-            align,
-            node,
-            ticket,
-        } => {
-            return service.give_whole(&request, bytes, align, node, ticket);
+        let bytes = self.take_in(ram, origin)?;
+        Ok(Freed { bytes })
+    }
+
+    async fn stats(&self, _: &Request, server: u32) -> Result<Stats, Refusal> {
+        if server > 0 {
+            return other_said(other(self, server)?.stats(0).await);
         }
-        MemoryRequest::Receipt { ticket, arrived } => {
-            return service.take_receipt(request.connection(), ticket, arrived);
+        let s = self.state.borrow();
+        let t = s.books.totals();
+        Ok(Stats {
+            total: t.total,
+            free: t.free,
+            largest: t.largest,
+            blocks: t.grants,
+            node: s.own_node().into(),
+        })
+    }
+
+    async fn check(&self, _: &Request, server: u32) -> Result<Checked, Refusal> {
+        if server > 0 {
+            return other_said(other(self, server)?.check(0).await);
         }
-        MemoryRequest::Join { node } => return join(service, request, node),
-        MemoryRequest::Check { .. } => return check(service, &request),
-        MemoryRequest::Stats { .. } => Ok((stats(service), None)),
-        MemoryRequest::OpenAccount { limit, share } => {
-            return open_account(service, request, limit, share);
+        let checked = Service::check(self);
+        checked.map_err(|text| Refusal::new(ServiceError::BadBooks, text))?;
+        let t = self.state.borrow().books.totals();
+        Ok(Checked {
+            donated: t.donated + t.found,
+            got: t.got,
+            sent: t.sent,
+            free: t.free,
+            used: t.total - t.free,
+        })
+    }
+
+    async fn learn(
+        &self,
+        _: &Request,
+        about: MemoryFact,
+        a: u64,
+        b: u64,
+        c: u64,
+    ) -> Result<Freed, Refusal> {
+        Service::learn(self, about, a, b, c)?;
+        Ok(Freed { bytes: 0 })
+    }
+
+    async fn fact(&self, _: &Request, index: u32) -> Result<said::Fact, Refusal> {
+        let fact = self.state.borrow().books.topology.fact(index);
+        Ok(from_fact(fact.ok_or(ServiceError::End)?))
+    }
+
+    async fn join(&self, _: &Request, node: u8, endpoint: Capability) -> Result<Freed, Refusal> {
+        let bound = Client::bind(endpoint.addr()).await;
+        let client = bound.map_err(|_| ServiceError::NoAnswer)?;
+        let mut s = self.state.borrow_mut();
+        s.servers.insert(node, MemoryClient(client));
+        Ok(Freed { bytes: 0 })
+    }
+
+    async fn open_account(
+        &self,
+        _: &Request,
+        limit: u64,
+        share: u64,
+    ) -> Result<Opened<Capability>, Refusal> {
+        match try_to_open(self, limit, share) {
+            Err(ServiceError::OutOfMemory) => {}
+            done => return Ok(done?),
         }
-        MemoryRequest::CloseAccount { account } => close_account(service, account),
-        MemoryRequest::Donate { node, fixed } => donate(service, &mut request, node, fixed),
-        MemoryRequest::GiveBack {} => take_gift(service, &mut request),
-        MemoryRequest::Learn { about, a, b, c } => {
-            service.learn(about, a, b, c).and_then(|()| done(0))
-        }
-        MemoryRequest::Fact { index } => {
-            let fact = service.state.borrow().books.topology.fact(index);
-            fact.map(|f| (from_fact(f), None)).ok_or(ServiceError::End)
-        }
-        MemoryRequest::Account { account } => {
-            match service.state.borrow().books.has_account(account) {
-                true => Ok((account_reply(service, account), None)),
-                false => Err(ServiceError::NotFound),
+        // What is to be promised may have to come from other servers first.
+        self.settled().await;
+        let order = self.order(Where::Near(self.state.borrow().own_node()));
+        for node in order.into_iter().flatten() {
+            let bytes = share.saturating_add(MORE);
+            if Service::refill(self, node, bytes, ALIGN).await {
+                break;
             }
         }
-        MemoryRequest::Accounts { from } => {
-            let next = service
-                .state
-                .borrow()
-                .books
-                .next_account(from.checked_sub(1));
-            let next = next.ok_or(ServiceError::End);
-            next.map(|(number, _)| (account_reply(service, number), None))
+        Ok(try_to_open(self, limit, share)?)
+    }
+
+    async fn close_account(&self, _: &Request, account: u32) -> Result<Closed, Refusal> {
+        let known = account != SYSTEM && account <= 0xffff;
+        if !known || !self.state.borrow().books.has_account(account) {
+            return Err(ServiceError::NotFound.into());
         }
-    };
-    answer(&request, outcome);
+        let bytes = self.state.borrow_mut().books.close(account);
+        Ok(Closed { bytes })
+    }
+
+    async fn account(&self, _: &Request, account: u32) -> Result<said::Account, Refusal> {
+        match self.state.borrow().books.has_account(account) {
+            true => Ok(account_of(self, account)),
+            false => Err(ServiceError::NotFound.into()),
+        }
+    }
+
+    async fn accounts(&self, _: &Request, from: u32) -> Result<said::Account, Refusal> {
+        let before = from.checked_sub(1);
+        let next = self.state.borrow().books.next_account(before);
+        let (number, _) = next.ok_or(ServiceError::End)?;
+        Ok(account_of(self, number))
+    }
 }
 
 fn place_of(service: &Service, place: MemoryPlace, number: u32) -> Result<Where, ServiceError> {
@@ -156,16 +261,7 @@ fn place_of(service: &Service, place: MemoryPlace, number: u32) -> Result<Where,
     })
 }
 
-fn allocate_block(
-    service: &Service,
-    request: Request,
-    account: u32,
-    bytes: Option<u64>,
-    at_once: bool,
-) {
-    let Some(bytes) = bytes else {
-        return answer(&request, Err(ServiceError::BadArgument));
-    };
+async fn allocate_block(service: &Service, account: u32, bytes: u64, at_once: bool) -> Granted {
     let align = bytes.checked_next_power_of_two().unwrap_or(ALIGN);
     let wanted = Wanted {
         account,
@@ -174,15 +270,25 @@ fn allocate_block(
         place: Where::Near(service.state.borrow().own_node()),
         at_once,
     };
-    allocate(service, request, wanted);
+    allocate(service, wanted).await
 }
 
-/// Grants RAM of this server's own if it comes first in the asker's order, else asks others.
-fn allocate(service: &Service, request: Request, wanted: Wanted) {
+/// Grants RAM of this server's own if it comes first in the asker's order, else asks others. The RAM itself goes:
+/// the server has no capability of it any more. If the asker is gone, it comes back.
+async fn allocate(service: &Service, wanted: Wanted) -> Granted {
+    let (grant, ram) = find(service, wanted).await?;
+    Ok(Allocated {
+        base: grant.base,
+        bytes: grant.size,
+        ram,
+    })
+}
+
+async fn find(service: &Service, wanted: Wanted) -> Result<(Grant, Capability), ServiceError> {
     for node in service.order(wanted.place) {
         match service.grant(wanted.account, wanted.bytes, wanted.align, node) {
             Err(ServiceError::OutOfMemory) => {}
-            done => return answer_grant(&request, done),
+            done => return done,
         }
         if node.is_some_and(|n| service.can_ask(n)) && !wanted.at_once {
             break;
@@ -190,32 +296,10 @@ fn allocate(service: &Service, request: Request, wanted: Wanted) {
     }
     if wanted.at_once {
         service.merge_all();
-        let last = service.grant(wanted.account, wanted.bytes, wanted.align, None);
-        return answer_grant(&request, last);
+        return service.grant(wanted.account, wanted.bytes, wanted.align, None);
     }
-    let service = service.clone();
-    task::spawn(async move {
-        service.settled().await;
-        let found = search(&service, wanted).await;
-        answer_grant(&request, found);
-    });
-}
-
-/// Answers with the RAM itself: the server has no capability of it any more.
-fn answer_grant(request: &Request, granted: Result<(Grant, Capability), ServiceError>) {
-    let (grant, ram) = match granted {
-        Ok(granted) => granted,
-        Err(error) => return answer(request, Err(error)),
-    };
-    let reply = MemoryReply::Allocated {
-        base: grant.base,
-        bytes: grant.size,
-    };
-    match request.answer(&reply, whole(&ram)) {
-        Ok(()) => gone(ram),
-        // The asker is gone: deleted, it comes back.
-        Err(_) => drop(ram),
-    }
+    service.settled().await;
+    search(service, wanted).await
 }
 
 /// Tries all nodes in the asker's order, with the help of their servers.
@@ -239,94 +323,27 @@ async fn search(service: &Service, wanted: Wanted) -> Result<(Grant, Capability)
     Err(ServiceError::OutOfMemory)
 }
 
-/// Passes a question on to another server of this OSnode.
-fn ask_other(service: &Service, request: Request, server: u32, message: MemoryRequest) {
-    let known = {
-        let s = service.state.borrow();
-        s.servers.values().nth(server as usize - 1).cloned()
-    };
-    // The servers of a further OSnode's nodes are the first OSnode's.
-    let own = matches!(
-        service.state.borrow().role,
-        crate::service::Role::Front(None)
-    );
-    let Some(other) = known.filter(|_| own) else {
-        return answer(&request, Err(ServiceError::End));
-    };
-    let message = match message {
-        MemoryRequest::Check { .. } => MemoryRequest::Check { server: 0 },
-        _ => MemoryRequest::Stats { server: 0 },
-    };
-    task::spawn(async move {
-        let asked: Result<Answer<MemoryReply>, _> = other.request(&message, Attach::NONE).await;
-        let (reply, blob) = match asked {
-            Ok(a) => (a.message, a.blob),
-            Err(_) => {
-                let error = ServiceError::NoAnswer;
-                (MemoryReply::Refused { error }, Vec::new())
-            }
-        };
-        // Whoever is gone needs no answer.
-        let _ = request.answer(&reply, Attach::blob(&blob));
-    });
-}
-
-fn join(service: &Service, mut request: Request, node: u8) {
-    let Some(endpoint) = request.cap.take() else {
-        return answer(&request, Err(ServiceError::NoCapability));
-    };
-    let service = service.clone();
-    task::spawn(async move {
-        let bound = Client::bind(endpoint.addr()).await;
-        let outcome = match bound {
-            Ok(client) => {
-                service.state.borrow_mut().servers.insert(node, client);
-                Ok((MemoryReply::Freed { bytes: 0 }, None))
-            }
-            Err(_) => Err(ServiceError::NoAnswer),
-        };
-        answer(&request, outcome);
-    });
-}
-
-fn stats(service: &Service) -> MemoryReply {
+/// Another server of this OSnode, to pass a question on to.
+fn other(service: &Service, server: u32) -> Result<MemoryClient<Client>, ServiceError> {
     let s = service.state.borrow();
-    let t = s.books.totals();
-    MemoryReply::Stats {
-        total: t.total,
-        free: t.free,
-        largest: t.largest,
-        blocks: t.grants,
-        node: s.own_node().into(),
+    // The servers of a further OSnode's nodes are the first OSnode's.
+    if s.role != Role::Front(None) {
+        return Err(ServiceError::End);
     }
+    let other = s.servers.values().nth(server as usize - 1).cloned();
+    other.ok_or(ServiceError::End)
 }
 
-fn check(service: &Service, request: &Request) {
-    let wrong = service.check().err();
-    let t = service.state.borrow().books.totals();
-    let (reply, text) = match wrong {
-        None => (
-            MemoryReply::Checked {
-                donated: t.donated + t.found,
-                got: t.got,
-                sent: t.sent,
-                free: t.free,
-                used: t.total - t.free,
-            },
-            "",
-        ),
-        Some(text) => {
-            let error = ServiceError::BadBooks;
-            (MemoryReply::Refused { error }, text)
-        }
-    };
-    // Whoever is gone needs no answer.
-    let _ = request.answer(&reply, Attach::blob(text.as_bytes()));
+fn other_said<A>(answer: Result<A, CallError>) -> Result<A, Refusal> {
+    answer.map_err(|e| match e {
+        CallError::Refused(refusal) => refusal,
+        CallError::Peer(_) => ServiceError::NoAnswer.into(),
+    })
 }
 
-fn account_reply(service: &Service, number: u32) -> MemoryReply {
+fn account_of(service: &Service, number: u32) -> said::Account {
     let account = service.state.borrow().books.account(number);
-    MemoryReply::Account {
+    said::Account {
         account: number,
         held: account.held,
         limit: account.limit.unwrap_or(0),
@@ -338,30 +355,12 @@ fn account_reply(service: &Service, number: u32) -> MemoryReply {
     }
 }
 
-/// Opens an account; what is to be promised may have to come from other servers first.
-fn open_account(service: &Service, request: Request, limit: u64, share: u64) {
-    match try_to_open(service, limit, share) {
-        Err(ServiceError::OutOfMemory) => {}
-        done => return answer(&request, done),
-    }
-    let service = service.clone();
-    task::spawn(async move {
-        service.settled().await;
-        let order = service.order(Where::Near(service.state.borrow().own_node()));
-        for node in order.into_iter().flatten() {
-            if service
-                .refill(node, share.saturating_add(MORE), ALIGN)
-                .await
-            {
-                break;
-            }
-        }
-        answer(&request, try_to_open(&service, limit, share));
-    });
-}
-
-fn try_to_open(service: &Service, limit: u64, share: u64) -> Outcome {
-    let number = {
+fn try_to_open(
+    service: &Service,
+    limit: u64,
+    share: u64,
+) -> Result<Opened<Capability>, ServiceError> {
+    let account = {
         let mut s = service.state.borrow_mut();
         let unused = (1..=s.last_account).find(|n| !s.books.has_account(*n));
         let number = unused.unwrap_or(s.last_account + 1);
@@ -374,51 +373,6 @@ fn try_to_open(service: &Service, limit: u64, share: u64) -> Outcome {
         s.last_account = s.last_account.max(number);
         number
     };
-    let endpoint = service.server.introduction(number)?;
-    Ok((account_reply(service, number), Some(endpoint)))
-}
-
-fn close_account(service: &Service, account: u32) -> Outcome {
-    let known = account != SYSTEM && account <= 0xffff;
-    if !known || !service.state.borrow().books.has_account(account) {
-        return Err(ServiceError::NotFound);
-    }
-    let bytes = service.state.borrow_mut().books.close(account);
-    Ok((MemoryReply::Closed { bytes }, None))
-}
-
-fn donate(service: &Service, request: &mut Request, node: u8, fixed: bool) -> Outcome {
-    let given = request.cap.take().ok_or(ServiceError::NoCapability)?;
-    let origin = if fixed {
-        Origin::Fixed
-    } else {
-        Origin::Donated
-    };
-    {
-        let mut s = service.state.borrow_mut();
-        if s.books.totals().donated == 0 {
-            s.first_node = node;
-        }
-    }
-    let bytes = service.take_in(given, origin)?;
-    Ok((MemoryReply::Freed { bytes }, None))
-}
-
-fn take_gift(service: &Service, request: &mut Request) -> Outcome {
-    let given = request.cap.take().ok_or(ServiceError::NoCapability)?;
-    let cap = invoke::identify(given.addr())?.cap;
-    if cap.kind != CapType::Ram {
-        return Err(ServiceError::NoCapability);
-    }
-    let bytes = cap.size;
-    if is_private(&given) {
-        service.take_in(given, Origin::Server)?;
-    } else {
-        // The giver's copy goes when it has the answer.
-        let service = service.clone();
-        task::spawn(async move {
-            service.enter_gift(given).await;
-        });
-    }
-    Ok((MemoryReply::Freed { bytes }, None))
+    let endpoint = service.server.introduction(account)?;
+    Ok(Opened { account, endpoint })
 }

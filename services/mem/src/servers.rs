@@ -4,9 +4,9 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use mem::{Fact, PAGE};
-use proto::ServiceError;
-use proto::iface::memory::{MemoryFact, MemoryReply, MemoryRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::memory::{self as said, Memory, MemoryClient, MemoryFact};
+use proto::{CallError, ServiceError};
+use rt::chan::{self, Client};
 use rt::{env, task, time};
 
 use crate::service::{Role, Service};
@@ -32,7 +32,7 @@ fn to_fact(about: MemoryFact, a: u64, b: u64, c: u64) -> Option<Fact> {
 }
 
 /// A fact as a message.
-pub fn from_fact(fact: Fact) -> MemoryReply {
+pub fn from_fact(fact: Fact) -> said::Fact {
     let (about, a, b, c) = match fact {
         Fact::Range(base, bytes, node) => (MemoryFact::Range, base, bytes, node.into()),
         Fact::Distance(from, to, distance) => (
@@ -43,7 +43,7 @@ pub fn from_fact(fact: Fact) -> MemoryReply {
         ),
         Fact::Core(core, node) => (MemoryFact::Core, core.into(), 0, node.into()),
     };
-    MemoryReply::Fact { about, a, b, c }
+    said::Fact { about, a, b, c }
 }
 
 impl Service {
@@ -71,15 +71,14 @@ impl Service {
     }
 
     /// Takes over everything that another server knows.
-    async fn learn_from(&self, other: &Client) -> Option<()> {
+    async fn learn_from(&self, other: &MemoryClient<Client>) -> Option<()> {
         for index in 0.. {
-            let request = MemoryRequest::Fact { index };
-            let a: Answer<MemoryReply> = other.request(&request, Attach::NONE).await.ok()?;
-            let MemoryReply::Fact { about, a, b, c } = a.message else {
-                break;
-            };
-            // What cannot be a fact is none.
-            let _ = self.learn(about, a, b, c);
+            match other.fact(index).await {
+                // What cannot be a fact is none.
+                Ok(f) => drop(self.learn(f.about, f.a, f.b, f.c)),
+                Err(CallError::Refused(_)) => break,
+                Err(CallError::Peer(_)) => return None,
+            }
         }
         Some(())
     }
@@ -92,10 +91,8 @@ impl Service {
     }
 
     async fn try_to_join(&self, node: u8) -> Result<(), rt::PeerError> {
-        let front = Client::lookup(".memory").await?;
-        let own = self.server.introduction(0)?;
-        let request = MemoryRequest::Join { node };
-        let _: Answer<MemoryReply> = front.request(&request, Attach::cap(own.addr())).await?;
+        let front = chan::connect::<Memory>(".memory").await?;
+        front.join(node, self.server.introduction(0)?).await?;
         self.learn_from(&front).await;
         let mut bytes = 0;
         while let Some(more) = self.ask_for(&front, 0, PAGE, node).await {
@@ -113,7 +110,7 @@ impl Service {
 
     async fn look_for_home(&self, home: u64) {
         for _ in 0..TRIES {
-            if let Ok(first) = Client::lookup_on(home, ".memory").await
+            if let Ok(first) = chan::connect_on::<Memory>(home, ".memory").await
                 && self.learn_from(&first).await.is_some()
             {
                 return self.say_order();
@@ -149,12 +146,12 @@ impl Service {
     }
 
     /// The server of a node, unless it is this one.
-    pub async fn server_of(&self, node: u8) -> Option<Client> {
+    pub async fn server_of(&self, node: u8) -> Option<MemoryClient<Client>> {
         let (role, known) = {
             let s = self.state.borrow();
             (s.role, s.servers.get(&node).cloned())
         };
-        if let Some(known) = known.filter(|c| !c.is_gone()) {
+        if let Some(known) = known.filter(|c| !c.0.is_gone()) {
             return Some(known);
         }
         let Role::Front(Some(home)) = role else {
@@ -166,7 +163,7 @@ impl Service {
             true => name_of(node),
             false => ".memory".into(),
         };
-        let client = Client::lookup_on(home, &name).await.ok()?;
+        let client = chan::connect_on::<Memory>(home, &name).await.ok()?;
         let mut s = self.state.borrow_mut();
         s.servers.insert(node, client.clone());
         Some(client)

@@ -9,6 +9,7 @@ use abi::{CapAddr, SysError};
 use capfmt::CapType;
 use mem::{ALIGN, AllocError, Allocator, BLOCK, Cut, Grant, Origin, PAGE, Piece, Rest};
 use proto::ServiceError;
+use proto::iface::memory::MemoryClient;
 use rt::chan::{Client, Server};
 use rt::returns::Returns;
 use rt::{Capability, cap, env, invoke, mem as own};
@@ -40,7 +41,7 @@ pub struct State {
     /// It is registered as its own node's server, too.
     pub named: bool,
     /// Servers of nodes.
-    pub servers: BTreeMap<u8, Client>,
+    pub servers: BTreeMap<u8, MemoryClient<Client>>,
     /// Highest account number that was given.
     pub last_account: u32,
     /// It is being refilled now, or gives RAM back.

@@ -2,13 +2,10 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
-use alloc::string::String;
 
-use proto::iface::memory::{MemoryReply, MemoryRequest};
 use proto::iface::spawn::{Memory, MemoryChecked, Usage};
-use proto::{PeerError, Pid, Refusal, ServiceError};
+use proto::{CallError, PeerError, Pid, Refusal, ServiceError};
 use rt::Capability;
-use rt::chan::{Answer, Attach};
 use spawn::{Misfit, fit_together};
 
 use crate::service::{Account, Service};
@@ -18,10 +15,6 @@ const SHARE: u64 = 256 << 10;
 /// Accounts from here on are the memory server's own.
 const NOT_OPENED: u32 = 0x1_0000;
 
-async fn ask(service: &Service, request: MemoryRequest) -> Result<Answer<MemoryReply>, PeerError> {
-    service.memory.request(&request, Attach::NONE).await
-}
-
 impl Service {
     /// Opens a memory account for a process that begins with a block of `bytes`, of at most `limit` bytes in all (0 = no
     /// limit).
@@ -30,15 +23,11 @@ impl Service {
     /// What the memory service says.
     pub async fn open_account(&self, limit: u64, bytes: u64) -> Result<Account, PeerError> {
         let share = bytes.saturating_add(SHARE);
-        let a = ask(self, MemoryRequest::OpenAccount { limit, share }).await?;
-        match (a.message, a.cap) {
-            (MemoryReply::Account { account, .. }, Some(endpoint)) => Ok(Account {
-                number: account,
-                endpoint,
-            }),
-            (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-            _ => Err(PeerError::Gone),
-        }
+        let opened = self.memory.open_account(limit, share).await?;
+        Ok(Account {
+            number: opened.account,
+            endpoint: opened.endpoint,
+        })
     }
 
     /// RAM on a process's account.
@@ -46,31 +35,26 @@ impl Service {
     /// # Errors
     /// What the memory service says.
     pub async fn allocate_for(&self, account: u32, bytes: u64) -> Result<Capability, PeerError> {
-        let a = ask(self, MemoryRequest::AllocateFor { account, bytes }).await?;
-        match (a.message, a.cap) {
-            (MemoryReply::Allocated { .. }, Some(ram)) => Ok(ram),
-            (MemoryReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-            _ => Err(PeerError::Gone),
-        }
+        Ok(self.memory.allocate_for(account, bytes).await?.ram)
     }
 
     /// Closes a memory account. What others got of the memory on it stays theirs, and counts until they give it up.
     pub async fn close_account(&self, account: Account) {
         let account = account.number;
-        let closed = ask(self, MemoryRequest::CloseAccount { account }).await;
-        match closed.map(|a| a.message) {
-            Ok(MemoryReply::Closed { .. }) => {}
-            Ok(MemoryReply::Refused { error }) => {
-                rt::println!("spawn: memory account {account} cannot be closed: {error}");
-            }
-            _ => rt::println!("spawn: the memory service does not answer"),
+        if let Err(e) = self.memory.close_account(account).await {
+            rt::println!("spawn: memory account {account} cannot be closed: {e}");
         }
     }
 }
 
-fn no_answer() -> Refusal {
-    let text = "the memory service does not answer";
-    Refusal::new(ServiceError::NoAnswer, text)
+fn said<A>(answer: Result<A, CallError>) -> Result<A, Refusal> {
+    answer.map_err(|e| match e {
+        CallError::Refused(refusal) => refusal,
+        CallError::Peer(_) => {
+            let text = "the memory service does not answer";
+            Refusal::new(ServiceError::NoAnswer, text)
+        }
+    })
 }
 
 /// What a memory server has.
@@ -78,24 +62,14 @@ fn no_answer() -> Refusal {
 /// # Errors
 /// There is no such server, or it does not answer.
 pub async fn figures(service: &Service, server: u32) -> Result<Memory, Refusal> {
-    let a = ask(service, MemoryRequest::Stats { server }).await;
-    match a.map(|a| a.message) {
-        Ok(MemoryReply::Stats {
-            total,
-            free,
-            largest,
-            blocks,
-            node,
-        }) => Ok(Memory {
-            total,
-            free,
-            largest,
-            blocks,
-            node,
-        }),
-        Ok(MemoryReply::Refused { error }) => Err(error.into()),
-        _ => Err(no_answer()),
-    }
+    let s = said(service.memory.stats(server).await)?;
+    Ok(Memory {
+        total: s.total,
+        free: s.free,
+        largest: s.largest,
+        blocks: s.blocks,
+        node: s.node,
+    })
 }
 
 /// What is on a process's account.
@@ -107,14 +81,12 @@ pub async fn usage(service: &Service, pid: Pid) -> Result<Usage, Refusal> {
     let account = account.ok_or_else(|| {
         Refusal::new(ServiceError::NotFound, format!("there is no process {pid}"))
     })?;
-    let a = ask(service, MemoryRequest::Account { account }).await;
-    match a.map(|a| a.message) {
-        Ok(MemoryReply::Account {
-            held, limit, share, ..
-        }) => Ok(Usage { held, limit, share }),
-        Ok(MemoryReply::Refused { error }) => Err(error.into()),
-        _ => Err(no_answer()),
-    }
+    let a = said(service.memory.account(account).await)?;
+    Ok(Usage {
+        held: a.held,
+        limit: a.limit,
+        share: a.share,
+    })
 }
 
 /// Checks every memory server of this OSnode, then that only live processes hold memory.
@@ -130,31 +102,20 @@ pub async fn check(service: &Service) -> Result<MemoryChecked, Refusal> {
         used: 0,
     };
     for server in 0.. {
-        let a = ask(service, MemoryRequest::Check { server }).await;
-        let a = a.map_err(|_| no_answer())?;
-        match a.message {
-            MemoryReply::Checked {
-                donated,
-                got,
-                sent,
-                free,
-                used,
-            } => {
-                sums.donated += donated;
-                sums.got += got;
-                sums.sent += sent;
-                sums.free += free;
-                sums.used += used;
+        match service.memory.check(server).await {
+            Ok(c) => {
+                sums.donated += c.donated;
+                sums.got += c.got;
+                sums.sent += c.sent;
+                sums.free += c.free;
+                sums.used += c.used;
             }
-            MemoryReply::Refused {
-                error: ServiceError::End,
-            } => break,
-            MemoryReply::Refused { error } => {
-                let text = String::from_utf8_lossy(&a.blob).into_owned();
-                let text = format!("memory server {server}: {error}: {text}");
-                return Err(Refusal::new(error, text));
+            Err(e) if e.is(ServiceError::End) => break,
+            Err(CallError::Refused(r)) => {
+                let text = format!("memory server {server}: {}: {}", r.error, r.text);
+                return Err(Refusal::new(r.error, text));
             }
-            _ => return Err(no_answer()),
+            Err(e) => said(Err(e))?,
         }
     }
     check_accounts(service).await?;
@@ -183,19 +144,14 @@ async fn accounts(service: &Service) -> Result<BTreeMap<u32, u64>, Refusal> {
     let mut found = BTreeMap::new();
     let mut from = 1;
     loop {
-        let a = ask(service, MemoryRequest::Accounts { from }).await;
-        match a.map(|a| a.message) {
-            Ok(MemoryReply::Account { account, held, .. }) if account < NOT_OPENED => {
-                found.insert(account, held);
-                from = account + 1;
+        match service.memory.accounts(from).await {
+            Ok(a) if a.account < NOT_OPENED => {
+                found.insert(a.account, a.held);
+                from = a.account + 1;
             }
-            Ok(
-                MemoryReply::Account { .. }
-                | MemoryReply::Refused {
-                    error: ServiceError::End,
-                },
-            ) => return Ok(found),
-            _ => return Err(no_answer()),
+            Ok(_) => return Ok(found),
+            Err(e) if e.is(ServiceError::End) => return Ok(found),
+            Err(e) => said(Err(e))?,
         }
     }
 }

@@ -11,6 +11,7 @@ use core::task::{Poll, Waker};
 
 use abi::{MessageTag, slots};
 use archive::Archive;
+use proto::iface::memory::MemoryClient;
 use proto::iface::names::{NamesReply, NamesRequest};
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Ended, ProcessState};
@@ -90,7 +91,7 @@ pub struct State {
 pub struct Service {
     pub state: Rc<RefCell<State>>,
     pub server: Server,
-    pub memory: Client,
+    pub memory: MemoryClient<Client>,
     /// The monitor's system interface.
     pub system: Client,
     pub archive: Archive<'static>,
@@ -127,7 +128,7 @@ impl Service {
             })),
             news: News::default(),
             server,
-            memory: Client::bind(slots::MEMORY).await.map_err(text)?,
+            memory: MemoryClient(Client::bind(slots::MEMORY).await.map_err(text)?),
             system: Client::bind(names).await.map_err(text)?,
             archive,
             names: for_apps,
