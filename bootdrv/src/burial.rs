@@ -7,14 +7,15 @@ use alloc::string::String;
 use capfmt::Attachment;
 use proto::ServiceError;
 use proto::iface::cores::CoreState;
-use proto::iface::driver::DriverReply;
+use proto::iface::driver::Done;
 use proto::iface::system::{SystemReply, SystemRequest};
-use rt::chan::{Answer, Attach, Request};
+use rt::chan::{Answer, Attach};
 use rt::{Capability, PeerError, invoke, task, time};
 
 use crate::Platform;
 use crate::cores::KcbHandle;
-use crate::driver::{Driver, answer, control, core_state};
+use crate::driver::{Driver, control, core_state};
+use crate::requests::{Refusal, done, refusal};
 
 /// How long the answer waits for the memory (ns of system time).
 const SOON_NS: u64 = 2_000_000_000;
@@ -22,34 +23,22 @@ const SOON_NS: u64 = 2_000_000_000;
 const FIRST_NS: u64 = 2_000_000;
 const LAST_NS: u64 = 1_000_000_000;
 
-fn refuse<P: Platform>(driver: &Driver<P>, request: &Request, core: u32, text: &str) {
-    let reply = DriverReply::Refused {
-        error: ServiceError::BadCoreState,
-        state: core_state(driver, core),
-        osnode: 0,
-    };
-    answer(request, &reply, text);
-}
-
-fn done(request: &Request, osnode: u64, text: &str) {
-    let reply = DriverReply::Done {
-        osnode,
-        took_ns: 0,
-        switched: (0, 0),
-    };
-    answer(request, &reply, text);
+fn not_known<P: Platform>(driver: &Driver<P>, core: u32, osnode: u64) -> Refusal {
+    let text = format!("the KCB of o{osnode} is not known to the boot driver");
+    refusal(driver, core, ServiceError::BadCoreState, text)
 }
 
 fn handle<P: Platform>(driver: &Driver<P>, osnode: u64) -> Option<KcbHandle> {
     driver.holdings.borrow().kcbs.get(&osnode).copied()
 }
 
-/// Takes a request: no core runs OSnode `osnode`, and none will.
-pub fn fence<P: Platform>(driver: &Driver<P>, request: &Request, osnode: u64, core: u32) {
-    let Some(kcb) = handle(driver, osnode) else {
-        let text = format!("the KCB of o{osnode} is not known to the boot driver");
-        return refuse(driver, request, core, &text);
-    };
+/// No core runs OSnode `osnode`, and none will.
+///
+/// # Errors
+/// Its core does not let go of it.
+pub fn fence<P: Platform>(driver: &Driver<P>, osnode: u64, core: u32) -> Result<Done, Refusal> {
+    let kcb = handle(driver, osnode).ok_or_else(|| not_known(driver, core, osnode))?;
+    let refuse = |text: String| refusal(driver, core, ServiceError::BadCoreState, text);
     // A core that was never started, or is off, runs nothing.
     let at_rest = matches!(
         core_state(driver, core),
@@ -61,29 +50,26 @@ pub fn fence<P: Platform>(driver: &Driver<P>, request: &Request, osnode: u64, co
         && let Err(e) = invoke::core_release(control, kcb.cap)
     {
         let text = format!("core {core} does not let go of o{osnode}: {}", e.message());
-        return refuse(driver, request, core, &text);
+        return Err(refuse(text));
     }
     // Its monitor is not to answer any more. A KCB that nobody cares for stays as it is.
     let _ = invoke::kcb_care(kcb.cap, false);
     let state = invoke::kcb_info(kcb.cap).map(|i| Attachment::unpack(i.state));
     match state {
-        Ok(Some(Attachment::Detached { .. })) if at_rest => done(request, osnode, ""),
-        _ => {
-            let text = format!(
-                "o{osnode} is not fenced: core {core} is not in its pen; core recover {core} may help"
-            );
-            refuse(driver, request, core, &text);
-        }
+        Ok(Some(Attachment::Detached { .. })) if at_rest => Ok(done(osnode, "")),
+        _ => Err(refuse(format!(
+            "o{osnode} is not fenced: core {core} is not in its pen; core recover {core} may help"
+        ))),
     }
 }
 
-/// Takes a request: the memory of OSnode `osnode` goes back once nobody holds anything of it.
-pub async fn bury<P: Platform>(driver: &Rc<Driver<P>>, request: &Request, osnode: u64) {
+/// The memory of OSnode `osnode` goes back once nobody holds anything of it.
+///
+/// # Errors
+/// It is not known.
+pub async fn bury<P: Platform>(driver: &Rc<Driver<P>>, osnode: u64) -> Result<Done, Refusal> {
     let found = driver.holdings.borrow_mut().kcbs.remove(&osnode);
-    let Some(kcb) = found else {
-        let text = format!("the KCB of o{osnode} is not known to the boot driver");
-        return refuse(driver, request, u32::MAX, &text);
-    };
+    let kcb = found.ok_or_else(|| not_known(driver, u32::MAX, osnode))?;
     let until = time::system_ns().saturating_add(SOON_NS);
     let text = match reclaim(driver, kcb, until).await {
         Ok(Some(bytes)) => format!("its {bytes} bytes are free again"),
@@ -100,7 +86,7 @@ pub async fn bury<P: Platform>(driver: &Rc<Driver<P>>, request: &Request, osnode
         }
         Err(e) => format!("its memory is lost: {e}"),
     };
-    done(request, osnode, &text);
+    Ok(done(osnode, &text))
 }
 
 /// Gives the memory back, if nobody holds anything of it by `until`; its bytes.

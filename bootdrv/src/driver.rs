@@ -10,21 +10,21 @@ use core::marker::PhantomData;
 
 use abi::{bootinfo, slots};
 use archive::Archive;
-use bootseq::{Failure, KcbSource, Op, Outcome, Refusal, Request as Wanted, Sequence, Success};
+use bootseq::{Failure, Refusal, Sequence, Success};
 use bootseq::{Target, Timing};
-use proto::iface::cores::{CoreOp, CoreState};
-use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::cores::CoreState;
+use proto::iface::driver as said;
 use proto::iface::memory::MemoryClient;
-use proto::{Name, PeerError, ServiceError};
-use rt::chan::{Attach, Client, Request, Server};
+use proto::{Dispatch, PeerError, ServiceError};
+use rt::chan::{Client, Server};
 use rt::vspace::{self, Access};
-use rt::{CapAddr, env, invoke, task, time};
+use rt::{CapAddr, env, invoke, task};
 
 use crate::actions::{Running, status};
-use crate::cores::{self, Description, Holdings, sentence};
-use crate::marks::Marks;
-use crate::together::{Groups, Member};
-use crate::{Platform, Window, burial, guard, moving, osnode, pause, report, survey};
+use crate::cores::{self, Holdings, sentence};
+use crate::requests::Served;
+use crate::together::Groups;
+use crate::{Platform, Window, guard, moving, osnode};
 
 /// Words of the boot information that a new OSnode gets, too.
 #[derive(Clone, Copy, Debug)]
@@ -226,6 +226,7 @@ pub async fn serve<P: Platform>() -> i32 {
             return 1;
         }
     };
+    server.offer::<said::Driver>();
     if let Err(e) = server.register(".bootdrv").await {
         rt::println!("{}: cannot register the service: {e}", P::NAME);
         return 1;
@@ -233,14 +234,9 @@ pub async fn serve<P: Platform>() -> i32 {
     task::spawn(guard::watch(driver.clone()));
     loop {
         let request = server.next().await;
-        let driver = driver.clone();
-        task::spawn(async move { take(&driver, &request).await });
+        let served = Served(driver.clone());
+        task::spawn(async move { said::Driver::dispatch(&served, request).await });
     }
-}
-
-pub(crate) fn answer(request: &Request, reply: &DriverReply, text: &str) {
-    // A device manager that is gone needs no answer.
-    let _ = request.answer(reply, Attach::blob(text.as_bytes()));
 }
 
 fn state_of(word: u64) -> CoreState {
@@ -261,208 +257,9 @@ pub(crate) fn core_state<P: Platform>(driver: &Driver<P>, core: u32) -> CoreStat
     info.map_or(CoreState::Off, |i| state_of(i.status))
 }
 
-async fn take<P: Platform>(driver: &Rc<Driver<P>>, request: &Request) {
-    let done = DriverReply::Done {
-        osnode: 0,
-        took_ns: 0,
-        switched: (0, 0),
-    };
-    let refuse = |core: u32, error: ServiceError, text: &str| {
-        let state = core_state(driver, core);
-        let osnode = 0;
-        answer(
-            request,
-            &DriverReply::Refused {
-                error,
-                state,
-                osnode,
-            },
-            text,
-        );
-    };
-    let wanted = request.decode::<DriverRequest>();
-    let _counted = wanted
-        .as_ref()
-        .is_ok_and(operates)
-        .then(|| UnderWay::begin(driver));
-    match wanted {
-        Err(_) => refuse(u32::MAX, ServiceError::BadMessage, ""),
-        Ok(DriverRequest::Survey {}) => survey::take(driver, request).await,
-        Ok(DriverRequest::Describe {
-            core,
-            hw_id,
-            node,
-            redistributors,
-        }) => {
-            let described = Description {
-                core,
-                hw_id,
-                node,
-                redistributors,
-            };
-            driver
-                .holdings
-                .borrow_mut()
-                .described
-                .insert(core, described);
-            answer(request, &done, "");
-        }
-        Ok(DriverRequest::Operate {
-            op,
-            core,
-            osnode,
-            fresh,
-            together,
-        }) => {
-            let member = driver.groups.join(together);
-            operate(driver, request, op, core, (osnode, fresh), member).await;
-        }
-        Ok(DriverRequest::Pause {
-            core,
-            osnode,
-            for_ns,
-        }) => pause::take(driver, request, core, osnode, for_ns).await,
-        Ok(DriverRequest::Move {
-            osnode,
-            from,
-            to,
-            runs,
-        }) => moving::take(driver, request, osnode, (from, to), runs).await,
-        Ok(DriverRequest::Fence { osnode, core }) => burial::fence(driver, request, osnode, core),
-        Ok(DriverRequest::Bury { osnode }) => burial::bury(driver, request, osnode).await,
-        Ok(DriverRequest::State { core }) => state(driver, request, core),
-        Ok(DriverRequest::HandOver { core, osnode }) => match control(driver, core) {
-            Some(c) => match invoke::core_hand_over(c, osnode) {
-                Ok(()) => answer(request, &done, ""),
-                Err(e) => refuse(core, e.into(), e.message()),
-            },
-            None => answer(request, &done, ""),
-        },
-        Ok(DriverRequest::Log { core }) => match control(driver, core).map(report::log) {
-            Some(Ok(text)) => answer(request, &DriverReply::Log {}, &text),
-            Some(Err(e)) => refuse(core, e.into(), e.message()),
-            None => refuse(core, ServiceError::NoCore, "the core was never started"),
-        },
-        Ok(DriverRequest::Processor { core }) => match control(driver, core).map(report::processor)
-        {
-            Some(Ok(words)) => {
-                // A client that is gone needs no answer.
-                let _ = request.answer(&DriverReply::Processor {}, Attach::blob(&words));
-            }
-            Some(Err(e)) => refuse(core, e.into(), e.message()),
-            None => refuse(core, ServiceError::NoCore, "the core was never started"),
-        },
-        Ok(DriverRequest::Crashed { first }) => {
-            let cores = crashed(driver, first);
-            answer(request, &DriverReply::Crashed { cores }, "");
-        }
-    }
-}
-
-/// Whether this is an operation: until its end it is not settled what a core does.
-const fn operates(request: &DriverRequest) -> bool {
-    matches!(
-        request,
-        DriverRequest::Operate { .. }
-            | DriverRequest::Pause { .. }
-            | DriverRequest::Move { .. }
-            | DriverRequest::Fence { .. }
-            | DriverRequest::Bury { .. }
-    )
-}
-
-/// Counts an operation, until it is dropped.
-struct UnderWay<'d>(&'d Cell<u32>);
-
-impl<'d> UnderWay<'d> {
-    fn begin<P: Platform>(driver: &'d Driver<P>) -> Self {
-        let count = &driver.under_way;
-        count.set(count.get() + 1);
-        UnderWay(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
-/// The cores among 64 whose kernel crashed, as bits.
-fn crashed<P: Platform>(driver: &Driver<P>, first: u32) -> u64 {
-    let all = (0..64).map(|bit| (bit, first.saturating_add(bit)));
-    let crashed = all.filter(|(_, core)| core_state(driver, *core) == CoreState::Crashed);
-    crashed.fold(0, |bits, (bit, _)| bits | 1 << bit)
-}
-
 pub(crate) fn control<P: Platform>(driver: &Driver<P>, core: u32) -> Option<CapAddr> {
     let h = driver.holdings.borrow();
     h.cores.get(&core).map(|c| c.control)
-}
-
-fn state<P: Platform>(driver: &Driver<P>, request: &Request, core: u32) {
-    let state = core_state(driver, core);
-    let text = match (state, control(driver, core)) {
-        (CoreState::Crashed, Some(c)) => report::epitaph(c).unwrap_or_default(),
-        _ => String::new(),
-    };
-    let kernel = Name::default();
-    answer(request, &DriverReply::State { state, kernel }, &text);
-}
-
-async fn operate<P: Platform>(
-    driver: &Driver<P>,
-    request: &Request,
-    op: CoreOp,
-    core: u32,
-    (osnode, fresh): (u64, u64),
-    member: Member<'_>,
-) {
-    let start = time::system_ns();
-    Marks::begin(op == CoreOp::Stop);
-    let kernel = match request.text() {
-        name if name.is_empty() => String::from("std"),
-        name => name,
-    };
-    if control(driver, core).is_none()
-        && let Err(text) = cores::make_core(driver, core).await
-    {
-        let error = ServiceError::OutOfMemory;
-        let state = CoreState::Off;
-        let osnode = 0;
-        return answer(
-            request,
-            &DriverReply::Refused {
-                error,
-                state,
-                osnode,
-            },
-            &text,
-        );
-    }
-    let target = target(driver, core);
-    let kcb = {
-        let h = driver.holdings.borrow();
-        h.kcbs.get(&osnode).map(|k| k.kcb)
-    };
-    let (wanted, kcb) = match (op, kcb) {
-        (CoreOp::Start, None) if osnode == 0 => (Op::Start, KcbSource::Fresh),
-        (CoreOp::Start, kcb) => (Op::Start, KcbSource::Kept(kcb.unwrap_or(0))),
-        (CoreOp::Stop, kcb) => (Op::Stop, KcbSource::Kept(kcb.unwrap_or(0))),
-        (CoreOp::Update, kcb) => (Op::Update, KcbSource::Kept(kcb.unwrap_or(0))),
-        (CoreOp::Recover, kcb) => (Op::Recover, KcbSource::Kept(kcb.unwrap_or(0))),
-    };
-    let mut running = Running::new(driver, core, kernel.clone(), fresh, member);
-    let sequence = Sequence::new(target, Wanted { op: wanted, kcb }, Timing::DEFAULT);
-    let outcome = running.run(sequence).await;
-    // What was made before a refusal never ran; after a failure the OSnode is kept.
-    if running.made && matches!(outcome, Err(Failure::Refused(_))) {
-        osnode::discard(driver, fresh).await;
-        running.made = false;
-    }
-    let took_ns = time::system_ns() - start;
-    osnode::care(driver, running.left(&outcome));
-    report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
 }
 
 pub(crate) fn target<P: Platform>(driver: &Driver<P>, core: u32) -> Target {
@@ -503,61 +300,6 @@ async fn take_up<P: Platform>(driver: &Driver<P>) {
                 let (_, text) = explain(failure, &running, core);
                 rt::println!("{}: core {core} was in between: {text}", P::NAME);
             }
-        }
-    }
-}
-
-pub(crate) fn report_outcome<P: Platform>(
-    driver: &Driver<P>,
-    request: &Request,
-    running: &Running<'_, P>,
-    outcome: Outcome,
-    core: u32,
-    kernel: &str,
-    took_ns: u64,
-) {
-    let osnode_of = |kcb: u64| {
-        let h = driver.holdings.borrow();
-        h.kcbs
-            .values()
-            .find(|k| k.kcb == kcb)
-            .map_or(0, |k| k.osnode)
-    };
-    let with_epitaph = |text: String| match running.epitaph.as_str() {
-        "" => text,
-        epitaph => format!("{text} (its last words: {epitaph})"),
-    };
-    let done = |osnode| DriverReply::Done {
-        osnode,
-        took_ns,
-        switched: running.switched,
-    };
-    match outcome {
-        Ok(Success::Running { kcb, crashed }) => {
-            let osnode = osnode_of(kcb);
-            let text = format!("core {core} runs o{osnode} with kernel {kernel}");
-            let text = if crashed { with_epitaph(text) } else { text };
-            answer(request, &done(osnode), &text);
-        }
-        Ok(Success::Stopped { kcb }) => {
-            let osnode = osnode_of(kcb);
-            let text = format!("core {core} is stopped, o{osnode} is kept");
-            answer(request, &done(osnode), &text);
-        }
-        Ok(Success::Nothing) => {
-            answer(request, &done(0), "nothing was to be done");
-        }
-        Err(failure) => {
-            let (error, text) = explain(failure, running, core);
-            let state = core_state(driver, core);
-            let text = with_epitaph(text);
-            let osnode = running.kept_osnode();
-            let reply = DriverReply::Refused {
-                error,
-                state,
-                osnode,
-            };
-            answer(request, &reply, &text);
         }
     }
 }

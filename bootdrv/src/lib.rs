@@ -23,6 +23,7 @@ mod osnode;
 mod pause;
 mod platform;
 mod report;
+mod requests;
 mod survey;
 mod together;
 mod window;

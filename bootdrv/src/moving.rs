@@ -6,16 +6,17 @@ use alloc::string::String;
 use bootseq::{Failure, Input, Move, MoveAction, Moved, Op, Timing};
 use capfmt::CoreStatus;
 use proto::ServiceError;
-use proto::iface::driver::DriverReply;
+use proto::iface::driver::Done;
 use proto::iface::system::SystemRequest;
-use rt::chan::{Attach, Request};
+use rt::chan::Attach;
 use rt::{CapAddr, SysError, invoke, time};
 
 use crate::Platform;
 use crate::actions::{Running, status};
 use crate::cores::{self, OP};
-use crate::driver::{Driver, answer, control, core_state, explain, target};
+use crate::driver::{Driver, control, explain, target};
 use crate::marks::Marks;
+use crate::requests::{Refusal, refusal};
 
 /// The OSnode to be moved.
 struct Moving<'d, P: Platform> {
@@ -25,39 +26,27 @@ struct Moving<'d, P: Platform> {
     there: Running<'d, P>,
 }
 
-/// Takes a request: OSnode `osnode` goes from one core to another.
-pub async fn take<P: Platform>(
+/// OSnode `osnode` goes from one core to another.
+///
+/// # Errors
+/// Why not, and how it is now.
+pub async fn move_osnode<P: Platform>(
     driver: &Driver<P>,
-    request: &Request,
     osnode: u64,
     (from, to): (u32, u32),
     runs: bool,
-) {
+    kernel: String,
+) -> Result<Done, Refusal> {
     let start = time::system_ns();
-    let refuse = |error, text: &str| {
-        let state = core_state(driver, to);
-        let osnode = 0;
-        let reply = DriverReply::Refused {
-            error,
-            state,
-            osnode,
-        };
-        answer(request, &reply, text);
-    };
     let kcb = driver.holdings.borrow().kcbs.get(&osnode).copied();
-    let Some(kcb) = kcb else {
+    let kcb = kcb.ok_or_else(|| {
         let text = format!("the KCB of o{osnode} is not known to the boot driver");
-        return refuse(ServiceError::NoOsnode, &text);
-    };
-    if control(driver, to).is_none()
-        && let Err(text) = cores::make_core(driver, to).await
-    {
-        return refuse(ServiceError::OutOfMemory, &text);
+        refusal(driver, to, ServiceError::NoOsnode, text)
+    })?;
+    if control(driver, to).is_none() {
+        let made = cores::make_core(driver, to).await;
+        made.map_err(|text| refusal(driver, to, ServiceError::OutOfMemory, text))?;
     }
-    let kernel = match request.text() {
-        name if name.is_empty() => String::from("std"),
-        name => name,
-    };
     let running = |core| Running::new(driver, core, kernel.clone(), 0, driver.groups.join(0));
     let mut moving = Moving {
         driver,
@@ -70,17 +59,14 @@ pub async fn take<P: Platform>(
     let end = moving.run(sequence, kcb.cap).await;
     // Wherever it was left without a kernel, its monitor answers.
     crate::osnode::care(driver, Some(kcb.kcb));
-    match moving.text(end, (from, to), runs, &kernel) {
-        Ok(text) => {
-            let reply = DriverReply::Done {
-                osnode,
-                took_ns: time::system_ns() - start,
-                switched: moving.there.switched,
-            };
-            answer(request, &reply, &text);
-        }
-        Err((error, text)) => refuse(error, &text),
-    }
+    let text = moving.text(end, (from, to), runs, &kernel);
+    let text = text.map_err(|(error, text)| refusal(driver, to, error, text))?;
+    Ok(Done {
+        osnode,
+        took_ns: time::system_ns() - start,
+        switched: moving.there.switched,
+        text: text.into_bytes(),
+    })
 }
 
 impl<P: Platform> Moving<'_, P> {

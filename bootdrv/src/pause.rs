@@ -6,29 +6,29 @@
 use alloc::string::String;
 
 use bootseq::{KcbSource, Op, Outcome, Request as Wanted, Sequence, Success, Timing};
-use rt::chan::Request;
+use proto::iface::driver::Done;
 use rt::time;
 
 use crate::Platform;
 use crate::actions::Running;
-use crate::driver::{Driver, report_outcome};
+use crate::driver::Driver;
 use crate::marks::Marks;
 use crate::osnode;
+use crate::requests::{Refusal, say};
 
-/// Takes a request: core `core`, which runs `osnode`, has no kernel for `for_ns` ns of system time.
-pub async fn take<P: Platform>(
+/// Core `core`, which runs `osnode`, has no kernel for `for_ns` ns of system time.
+///
+/// # Errors
+/// Why not, and how it is now.
+pub async fn pause<P: Platform>(
     driver: &Driver<P>,
-    request: &Request,
     core: u32,
     osnode: u64,
     for_ns: u64,
-) {
+    kernel: String,
+) -> Result<Done, Refusal> {
     let start = time::system_ns();
     Marks::begin(true);
-    let kernel = match request.text() {
-        name if name.is_empty() => String::from("std"),
-        name => name,
-    };
     let kcb = driver.holdings.borrow().kcbs.get(&osnode).map(|k| k.kcb);
     let mut running = Running::new(driver, core, kernel.clone(), 0, driver.groups.join(0));
     let mut outcome = operate(&mut running, Op::Stop, kcb.unwrap_or(0)).await;
@@ -39,7 +39,7 @@ pub async fn take<P: Platform>(
         osnode::care(driver, running.left(&outcome));
     }
     let took_ns = time::system_ns() - start;
-    report_outcome(driver, request, &running, outcome, core, &kernel, took_ns);
+    say(driver, &running, outcome, core, &kernel, took_ns)
 }
 
 async fn operate<P: Platform>(running: &mut Running<'_, P>, op: Op, kcb: u64) -> Outcome {

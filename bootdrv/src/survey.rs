@@ -4,8 +4,6 @@ use alloc::vec::Vec;
 
 use capfmt::Attachment;
 use proto::iface::cores::CoreState;
-use proto::iface::driver::DriverReply;
-use rt::chan::{Attach, Request};
 use rt::{invoke, time};
 
 use crate::Platform;
@@ -14,22 +12,17 @@ use crate::driver::{Driver, core_state};
 /// How long an operation that is under way is left alone between two looks (ns of system time).
 const LOOK_NS: u64 = 2_000_000;
 
-/// Answers, once no operation is under way: until then it is not settled what a core does.
-pub async fn take<P: Platform>(driver: &Driver<P>, request: &Request) {
+/// Says it, once no operation is under way: until then it is not settled what a core does.
+pub async fn records<P: Platform>(driver: &Driver<P>) -> Vec<u8> {
     while driver.under_way.get() > 0 {
         time::system_sleep_until(time::system_ns().saturating_add(LOOK_NS)).await;
     }
-    let words: Vec<u8> = records(driver)
-        .into_iter()
-        .flatten()
-        .flat_map(u64::to_le_bytes)
-        .collect();
-    // A device manager that is gone needs no answer.
-    let _ = request.answer(&DriverReply::Survey {}, Attach::blob(&words));
+    let words = found(driver).into_iter().flatten();
+    words.flat_map(u64::to_le_bytes).collect()
 }
 
 /// OSnode, core, state: of each OSnode, then of each core that has none.
-fn records<P: Platform>(driver: &Driver<P>) -> Vec<[u64; 3]> {
+fn found<P: Platform>(driver: &Driver<P>) -> Vec<[u64; 3]> {
     let (kcbs, cores) = {
         let h = driver.holdings.borrow();
         let kcbs: Vec<_> = h.kcbs.values().copied().collect();

@@ -1,13 +1,92 @@
 //! Device manager → boot driver.
 
-use crate::iface::cores::{CoreOp, CoreState};
-use crate::{Name, ServiceError};
+use core::fmt;
 
-crate::messages! {
-    /// Requests.
-    pub enum DriverRequest: 9 (Driver 1) {
-        /// There is such a core. Answer: `Done`.
-        Describe = 1 {
+use crate::iface::cores::{CoreOp, CoreState};
+use crate::stub::Malformed;
+use crate::wire::{Field, Reader, Writer};
+use crate::{ServiceError, WireError};
+
+/// Why a boot driver refuses, and what the core does now.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DriverError {
+    /// Why.
+    pub error: ServiceError,
+    /// State of the core now.
+    pub state: CoreState,
+    /// OSnode that was made and is kept, or 0.
+    pub osnode: u64,
+}
+
+impl Field for DriverError {
+    const WORDS: usize = 3;
+    fn put(&self, w: &mut Writer) {
+        self.error.put(w);
+        self.state.put(w);
+        self.osnode.put(w);
+    }
+    fn get(r: &mut Reader) -> Result<Self, WireError> {
+        Ok(DriverError {
+            error: Field::get(r)?,
+            state: Field::get(r)?,
+            osnode: Field::get(r)?,
+        })
+    }
+}
+
+impl Malformed for DriverError {
+    fn malformed(why: WireError) -> DriverError {
+        DriverError {
+            error: ServiceError::malformed(why),
+            state: CoreState::Off,
+            osnode: 0,
+        }
+    }
+}
+
+impl fmt::Display for DriverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+crate::interface! {
+    /// Operations on cores, executed.
+    pub interface Driver = 9, version 2, errors DriverError;
+    messages DriverRequest, DriverReply;
+    stubs DriverClient, DriverServer;
+    replies {
+        /// Done; blob: for people.
+        Done = 0x8001 {
+            /// OSnode concerned.
+            osnode: u64,
+            /// Duration (system time).
+            took_ns: u64,
+            /// System time at which the core was first and last touched: between them it ran no
+            /// kernel, or was about to.
+            switched: (u64, u64),
+        } blob text;
+        /// State of a core; blob: the epitaph of a crashed kernel.
+        State = 0x8002 {
+            /// State.
+            state: CoreState,
+        } blob epitaph;
+        /// What the kernels logged.
+        Log = 0x8003 {} blob text;
+        /// Whose kernel crashed.
+        Crashed = 0x8004 {
+            /// A bit for each core, from the first on.
+            cores: u64,
+        };
+        /// Blob: the eight words of the core's object, little-endian.
+        Processor = 0x8005 {} blob words;
+        /// Blob: three little-endian words for each OSnode and for each core without one: id (0 = none), core,
+        /// [`CoreState`] of that core as far as it is about this OSnode.
+        Survey = 0x8006 {} blob records;
+    }
+    requests {
+        /// There is such a core.
+        Describe = 1 describe {
             /// Number.
             core: u32,
             /// APIC id or MPIDR.
@@ -16,9 +95,9 @@ crate::messages! {
             node: u32,
             /// Arm, GICv3: address and bytes of all redistributors; else 0.
             redistributors: (u64, u64),
-        },
-        /// Executes an operation. Blob: kernel name. Answer: `Done` or `Refused`, its blob for people.
-        Operate = 2 {
+        } -> Done;
+        /// Executes an operation. Blob: kernel name.
+        Operate = 2 operate {
             /// What.
             op: CoreOp,
             /// Core.
@@ -30,20 +109,19 @@ crate::messages! {
             /// Operations with the same number touch no core before all of them are prepared; its
             /// low byte says how many there are. 0 = this one goes alone.
             together: u64,
-        },
-        /// Stops a core, and starts it again with the same OSnode after a time. Blob: kernel name. Answer: `Done` or
-        /// `Refused`, its blob for people.
-        Pause = 13 {
+        } blob kernel -> Done;
+        /// Stops a core, and starts it again with the same OSnode after a time. Blob: kernel name.
+        Pause = 13 pause {
             /// Core.
             core: u32,
             /// The OSnode that it runs.
             osnode: u64,
             /// Nanoseconds of system time.
             for_ns: u64,
-        },
-        /// Moves an OSnode to another core. Blob: kernel name. Answer: `Done` or `Refused`, with the state of the
-        /// core that it was to go to; its blob for people.
-        Move = 7 {
+        } blob kernel -> Done;
+        /// Moves an OSnode to another core. Blob: kernel name. A refusal says the
+        /// state of the core that it was to go to.
+        Move = 7 move_osnode {
             /// Its id.
             osnode: u64,
             /// The core that it leaves.
@@ -52,93 +130,49 @@ crate::messages! {
             to: u32,
             /// Whether a kernel runs it.
             runs: bool,
-        },
+        } blob kernel -> Done;
         /// Fences an OSnode that no kernel runs: its core is in the pen or off, and lets go of it; nobody can run it
-        /// afterwards. Answer: `Done` or `Refused`; blob: for people.
-        Fence = 8 {
+        /// afterwards.
+        Fence = 8 fence {
             /// Its id.
             osnode: u64,
             /// The core that it was on.
             core: u32,
-        },
-        /// The memory of a fenced OSnode goes back to the memory service, once nobody holds anything of it. Answer:
-        /// `Done`, at once or soon; blob: for people.
-        Bury = 9 {
+        } -> Done;
+        /// The memory of a fenced OSnode goes back to the memory service, once nobody holds anything of it. Answered
+        /// at once or soon.
+        Bury = 9 bury {
             /// Its id.
             osnode: u64,
-        },
-        /// Which OSnodes there are, and what each core does, once no operation is under way. Answer: `Survey`.
-        Survey = 14 {},
-        /// What the core's object says. Answer: `State`.
-        State = 3 {
+        } -> Done;
+        /// Which OSnodes there are, and what each core does, once no operation is under way.
+        Survey = 14 survey {} -> Survey;
+        /// What the core's object says.
+        State = 3 state {
             /// Core.
             core: u32,
-        },
-        /// Gives the right to command a core to another OSnode. Answer: `Done`.
-        HandOver = 4 {
+        } -> State;
+        /// Gives the right to command a core to another OSnode.
+        HandOver = 4 hand_over {
             /// Core.
             core: u32,
             /// OSnode.
             osnode: u64,
-        },
-        /// The kernel log of a core. Answer: `Log`.
-        Log = 5 {
+        } -> Done;
+        /// The kernel log of a core.
+        Log = 5 log {
             /// Core.
             core: u32,
-        },
-        /// What the processor of a core says of itself. Answer: `Processor`.
-        Processor = 12 {
+        } -> Log;
+        /// What the processor of a core says of itself.
+        Processor = 12 processor {
             /// Core.
             core: u32,
-        },
-        /// Whose kernel crashed, of 64 cores. Answer: `Crashed`.
-        Crashed = 6 {
+        } -> Processor;
+        /// Whose kernel crashed, of 64 cores.
+        Crashed = 6 crashed {
             /// The first of them.
             first: u32,
-        },
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum DriverReply: 9 (Driver 1) {
-        /// Done; blob: text for people.
-        Done = 0x8001 {
-            /// OSnode concerned.
-            osnode: u64,
-            /// Duration (system time).
-            took_ns: u64,
-            /// System time at which the core was first and last touched: between them it ran no
-            /// kernel, or was about to.
-            switched: (u64, u64),
-        },
-        /// State of a core; blob: build id of its kernel as hex, or the epitaph of a crashed one.
-        State = 0x8002 {
-            /// State.
-            state: CoreState,
-            /// Name of its kernel.
-            kernel: Name,
-        },
-        /// The blob is the text.
-        Log = 0x8003 {},
-        /// Answer to `Crashed`.
-        Crashed = 0x8004 {
-            /// A bit for each core, from the first on.
-            cores: u64,
-        },
-        /// Answer to `Processor`; its blob has the eight words of the core's object, little-endian.
-        Processor = 0x8005 {},
-        /// Answer to `Survey`; its blob has three little-endian words for each OSnode and for each core without one: id
-        /// (0 = none), core, [`CoreState`] of that core as far as it is about this OSnode.
-        Survey = 0x8006 {},
-        /// Refused; blob: for people. The core's state after it.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-            /// State of the core now.
-            state: CoreState,
-            /// OSnode that was made and is kept, or 0.
-            osnode: u64,
-        },
+        } -> Crashed;
     }
 }

@@ -4,14 +4,16 @@ use alloc::format;
 use alloc::string::String;
 
 use devmgr::MovePlan;
-use proto::ServiceError;
 use proto::iface::cores::{CoreOp, CoreState, CoresReply};
-use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::driver::{Done, DriverError};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::{CallError, ServiceError};
 use rt::chan::{Answer, Attach, Request};
 use rt::time;
 
-use crate::operations::{ask, driver, locate, refused, state_now, wake, when_free};
+use crate::operations::{
+    BootDriver, driver, locate, refused, sentence, state_now, wake, when_free,
+};
 use crate::{Manager, answer, knowledge, queries, refuse};
 
 /// How long the monitor may take to bury an OSnode (ns of system time).
@@ -67,29 +69,19 @@ pub async fn run(manager: &Manager, request: &Request, core: u32) {
 async fn operate(
     manager: &Manager,
     plan: MovePlan,
-    request: &DriverRequest,
+    call: impl AsyncFnOnce(BootDriver) -> Result<Done, CallError<DriverError>>,
 ) -> Result<String, String> {
-    let client = driver(manager, plan.executor).await?;
-    let done = ask(&client, request, &[]).await?;
-    let text = String::from_utf8_lossy(&done.blob).into_owned();
-    match done.message {
-        DriverReply::Done { .. } => Ok(text),
-        _ => Err(text),
-    }
+    let done = call(driver(manager, plan.executor).await?).await;
+    let done = done.map_err(sentence)?;
+    Ok(String::from_utf8_lossy(&done.text).into_owned())
 }
 
 /// Its core is in the pen, or off, and has let go of it. One whose kernel panics in its stop is there, too.
 async fn fence(manager: &Manager, plan: MovePlan) -> Result<(), String> {
     let (osnode, core) = (plan.osnode, plan.from);
     if plan.runs {
-        let stop = DriverRequest::Operate {
-            op: CoreOp::Stop,
-            core,
-            osnode,
-            fresh: 0,
-            together: 0,
-        };
-        let stopped = operate(manager, plan, &stop).await;
+        let stop = async |d: BootDriver| d.operate(CoreOp::Stop, core, osnode, 0, 0, b"").await;
+        let stopped = operate(manager, plan, stop).await;
         let state = state_now(manager, plan.executor, core).await;
         if let Err(text) = stopped
             && state != Some(CoreState::Crashed)
@@ -97,8 +89,8 @@ async fn fence(manager: &Manager, plan: MovePlan) -> Result<(), String> {
             return Err(format!("o{osnode} is not destroyed: {text}"));
         }
     }
-    let fence = DriverRequest::Fence { osnode, core };
-    let fenced = operate(manager, plan, &fence).await;
+    let fence = async |d: BootDriver| d.fence(osnode, core).await;
+    let fenced = operate(manager, plan, fence).await;
     fenced
         .map(|_| ())
         .map_err(|text| format!("o{osnode} is not destroyed: {text}"))
@@ -117,5 +109,5 @@ async fn bury(manager: &Manager, plan: MovePlan) -> Result<String, String> {
     if let Err(e) = told {
         return Err(format!("o{osnode} is fenced, but its memory is kept: {e}"));
     }
-    operate(manager, plan, &DriverRequest::Bury { osnode }).await
+    operate(manager, plan, async |d: BootDriver| d.bury(osnode).await).await
 }

@@ -43,9 +43,9 @@ pub struct State {
     /// State of every core.
     pub registry: Registry,
     /// What the boot driver of this OSnode is told of the cores.
-    pub described: alloc::vec::Vec<proto::iface::driver::DriverRequest>,
+    pub described: alloc::vec::Vec<start::Described>,
     /// Boot drivers by OSnode.
-    pub drivers: BTreeMap<u64, Client>,
+    pub drivers: BTreeMap<u64, operations::BootDriver>,
     /// Id of the OSnode that is made next; ids are never used again.
     pub next_osnode: u64,
     /// Number of the last group of operations that went together.

@@ -4,14 +4,13 @@ use alloc::format;
 use alloc::string::String;
 
 use devmgr::MovePlan;
-use proto::ServiceError;
 use proto::iface::cores::{CoreState, CoresReply};
-use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::system::NOWHERE;
+use proto::{CallError, ServiceError};
 use rt::chan::Request;
 use rt::time;
 
-use crate::operations::{ask, driver, locate, refused, state_now, wake, when_free};
+use crate::operations::{driver, locate, lost, refused, state_now, wake, when_free};
 use crate::{Manager, answer, knowledge, queries, refuse};
 
 /// Moves the OSnode of core `from` to core `to`, and answers.
@@ -57,26 +56,17 @@ async fn carry_out(
     plan: MovePlan,
     kernel: &str,
 ) -> Result<String, (ServiceError, String)> {
-    let lost = |text| (ServiceError::NoAnswer, text);
-    let client = driver(manager, plan.executor).await.map_err(lost)?;
-    let wanted = DriverRequest::Move {
-        osnode: plan.osnode,
-        from: plan.from,
-        to: plan.to,
-        runs: plan.runs,
-    };
-    let done = ask(&client, &wanted, kernel.as_bytes()).await;
-    let done = done.map_err(|text| {
-        let text = format!(
-            "{text}; the one after it finds the move under way: cores says what came of it"
-        );
-        lost(text)
-    })?;
-    let text = String::from_utf8_lossy(&done.blob).into_owned();
-    match done.message {
-        DriverReply::Done { .. } => Ok(text),
-        DriverReply::Refused { error, .. } => Err((error, text)),
-        _ => Err(lost("the boot driver's answer is not understood".into())),
+    let no_answer = |text| (ServiceError::NoAnswer, text);
+    let driver = driver(manager, plan.executor).await.map_err(no_answer)?;
+    let (from, to) = (plan.from, plan.to);
+    let moved = driver.move_osnode(plan.osnode, from, to, plan.runs, kernel.as_bytes());
+    match moved.await {
+        Ok(done) => Ok(String::from_utf8_lossy(&done.text).into_owned()),
+        Err(CallError::Refused(r)) => Err((r.error.error, r.text)),
+        Err(CallError::Peer(e)) => Err(no_answer(format!(
+            "{}; the one after it finds the move under way: cores says what came of it",
+            lost(e)
+        ))),
     }
 }
 

@@ -7,10 +7,10 @@ use core::task::{Poll, Waker};
 
 use devmgr::{Operation, Plan, Refusal, Registry, state_word};
 use proto::iface::cores::{CoreOp, CoreState, CoresReply};
-use proto::iface::driver::{DriverReply, DriverRequest};
+use proto::iface::driver::{Driver, DriverClient, DriverError};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
-use proto::{PeerError, ServiceError};
-use rt::chan::{Answer, Attach, Client, Request};
+use proto::{CallError, PeerError, ServiceError};
+use rt::chan::{self, Answer, Attach, Client, Request};
 use rt::{env, time};
 
 use crate::{Manager, answer, knowledge, queries, refuse};
@@ -21,6 +21,9 @@ const HELLO_NS: u64 = 20_000_000_000;
 const DRIVER_NS: u64 = 20_000_000_000;
 /// How long an operation waits for others (ns of system time).
 const PATIENCE_NS: u64 = 60_000_000_000;
+
+/// A boot driver.
+pub type BootDriver = DriverClient<Client>;
 
 /// Executes one operation and answers.
 pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
@@ -170,53 +173,53 @@ pub async fn when_free<T>(
 }
 
 /// The boot driver of an OSnode; one that was started again is described the cores anew.
-pub async fn driver(manager: &Manager, osnode: u64) -> Result<Client, String> {
+pub async fn driver(manager: &Manager, osnode: u64) -> Result<BootDriver, String> {
     let known = manager.state.borrow().drivers.get(&osnode).cloned();
-    if let Some(client) = known.filter(|c| c.ping().is_ok()) {
-        return Ok(client);
+    if let Some(driver) = known.filter(|d| d.0.ping().is_ok()) {
+        return Ok(driver);
     }
     let own = osnode == env::osnode();
     let until = time::system_ns().saturating_add(DRIVER_NS);
     let found = match own {
-        true => time::system_timeout(until, Client::lookup(".bootdrv")).await,
-        false => Some(Client::lookup_on(osnode, ".bootdrv").await),
+        true => time::system_timeout(until, chan::connect::<Driver>(".bootdrv")).await,
+        false => Some(chan::connect_on::<Driver>(osnode, ".bootdrv").await),
     };
     let found = found.ok_or_else(|| format!("no boot driver on o{osnode} in time"))?;
-    let client = found.map_err(|e| format!("no boot driver on o{osnode}: {e}"))?;
+    let driver = found.map_err(|e| format!("no boot driver on o{osnode}: {e}"))?;
     if own {
         let described = manager.state.borrow().described.clone();
-        for request in described {
-            ask(&client, &request, &[]).await?;
+        for d in described {
+            let said = driver.describe(d.core, d.hw_id, d.node, d.redistributors);
+            said.await.map_err(sentence)?;
         }
     }
     manager
         .state
         .borrow_mut()
         .drivers
-        .insert(osnode, client.clone());
-    Ok(client)
+        .insert(osnode, driver.clone());
+    Ok(driver)
 }
 
-pub async fn ask(
-    client: &Client,
-    request: &DriverRequest,
-    blob: &[u8],
-) -> Result<Answer<DriverReply>, String> {
-    let answer = client.request(request, Attach::blob(blob)).await;
-    answer.map_err(|e| format!("the boot driver does not answer: {e}"))
+/// What is said when a boot driver does not answer: it died.
+pub fn lost(e: PeerError) -> String {
+    format!("the boot driver does not answer: {e}")
+}
+
+/// Why a boot driver did not do something.
+pub fn sentence(e: CallError<DriverError>) -> String {
+    match e {
+        CallError::Peer(e) => lost(e),
+        CallError::Refused(r) => r.to_string(),
+    }
 }
 
 /// Gives the right to command a core from one OSnode to another.
 pub async fn hand_over(manager: &Manager, core: u32, from: u64, to: u64) -> Result<(), String> {
-    let client = driver(manager, from).await?;
-    let request = DriverRequest::HandOver { core, osnode: to };
-    let answer = ask(&client, &request, &[]).await?;
-    match answer.message {
-        DriverReply::Refused { error, .. } => {
-            Err(format!("core {core} cannot be handed over: {error}"))
-        }
-        _ => Ok(()),
-    }
+    let driver = driver(manager, from).await?;
+    let done = driver.hand_over(core, to).await;
+    done.map(drop)
+        .map_err(|e| format!("core {core} cannot be handed over: {}", sentence(e)))
 }
 
 async fn execute(
@@ -243,7 +246,7 @@ async fn execute(
             .await
             .map_err(failed)?;
     }
-    let client = driver(manager, plan.executor).await.map_err(failed)?;
+    let driver = driver(manager, plan.executor).await.map_err(failed)?;
     let fresh = if plan.operation.op == CoreOp::Start && plan.osnode == 0 {
         let mut s = manager.state.borrow_mut();
         s.next_osnode += 1;
@@ -251,23 +254,20 @@ async fn execute(
     } else {
         0
     };
-    let request = match plan.operation.pause_ns {
-        0 => DriverRequest::Operate {
-            op: plan.operation.op,
-            core,
-            osnode: plan.osnode,
-            fresh,
-            together,
-        },
-        for_ns => DriverRequest::Pause {
-            core,
-            osnode: plan.osnode,
-            for_ns,
-        },
+    let (op, kernel) = (plan.operation.op, kernel.as_bytes());
+    let operated = match plan.operation.pause_ns {
+        0 => {
+            let operated = driver.operate(op, core, plan.osnode, fresh, together, kernel);
+            operated.await
+        }
+        for_ns => driver.pause(core, plan.osnode, for_ns, kernel).await,
     };
-    let answer = match ask(&client, &request, kernel.as_bytes()).await {
-        Ok(answer) => answer,
-        Err(text) => return Err(after_death(manager, plan, fresh, before, text).await),
+    let done = match operated {
+        Err(CallError::Peer(e)) => {
+            return Err(after_death(manager, plan, fresh, before, lost(e)).await);
+        }
+        Err(CallError::Refused(refusal)) => Err(refusal),
+        Ok(done) => Ok(done),
     };
     if elsewhere {
         // The home OSnode drives everything else and may be asked next.
@@ -275,30 +275,22 @@ async fn execute(
             .await
             .map_err(failed)?;
     }
-    let text = String::from_utf8_lossy(&answer.blob).into_owned();
-    match answer.message {
-        DriverReply::Done {
-            osnode, switched, ..
-        } => Ok(Done {
+    match done {
+        Ok(done) => Ok(Done {
             state: match stays(plan) {
                 true => CoreState::Penned,
                 false => CoreState::Running,
             },
-            osnode,
-            text,
-            switched,
+            osnode: done.osnode,
+            text: String::from_utf8_lossy(&done.text).into_owned(),
+            switched: done.switched,
         }),
-        DriverReply::Refused {
-            error,
-            state,
-            osnode,
-        } => Err(Failed {
-            error,
-            state,
-            osnode,
-            text,
+        Err(r) => Err(Failed {
+            error: r.error.error,
+            state: r.error.state,
+            osnode: r.error.osnode,
+            text: r.text,
         }),
-        _ => Err(failed("the boot driver's answer is not understood".into())),
     }
 }
 
@@ -343,14 +335,8 @@ async fn after_death(
 
 /// What a core does, from the boot driver that runs now.
 pub async fn state_now(manager: &Manager, executor: u64, core: u32) -> Option<CoreState> {
-    let client = driver(manager, executor).await.ok()?;
-    let answer = ask(&client, &DriverRequest::State { core }, &[])
-        .await
-        .ok()?;
-    match answer.message {
-        DriverReply::State { state, .. } => Some(state),
-        _ => None,
-    }
+    let driver = driver(manager, executor).await.ok()?;
+    Some(driver.state(core).await.ok()?.state)
 }
 
 /// Tells the monitor where the OSnode is now; of a fresh one, waits for its hello.

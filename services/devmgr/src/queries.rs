@@ -6,17 +6,16 @@ use alloc::string::String;
 use devmgr::state_word;
 use firmware::processor::WORDS;
 use proto::iface::cores::{CoreState, CoresReply};
-use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::system::NOWHERE;
 use proto::{CallError, ServiceError};
-use rt::chan::{Answer, Attach, Client, Request};
+use rt::chan::Request;
 use rt::{env, time};
 
-use crate::operations::{driver, knows, locate};
+use crate::operations::{BootDriver, driver, knows, locate};
 use crate::{Manager, answer, knowledge, refuse};
 
 /// The boot driver of this OSnode.
-async fn own_driver(manager: &Manager) -> Option<Client> {
+async fn own_driver(manager: &Manager) -> Option<BootDriver> {
     driver(manager, env::osnode()).await.ok()
 }
 
@@ -48,24 +47,16 @@ async fn crashed(manager: &Manager, first: u32) -> u64 {
     let Some(driver) = own_driver(manager).await else {
         return 0;
     };
-    let wanted = DriverRequest::Crashed { first };
-    let answer: Result<Answer<DriverReply>, _> = driver.request(&wanted, Attach::NONE).await;
-    match answer.map(|a| a.message) {
-        Ok(DriverReply::Crashed { cores }) => cores,
-        _ => 0,
-    }
+    driver.crashed(first).await.map_or(0, |c| c.cores)
 }
 
 /// What the processor of a core says of itself; `None` while no boot driver can tell.
 pub async fn processor(manager: &Manager, core: u32) -> Option<[u64; WORDS]> {
     let known = manager.state.borrow().drivers.get(&env::osnode()).cloned();
-    let driver = known.filter(|c| c.ping().is_ok())?;
-    let request = DriverRequest::Processor { core };
-    let answer: Result<Answer<DriverReply>, _> = driver.request(&request, Attach::NONE).await;
-    let answer = answer.ok()?;
-    let told = answer.message == DriverReply::Processor {};
-    let (words, rest) = answer.blob.as_chunks::<8>();
-    let whole = told && words.len() == WORDS && rest.is_empty();
+    let driver = known.filter(|d| d.0.ping().is_ok())?;
+    let told = driver.processor(core).await.ok()?;
+    let (words, rest) = told.words.as_chunks::<8>();
+    let whole = words.len() == WORDS && rest.is_empty();
     whole.then(|| core::array::from_fn(|k| u64::from_le_bytes(words[k])))
 }
 
@@ -78,23 +69,18 @@ pub async fn observe(manager: &Manager, core: u32) -> String {
     if core == env::core() || !knows(&manager.state.borrow().registry, core) {
         return String::new();
     }
-    let answer = driver
-        .request(&DriverRequest::State { core }, Attach::NONE)
-        .await;
-    let answer: Result<Answer<DriverReply>, _> = answer;
-    let Ok(answer) = answer else {
+    let Ok(told) = driver.state(core).await else {
         return String::new();
     };
-    let words = String::from_utf8_lossy(&answer.blob).into_owned();
-    if let DriverReply::State { state, .. } = answer.message {
-        let crashed = manager.state.borrow_mut().registry.observe(core, state);
-        if let Some(osnode) = crashed {
-            rt::println!(
-                "core {core}: its kernel crashed: {words}; core recover {core} brings o{osnode} back"
-            );
-            // A monitor that is gone keeps no list.
-            let _ = locate(manager, osnode, NOWHERE).await;
-        }
+    let words = String::from_utf8_lossy(&told.epitaph).into_owned();
+    let state = told.state;
+    let crashed = manager.state.borrow_mut().registry.observe(core, state);
+    if let Some(osnode) = crashed {
+        rt::println!(
+            "core {core}: its kernel crashed: {words}; core recover {core} brings o{osnode} back"
+        );
+        // A monitor that is gone keeps no list.
+        let _ = locate(manager, osnode, NOWHERE).await;
     }
     words
 }
@@ -181,18 +167,14 @@ pub async fn log(manager: &Manager, request: &Request, core: u32) {
     let Some(driver) = own_driver(manager).await else {
         return refuse(request, ServiceError::NoAnswer, "there is no boot driver");
     };
-    let wanted = DriverRequest::Log { core };
-    let asked = driver.request(&wanted, Attach::NONE).await;
-    let asked: Result<Answer<DriverReply>, _> = asked;
-    match asked {
-        Ok(a) => {
-            let text = String::from_utf8_lossy(&a.blob);
-            match a.message {
-                DriverReply::Log {} => answer(request, &CoresReply::Log {}, &text),
-                _ => refuse(request, ServiceError::NoCore, &text),
-            }
-        }
-        Err(e) => refuse(
+    match driver.log(core).await {
+        Ok(l) => answer(
+            request,
+            &CoresReply::Log {},
+            &String::from_utf8_lossy(&l.text),
+        ),
+        Err(CallError::Refused(r)) => refuse(request, ServiceError::NoCore, &r.text),
+        Err(CallError::Peer(e)) => refuse(
             request,
             ServiceError::NoAnswer,
             &format!("the boot driver: {e}"),

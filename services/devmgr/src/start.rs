@@ -8,7 +8,6 @@ use abi::slots;
 use capfmt::CapType;
 use devmgr::Interrupts;
 use proto::Name;
-use proto::iface::driver::DriverRequest;
 use proto::iface::spawn::{Place, Restart, SpawnClient, USUAL_LIMIT, join_words};
 use rt::chan::Client;
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
@@ -23,6 +22,16 @@ const UART_BYTES: u64 = 4096;
 
 fn sentence(what: &str, e: SysError) -> String {
     format!("{what}: {}", e.message())
+}
+
+/// A core as the boot driver is told of it.
+#[derive(Clone, Copy)]
+pub struct Described {
+    pub core: u32,
+    pub hw_id: u64,
+    pub node: u32,
+    /// Address and bytes of all redistributors; else 0.
+    pub redistributors: (u64, u64),
 }
 
 /// Starts a program with capabilities by name, and again when it ends so.
@@ -121,7 +130,7 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
 /// Notes how each core is described to boot drivers.
 pub fn describe(manager: &Manager, machine: &Machine) {
     let cores = (0..).zip(&machine.description.cores);
-    let described = cores.map(|(core, d)| DriverRequest::Describe {
+    let described = cores.map(|(core, d)| Described {
         core,
         hw_id: d.hw_id,
         node: d.node,

@@ -7,13 +7,12 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proto::iface::cores::CoreState;
-use proto::iface::driver::{DriverReply, DriverRequest};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
 use rt::chan::{Answer, Attach};
 use rt::{env, task};
 
 use crate::discovery::CONSOLE;
-use crate::operations::{ask, driver, hand_over, locate};
+use crate::operations::{driver, hand_over, locate, sentence};
 use crate::{Manager, knowledge};
 
 /// What a boot driver says of cores.
@@ -54,9 +53,9 @@ pub async fn take_up(manager: &Manager) -> Result<(), String> {
 }
 
 async fn survey(manager: &Manager) -> Result<Found, String> {
-    let client = driver(manager, env::osnode()).await?;
-    let answer = ask(&client, &DriverRequest::Survey {}, &[]).await?;
-    let (words, rest) = answer.blob.as_chunks::<8>();
+    let driver = driver(manager, env::osnode()).await?;
+    let said = driver.survey().await.map_err(sentence)?;
+    let (words, rest) = said.records.as_chunks::<8>();
     let words: Vec<u64> = words.iter().map(|w| u64::from_le_bytes(*w)).collect();
     let (records, more) = words.as_chunks::<3>();
     let state = |word: u64| STATES.into_iter().find(|s| *s as u64 == word);
@@ -64,8 +63,8 @@ async fn survey(manager: &Manager) -> Result<Found, String> {
         .iter()
         .map(|[o, core, s]| Some((*o, u32::try_from(*core).ok()?, state(*s)?)))
         .collect();
-    match (answer.message, records) {
-        (DriverReply::Survey {}, Some(found)) if rest.is_empty() && more.is_empty() => Ok(found),
+    match records {
+        Some(found) if rest.is_empty() && more.is_empty() => Ok(found),
         _ => Err("the boot driver's survey is not understood".into()),
     }
 }
