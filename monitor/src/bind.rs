@@ -8,7 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use monitor::agree::membership::Status;
-use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell, unpack_region};
+use proto::iface::monitor::{NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
 use proto::ump::Side;
 use proto::{Name, PeerError, ServiceError};
@@ -80,16 +80,10 @@ pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name
         return refuse(request, e);
     }
     let bell = pack_bell(world.notification_page(), channel);
-    let wanted = MonitorRequest::BindUmp {
-        osnode,
-        client: world.osnode,
-        region: frame.region,
-        bell,
-    };
     let bound = if osnode == world.osnode {
         accept(world, world.osnode, name, frame.region, bell).await
     } else {
-        ask(world, osnode, &wanted, name).await
+        ask(world, osnode, name, frame.region, bell).await
     };
     let notify = match bound {
         Ok(bell) => channels::notify_for(world, osnode, bell).map_err(ServiceError::from),
@@ -147,15 +141,14 @@ async fn lend(world: &World, osnode: u64, frame: &ChannelFrame) -> Result<(), Se
 async fn ask(
     world: &World,
     osnode: u64,
-    wanted: &MonitorRequest,
     name: Name,
+    region: u64,
+    bell: u64,
 ) -> Result<u64, ServiceError> {
-    let blob = name.as_str().as_bytes();
-    match peers::ask(world, osnode, wanted, blob).await?.message {
-        MonitorReply::Bound { bell } => Ok(bell),
-        MonitorReply::Refused { error } => Err(error),
-        _ => Err(ServiceError::BadMessage),
-    }
+    let monitor = peers::monitor(world, osnode).await?;
+    let name = name.as_str().as_bytes();
+    let bound = monitor.bind_ump(osnode, world.osnode, region, bell, name);
+    Ok(bound.await.map_err(peers::unsaid)?.bell)
 }
 
 /// The client asks for the capability that wakes the service.
@@ -199,17 +192,13 @@ pub async fn client_ended(world: &World, asker: u32) {
 
 /// Tells the service's side; the Frame can be used again when nobody else holds it.
 async fn give_up(world: &World, outgoing: Outgoing) {
-    parcels::forget(world, outgoing.osnode, outgoing.frame.region);
-    let closing = MonitorRequest::CloseUmp {
-        osnode: outgoing.osnode,
-        client: world.osnode,
-        region: outgoing.frame.region,
-    };
-    if outgoing.osnode == world.osnode {
-        closed(world, world.osnode, outgoing.frame.region).await;
-    } else {
+    let (osnode, region) = (outgoing.osnode, outgoing.frame.region);
+    parcels::forget(world, osnode, region);
+    if osnode == world.osnode {
+        closed(world, osnode, region).await;
+    } else if let Ok(monitor) = peers::monitor(world, osnode).await {
         // An OSnode that does not answer now gives its copy back some time, or is gone.
-        let _ = peers::ask(world, outgoing.osnode, &closing, &[]).await;
+        let _ = monitor.close_ump(osnode, world.osnode, region).await;
     }
     world.state.borrow_mut().pool.put(outgoing.frame);
     channels::trim(world);
@@ -349,10 +338,10 @@ pub async fn services_ended(world: &World) {
             service_gone(world, region);
             continue;
         }
-        let osnode = client;
-        let gone = MonitorRequest::ServiceGone { osnode, region };
-        // An OSnode that does not answer finds out when its client asks anew.
-        let _ = peers::ask(world, client, &gone, &[]).await;
+        if let Ok(monitor) = peers::monitor(world, client).await {
+            // An OSnode that does not answer finds out when its client asks anew.
+            let _ = monitor.service_gone(client, region).await;
+        }
     }
 }
 

@@ -8,10 +8,10 @@
 use alloc::vec::Vec;
 
 use monitor::agree::membership::Status;
-use proto::iface::monitor::{MonitorReply, MonitorRequest, NO_BELL, pack_bell};
+use proto::iface::monitor::{Connected, MonitorClient, NO_BELL, pack_bell};
 use proto::ump::Side;
-use proto::{PeerError, ServiceError};
-use rt::chan::{Attach, Client};
+use proto::{Ask, CallError, PeerError, ServiceError};
+use rt::chan::Client;
 use rt::event::Notification;
 use rt::ump::{UmpChannel, UmpError};
 use rt::{Capability, task, time};
@@ -33,11 +33,12 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn request(self) -> MonitorRequest {
+    fn tell<C: Ask>(self, over: C, message: &[u8]) -> Result<(), PeerError> {
+        let monitor = MonitorClient(over);
         match self {
-            Kind::Agree => MonitorRequest::Agree {},
-            Kind::Member => MonitorRequest::Member {},
-            Kind::Flush => MonitorRequest::Flush {},
+            Kind::Agree => monitor.agree(message),
+            Kind::Member => monitor.member(message),
+            Kind::Flush => monitor.flush(message),
         }
     }
 }
@@ -77,8 +78,8 @@ fn say_so(world: &World, osnode: u64, kind: Kind, bytes: Vec<u8>, wake: bool) {
         }
     };
     let said = match wake {
-        true => client.post(&kind.request(), Attach::blob(&bytes)),
-        false => client.leave(&kind.request(), &bytes),
+        true => kind.tell(client, &bytes),
+        false => kind.tell(client.leaving(), &bytes),
     };
     if let Err(e) = said {
         // Only an OSnode that is gone takes nothing: its membership news settles what this was about.
@@ -191,41 +192,28 @@ async fn offer(world: &World) -> Result<[(UmpChannel, ChannelFrame); 2], PeerErr
 async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
     let via = route(world, osnode).ok_or(ServiceError::NoOsnode)?;
     let [(asking, f), (asked, g)] = offer(world).await.map_err(refusal)?;
-    let request = MonitorRequest::Connect {
-        osnode,
-        client: world.osnode,
-        asking: f.region,
-        asked: g.region,
-    };
     let bells = [bell(world, &asking), bell(world, &asked)];
     let blob: Vec<u8> = bells.iter().flat_map(|b| b.to_le_bytes()).collect();
     let until = time::system_ns() + ANSWER_NS;
-    let answer = via.request_until(&request, Attach::blob(&blob), until);
-    let done = match answer.await.map(|a| a.message) {
-        Ok(MonitorReply::Connected {
-            asking_bell,
-            asked_bell,
-        }) => Ok((asking_bell, asked_bell)),
-        Ok(MonitorReply::Refused { error }) => Err(error),
-        Ok(_) => Err(ServiceError::BadMessage),
+    let via = MonitorClient(via.until(until));
+    let connected = via.connect(osnode, world.osnode, f.region, g.region, &blob);
+    let bells = match connected.await {
+        Ok(c) => [c.asking_bell, c.asked_bell],
+        Err(CallError::Refused(r)) => {
+            drop((asking, asked));
+            let mut s = world.state.borrow_mut();
+            s.pool.put(f);
+            s.pool.put(g);
+            return Err(r.error);
+        }
         // The request may still arrive: these Frames can be used for nothing else.
-        Err(_) => {
+        Err(CallError::Peer(_)) => {
             f.cap.leak();
             g.cap.leak();
             return Err(ServiceError::NoAnswer);
         }
     };
-    let (asking_bell, asked_bell) = match done {
-        Ok(bells) => bells,
-        Err(e) => {
-            drop((asking, asked));
-            let mut s = world.state.borrow_mut();
-            s.pool.put(f);
-            s.pool.put(g);
-            return Err(e);
-        }
-    };
-    for (channel, bell) in [(&asking, asking_bell), (&asked, asked_bell)] {
+    for (channel, bell) in [&asking, &asked].into_iter().zip(bells) {
         if let Some(notify) = channels::notify_for(world, osnode, bell)? {
             channel.set_notify(notify);
         }
@@ -272,7 +260,7 @@ pub fn accept(
     client: u64,
     regions: [u64; 2],
     blob: &[u8],
-) -> Result<MonitorReply, ServiceError> {
+) -> Result<Connected, ServiceError> {
     let bells: Vec<u64> = blob
         .chunks_exact(8)
         .map(|b| u64::from_le_bytes(b.try_into().unwrap_or_default()))
@@ -304,7 +292,7 @@ pub fn accept(
     // What the client asks on is what is asked here.
     let (asked, asked_frame) = open(regions[0], Side::B, asking_bell)?;
     let (asking, asking_frame) = open(regions[1], Side::A, asked_bell)?;
-    let reply = MonitorReply::Connected {
+    let reply = Connected {
         asking_bell: bell(world, &asked),
         asked_bell: bell(world, &asking),
     };

@@ -28,11 +28,11 @@ mod unmaps;
 mod world;
 
 use abi::slots;
-use proto::Wire;
-use proto::iface::monitor::MonitorRequest;
+use proto::iface::monitor::Monitor;
 use proto::iface::names::NamesRequest;
 use proto::iface::process::ProcessNotice;
 use proto::iface::system::SystemRequest;
+use proto::{Interface, Wire};
 use rt::chan::{Request, Server};
 use rt::{env, invoke, task};
 
@@ -93,7 +93,7 @@ fn dispatch(world: &World, request: Request) {
     match request.interface() {
         NamesRequest::INTERFACE => names_service::take(world, request),
         SystemRequest::INTERFACE => system::take(world, request),
-        MonitorRequest::INTERFACE => peers::take(world, request),
+        n if n == Monitor::ID.number => peers::take(world, request),
         ProcessNotice::INTERFACE => founding::noticed(&request),
         _ => {}
     }

@@ -9,7 +9,6 @@ use capfmt::{CapType, OsnodeId, PhysAddr};
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
 use monitor::agree::{Input, Nodes, Object, Shipped};
-use proto::iface::monitor::{MonitorReply, MonitorRequest};
 use proto::iface::system::{MemberStatus, NOWHERE, SystemReply};
 use proto::ump::Side;
 use rt::chan::{Attach, Request};
@@ -320,9 +319,10 @@ pub async fn is_vacant(world: &World, dead: u64, base: u64, bytes: u64) -> bool 
             Status::Running => {}
             Status::Joining | Status::Stopped(_) | Status::Moving(_) => return false,
         }
-        let question = MonitorRequest::Holds { dead, base, bytes };
-        let answer = peers::ask(world, osnode, &question, &[]).await;
-        if !matches!(answer.map(|a| a.message), Ok(MonitorReply::Done {})) {
+        let Ok(monitor) = peers::monitor(world, osnode).await else {
+            return false;
+        };
+        if monitor.holds(dead, base, bytes).await.is_err() {
             return false;
         }
     }

@@ -1,14 +1,13 @@
 //! The other monitors: what they ask of this one, and it of them.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::MemberInput;
-use proto::iface::monitor::{MonitorReply, MonitorRequest};
-use proto::{Name, PeerError, ServiceError};
-use rt::chan::{Answer, Attach, Client, Request};
+use proto::iface::monitor::{Bound, Connected, Done, Monitor, MonitorClient, MonitorServer};
+use proto::{CallError, Dispatch, Name, PeerError, Refusal, ServiceError};
+use rt::chan::{Client, Request, Until};
 use rt::ump::UmpChannel;
 use rt::{Capability, task, time};
 
@@ -66,137 +65,132 @@ pub fn refusal(e: PeerError) -> ServiceError {
     }
 }
 
-/// Asks the monitor of `osnode`.
-///
-/// # Errors
-/// It is not known or does not answer.
-pub async fn ask(
-    world: &World,
-    osnode: u64,
-    request: &MonitorRequest,
-    blob: &[u8],
-) -> Result<Answer<MonitorReply>, ServiceError> {
-    let client = links::client(world, osnode).await?;
-    let until = time::system_ns() + ANSWER_NS;
-    let answer = client.request_until(request, Attach::blob(blob), until);
-    answer.await.map_err(|_| ServiceError::NoAnswer)
+/// Why another monitor did not do something.
+pub fn unsaid(e: CallError) -> ServiceError {
+    match e {
+        CallError::Refused(r) => r.error,
+        CallError::Peer(_) => ServiceError::NoAnswer,
+    }
 }
 
-/// Answers; a monitor that is gone needs no answer.
-fn answer(request: &Request, reply: &MonitorReply, blob: &[u8]) {
-    let _ = request.answer(reply, Attach::blob(blob));
+/// The monitor of `osnode`, to be asked something.
+///
+/// # Errors
+/// It is not known.
+pub async fn monitor(world: &World, osnode: u64) -> Result<MonitorClient<Until>, ServiceError> {
+    let client = links::client(world, osnode).await?;
+    Ok(MonitorClient(client.until(time::system_ns() + ANSWER_NS)))
 }
 
 /// Takes one request of another monitor.
 pub fn take(world: &World, request: Request) {
-    let Ok(message) = request.decode::<MonitorRequest>() else {
-        let error = ServiceError::BadMessage;
-        return answer(&request, &MonitorReply::Refused { error }, &[]);
-    };
-    let Some(from) = world.introduced(request.introducer()) else {
+    if world.introduced(request.introducer()).is_none() {
         return;
-    };
+    }
     // Messages of the machines are taken in the order in which they came.
-    match message {
-        MonitorRequest::Agree {} => return agreement::message(world, from, &request.blob),
-        MonitorRequest::Member {} => return members::message(world, from, &request.blob),
-        MonitorRequest::Flush {} => return unmaps::message(world, from, &request.blob),
-        _ => {}
-    }
-    let world = world.clone();
-    task::spawn(async move {
-        let (reply, blob) = serve(&world, message, &request).await;
-        answer(&request, &reply, blob.as_bytes());
-    });
-}
-
-async fn serve(
-    world: &World,
-    message: MonitorRequest,
-    request: &Request,
-) -> (MonitorReply, String) {
-    let meant = match message {
-        MonitorRequest::BindUmp { osnode, .. }
-        | MonitorRequest::CloseUmp { osnode, .. }
-        | MonitorRequest::ServiceGone { osnode, .. }
-        | MonitorRequest::Connect { osnode, .. } => osnode,
-        _ => world.osnode,
-    };
-    if meant != world.osnode {
-        return pass_on(world, meant, message, request).await;
-    }
-    let refused = |error| (MonitorReply::Refused { error }, String::new());
-    match message {
-        MonitorRequest::Ping {} => (MonitorReply::Done {}, String::new()),
-        MonitorRequest::Connect {
-            client,
-            asking,
-            asked,
-            ..
-        } => match links::accept(world, client, [asking, asked], &request.blob) {
-            Ok(reply) => (reply, String::new()),
-            Err(e) => refused(e),
-        },
-        MonitorRequest::Holds { dead, base, bytes } => {
-            match members::holds(world, dead, base, bytes) {
-                false => (MonitorReply::Done {}, String::new()),
-                true => refused(ServiceError::Busy),
-            }
-        }
-        MonitorRequest::Agree {} | MonitorRequest::Member {} | MonitorRequest::Flush {} => {
-            refused(ServiceError::BadOperation)
-        }
-        MonitorRequest::Hello {
-            osnode,
-            asking_bell,
-            asked_bell,
-        } => match hello(world, osnode, [asking_bell, asked_bell], &request.blob).await {
-            Ok(()) => (MonitorReply::Done {}, String::new()),
-            Err(e) => refused(e),
-        },
-        MonitorRequest::BindUmp {
-            client,
-            region,
-            bell,
-            ..
-        } => {
-            let Some(name) = Name::new(&request.text()) else {
-                return refused(ServiceError::BadArgument);
-            };
-            match bind::accept(world, client, name, region, bell).await {
-                Ok(bell) => (MonitorReply::Bound { bell }, String::new()),
-                Err(e) => refused(e),
-            }
-        }
-        MonitorRequest::ServiceGone { region, .. } => {
-            bind::service_gone(world, region);
-            (MonitorReply::Done {}, String::new())
-        }
-        MonitorRequest::CloseUmp { client, region, .. } => {
-            bind::closed(world, client, region).await;
-            (MonitorReply::Done {}, String::new())
-        }
+    if let Some(request) = Monitor::notice(world, request) {
+        let world = world.clone();
+        task::spawn(async move { Monitor::dispatch(&world, request).await });
     }
 }
 
-/// What is meant for a third OSnode goes to its monitor: to be introduced to it.
-async fn pass_on(
-    world: &World,
-    osnode: u64,
-    message: MonitorRequest,
-    request: &Request,
-) -> (MonitorReply, String) {
-    let known = world.state.borrow().peers.contains_key(&osnode);
-    if !known {
-        let error = ServiceError::NoOsnode;
-        return (MonitorReply::Refused { error }, String::new());
-    }
-    match ask(world, osnode, &message, &request.blob).await {
-        Ok(a) => {
-            let text = String::from_utf8_lossy(&a.blob).into_owned();
-            (a.message, text)
+impl World {
+    fn take_message(&self, request: &Request, take: fn(&World, u64, &[u8]), message: &[u8]) {
+        if let Some(from) = self.introduced(request.introducer()) {
+            take(self, from, message);
         }
-        Err(error) => (MonitorReply::Refused { error }, String::new()),
+    }
+    fn is_meant(&self, osnode: u64) -> Result<(), ServiceError> {
+        let own = osnode == self.osnode;
+        own.then_some(()).ok_or(ServiceError::NoOsnode)
+    }
+}
+
+impl MonitorServer<Request> for World {
+    fn agree(&self, request: &Request, message: Vec<u8>) {
+        self.take_message(request, agreement::message, &message);
+    }
+
+    fn member(&self, request: &Request, message: Vec<u8>) {
+        self.take_message(request, members::message, &message);
+    }
+
+    fn flush(&self, request: &Request, message: Vec<u8>) {
+        self.take_message(request, unmaps::message, &message);
+    }
+
+    async fn hello(
+        &self,
+        _: &Request,
+        osnode: u64,
+        asking_bell: u64,
+        asked_bell: u64,
+        endowment: Vec<u8>,
+    ) -> Result<Done, Refusal> {
+        hello(self, osnode, [asking_bell, asked_bell], &endowment).await?;
+        Ok(Done {})
+    }
+
+    async fn bind_ump(
+        &self,
+        _: &Request,
+        osnode: u64,
+        client: u64,
+        region: u64,
+        bell: u64,
+        name: Vec<u8>,
+    ) -> Result<Bound, Refusal> {
+        self.is_meant(osnode)?;
+        let name = core::str::from_utf8(&name).ok().and_then(Name::new);
+        let name = name.ok_or(ServiceError::BadArgument)?;
+        let bell = bind::accept(self, client, name, region, bell).await?;
+        Ok(Bound { bell })
+    }
+
+    async fn close_ump(
+        &self,
+        _: &Request,
+        osnode: u64,
+        client: u64,
+        region: u64,
+    ) -> Result<Done, Refusal> {
+        self.is_meant(osnode)?;
+        bind::closed(self, client, region).await;
+        Ok(Done {})
+    }
+
+    async fn service_gone(&self, _: &Request, osnode: u64, region: u64) -> Result<Done, Refusal> {
+        self.is_meant(osnode)?;
+        bind::service_gone(self, region);
+        Ok(Done {})
+    }
+
+    /// What is meant for a third OSnode goes to its monitor: to be introduced to it.
+    async fn connect(
+        &self,
+        _: &Request,
+        osnode: u64,
+        client: u64,
+        asking: u64,
+        asked: u64,
+        bells: Vec<u8>,
+    ) -> Result<Connected, Refusal> {
+        if osnode == self.osnode {
+            return Ok(links::accept(self, client, [asking, asked], &bells)?);
+        }
+        if !self.state.borrow().peers.contains_key(&osnode) {
+            return Err(ServiceError::NoOsnode.into());
+        }
+        let third = monitor(self, osnode).await?;
+        let connected = third.connect(osnode, client, asking, asked, &bells).await;
+        Ok(connected.map_err(unsaid)?)
+    }
+
+    async fn holds(&self, _: &Request, dead: u64, base: u64, bytes: u64) -> Result<Done, Refusal> {
+        match members::holds(self, dead, base, bytes) {
+            false => Ok(Done {}),
+            true => Err(ServiceError::Busy.into()),
+        }
     }
 }
 
@@ -229,13 +223,14 @@ async fn hello(
 ///
 /// # Errors
 /// It does not take it.
-pub async fn say_hello(world: &World, hello: MonitorRequest) -> Result<(), ServiceError> {
+pub async fn say_hello(
+    world: &World,
+    [asking_bell, asked_bell]: [u64; 2],
+) -> Result<(), ServiceError> {
     let endowment = agreement::endowment(world, world.home).to_bytes();
-    match ask(world, world.home, &hello, &endowment).await?.message {
-        MonitorReply::Done {} => {}
-        MonitorReply::Refused { error } => return Err(error),
-        _ => return Err(ServiceError::BadMessage),
-    }
+    let home = monitor(world, world.home).await?;
+    let said = home.hello(world.osnode, asking_bell, asked_bell, &endowment);
+    said.await.map_err(unsaid)?;
     if channels::stock(world, STOCK).await.is_err() {
         rt::println!("monitor: no memory for channels to o{}", world.home);
     }

@@ -100,13 +100,13 @@ pub async fn start_first(world: &World) -> Result<(), String> {
 
 /// The services of any other OSnode: the boot driver for cores whose control it was given.
 pub async fn start_further(world: &World) -> Result<(), String> {
-    let hello = system::join_home(world).map_err(|e| format!("no channel home: {e}"))?;
+    let bells = system::join_home(world).map_err(|e| format!("no channel home: {e}"))?;
     let spawn = spawn_client(world).await?;
     let count = world.boot.word(bootinfo::word::CORES).min(7) as u32;
     if count > 0 {
         start_driver(world, &spawn, count).await?;
     }
-    let said = peers::say_hello(world, hello).await;
+    let said = peers::say_hello(world, bells).await;
     said.map_err(|e| format!("the home monitor does not answer: {e}"))?;
     let words = ["console-relay", &format!("{}", world.home)];
     start(&spawn, Restart::Always, &words, &[]).await

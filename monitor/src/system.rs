@@ -2,7 +2,7 @@
 
 use abi::slots;
 use monitor::agree::membership::Status;
-use proto::iface::monitor::MonitorRequest;
+use proto::iface::monitor::pack_bell;
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
 use proto::ump::Side;
 use proto::{PeerError, ServiceError};
@@ -202,11 +202,11 @@ fn located(world: &World, request: Request, osnode: u64, core: u32) {
     answer(&request, &SystemReply::Done {}, None);
 }
 
-/// The channels to the home monitor, of which this OSnode was given the Frames.
+/// The channels to the home monitor, of which this OSnode was given the Frames; this side's bells for them.
 ///
 /// # Errors
 /// A Frame or Notify is missing or cannot be used.
-pub fn join_home(world: &World) -> Result<MonitorRequest, PeerError> {
+pub fn join_home(world: &World) -> Result<[u64; 2], PeerError> {
     let open = |slot: CapAddr, side: Side| -> Result<UmpChannel, PeerError> {
         let own = Notification::new()?;
         let frame = cap::copy(slot)?;
@@ -222,12 +222,8 @@ pub fn join_home(world: &World) -> Result<MonitorRequest, PeerError> {
     let number = world.introduce(world.home);
     world.server.accept_ump(asked.clone(), number);
     let page = world.notification_page();
-    let hello = MonitorRequest::Hello {
-        osnode: world.osnode,
-        asking_bell: proto::iface::monitor::pack_bell(page, asking.own_channel()),
-        asked_bell: proto::iface::monitor::pack_bell(page, asked.own_channel()),
-    };
+    let bells = [&asking, &asked].map(|c| pack_bell(page, c.own_channel()));
     let peer = Peer::new(asking, asked);
     world.state.borrow_mut().peers.insert(world.home, peer);
-    Ok(hello)
+    Ok(bells)
 }

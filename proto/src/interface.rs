@@ -4,8 +4,9 @@
 ///
 /// Replies first, then requests. After the fields of either stands what goes along: `blob NAME`
 /// (bytes), `copies NAME` (a capability that the sender keeps), `gives NAME` (one that it gives
-/// away), `may give NAME`. `-> REPLY` names a request's reply; without it, nothing answers. Any
-/// request may be refused with the interface's error and a text for people.
+/// away), `may give NAME`. `-> REPLY` names a request's reply. Without it, nobody answers: a
+/// *notice*, whose methods are plain functions, so that notices are taken in the order in which
+/// they came. Any request may be refused with the interface's error and a text for people.
 ///
 /// Out come the messages (two enums that are [`Wire`](crate::Wire)), a struct for each reply, the
 /// client's stub (an async method for each request, whose result says when the peer is
@@ -170,7 +171,7 @@ macro_rules! interface {
                 ///
                 /// # Errors
                 /// The peer is lost, or refuses.
-                pub async fn $method(&self $(, $qf: $qt)* $(, $qb: &[u8])?
+                pub fn $method(&self $(, $qf: $qt)* $(, $qb: &[u8])?
                     $(, $qc: $crate::__said!(Copies C))? $(, $qg: $crate::__said!(Gives C))?
                     $(, $qo: $crate::__said!(MayGive C))?)
                     -> $crate::__outcome!(C [$($answer)?])
@@ -195,23 +196,33 @@ macro_rules! interface {
                 fn $method(&self, call: &K $(, $qf: $qt)* $(, $qb: $crate::stub::Vec<u8>)?
                     $(, $qc: $crate::__got!(Copies K))? $(, $qg: $crate::__got!(Gives K))?
                     $(, $qo: $crate::__got!(MayGive K))?)
-                    -> impl Future<Output = $crate::__answer!(K [$($answer)?])>;
+                    -> $crate::__answer!(K [$($answer)?]);
             )*
         }
 
         impl<S: $server<K>, K: $crate::Call> $crate::Dispatch<S, K> for $marker {
-            async fn dispatch(service: &S, mut call: K) {
+            #[allow(unused_variables, unused_mut)]
+            fn notice(service: &S, mut call: K) -> Option<K> {
+                let Ok((_, request)) = <$request as $crate::Wire>::from_words(call.words()) else {
+                    return Some(call);
+                };
+                match request {
+                    $($request::$qv { $($qf),* } => {
+                        $crate::__notice!([$($answer)?] $server K service call $method [$($qf)*]
+                            [$($qb)?] [$(Copies $qc)? $(Gives $qg)? $(MayGive $qo)?])
+                    })*
+                }
+            }
+            async fn dispatch(service: &S, call: K) {
+                let Some(mut call) = Self::notice(service, call) else { return };
                 let opened = $crate::stub::open::<$request, $reply, K>(&mut call);
                 #[allow(unused_variables)]
                 let Some((request, blob, cap)) = opened else { return };
                 match request {
-                    $($request::$qv { $($qf),* } => {
-                        $(let $qb = blob;)?
-                        $(let $qc = $crate::__take!(Copies $reply K call cap);)?
-                        $(let $qg = $crate::__take!(Gives $reply K call cap);)?
-                        $(let $qo = $crate::__take!(MayGive $reply K call cap);)?
-                        let done = service.$method(&call $(, $qf)* $(, $qb)? $(, $qc)? $(, $qg)? $(, $qo)?);
-                        $crate::__finish!([$($answer)?] K call, done);
+                    $(#[allow(unused_variables)]
+                    $request::$qv { $($qf),* } => {
+                        $crate::__serve!([$($answer)?] $server $reply K service call blob cap $method
+                            [$($qf)*] [$($qb)?] [$(Copies $qc)? $(Gives $qg)? $(MayGive $qo)?])
                     })*
                 }
             }
@@ -320,25 +331,52 @@ macro_rules! __pass {
     };
 }
 
-/// A request's capability as it arrived, or a refusal.
+/// A request that nobody answers, served; `None` then.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __take {
-    ($mode:ident $reply:ident $k:ident $call:ident $cap:ident) => {
-        match <$crate::stub::$mode as $crate::stub::CapMode>::got::<<$k as $crate::Call>::Cap>($cap)
-        {
-            Ok(cap) => cap,
-            Err(why) => return $crate::stub::refuse::<$reply, $k>(&$call, why),
-        }
+macro_rules! __notice {
+    ([] $server:ident $k:ident $service:ident $call:ident $method:ident [$($f:ident)*]
+        [$($b:ident)?] [$($mode:ident $c:ident)?]) => {{
+        $(let $b = $call.take_blob();)?
+        $(
+            let cap = $call.take_cap();
+            let got = <$crate::stub::$mode as $crate::stub::CapMode>::got::<<$k as $crate::Call>::Cap>(cap);
+            let Ok($c) = got else { return None };
+        )?
+        $server::$method($service, &$call $(, $f)* $(, $b)? $(, $c)?);
+        None
+    }};
+    ([$answer:ident] $server:ident $k:ident $service:ident $call:ident $($rest:tt)*) => {
+        Some($call)
     };
 }
 
+/// A request that is answered, served.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __serve {
+    ([] $($notice:tt)*) => {{}};
+    ([$answer:ident] $server:ident $reply:ident $k:ident $service:ident $call:ident $blob:ident $cap:ident
+        $method:ident [$($f:ident)*] [$($b:ident)?] [$($mode:ident $c:ident)?]) => {{
+        $(let $b = $blob;)?
+        $(let $c = match <$crate::stub::$mode as $crate::stub::CapMode>::got::<<$k as $crate::Call>::Cap>($cap) {
+            Ok(cap) => cap,
+            Err(why) => return $crate::stub::refuse::<$reply, $k>(&$call, why),
+        };)?
+        let said = $server::$method($service, &$call $(, $f)* $(, $b)? $(, $c)?).await;
+        $crate::stub::reply::<$answer, $k>(&$call, said)
+    }};
+}
+
+/// What a client's method returns.
 /// What a client's method returns.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __outcome {
     ($c:ident []) => { Result<(), $crate::PeerError> };
-    ($c:ident [$answer:ident]) => { $crate::stub::Outcome<$answer, <$c as $crate::Ask>::Cap> };
+    ($c:ident [$answer:ident]) => {
+        impl Future<Output = $crate::stub::Outcome<$answer, <$c as $crate::Ask>::Cap>>
+    };
 }
 
 /// What a server's method returns.
@@ -346,7 +384,9 @@ macro_rules! __outcome {
 #[macro_export]
 macro_rules! __answer {
     ($k:ident []) => { () };
-    ($k:ident [$answer:ident]) => { $crate::stub::Said<$answer, <$k as $crate::Call>::Cap> };
+    ($k:ident [$answer:ident]) => {
+        impl Future<Output = $crate::stub::Said<$answer, <$k as $crate::Call>::Cap>>
+    };
 }
 
 /// The body of a client's method.
@@ -357,18 +397,6 @@ macro_rules! __ask {
         $crate::Ask::tell(&$self.0, &$request, $blob, $cap)
     };
     ([$answer:ident] $self:ident, $request:ident, $blob:ident, $cap:ident) => {
-        $crate::stub::ask::<C, _, $answer>(&$self.0, &$request, $blob, $cap).await
-    };
-}
-
-/// The end of a server's dispatch.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __finish {
-    ([] $k:ident $call:ident, $done:ident) => {
-        $done.await
-    };
-    ([$answer:ident] $k:ident $call:ident, $done:ident) => {
-        $crate::stub::reply::<$answer, $k>(&$call, $done.await)
+        async move { $crate::stub::ask::<C, _, $answer>(&$self.0, &$request, $blob, $cap).await }
     };
 }

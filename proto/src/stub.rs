@@ -109,6 +109,8 @@ pub trait Call {
 
 /// An interface that a service `S` implements for requests `K`.
 pub trait Dispatch<S, K: Call>: Interface {
+    /// Takes a notice at once; anything else comes back.
+    fn notice(service: &S, call: K) -> Option<K>;
     /// Decodes a request, calls the service, answers. What does not decode is refused.
     fn dispatch(service: &S, call: K) -> impl Future<Output = ()>;
 }

@@ -110,7 +110,7 @@ impl<K: Call<Cap = Thing>> ShelfServer<K> for OnePlace {
         let there = thing.is_some();
         Ok(Maybe { there, thing })
     }
-    async fn sweep(&self, _: &K, word: u64) {
+    fn sweep(&self, _: &K, word: u64) {
         self.swept.set(word);
     }
 }
@@ -222,7 +222,7 @@ fn calls_arrive_and_answers_come_back() {
     assert_eq!(now(client.try_take(None)), Ok(empty));
     assert_eq!(now(client.try_take(Some(8))).unwrap().thing, Some(8));
     assert_eq!(now(client.show(1, CapAddr(3))), Ok(Done {}));
-    assert_eq!(now(client.sweep(77)), Ok(()));
+    assert_eq!(client.sweep(77), Ok(()));
     assert_eq!(shelf.swept.get(), 77);
 }
 

@@ -41,20 +41,39 @@ pub fn unpack_bell(bell: u64) -> Option<(u64, u64)> {
     (bell != NO_BELL).then_some((bell & !0xfff, bell & 0xfff))
 }
 
-crate::messages! {
-    /// Requests.
-    pub enum MonitorRequest: 6 (Monitor 1) {
-        /// First message of a monitor to its home: who it is. Answer: `Done`.
-        Hello = 1 {
+crate::interface! {
+    /// Between monitors.
+    pub interface Monitor = 6, version 1, errors ServiceError;
+    messages MonitorRequest, MonitorReply;
+    stubs MonitorClient, MonitorServer;
+    replies {
+        /// Done.
+        Done = 0x8001 {};
+        /// UMP channel accepted.
+        Bound = 0x8002 {
+            /// The service's bell.
+            bell: u64,
+        };
+        /// Connected.
+        Connected = 0x8003 {
+            /// The asked one's bell for the channel on which the client asks.
+            asking_bell: u64,
+            /// The asked one's bell for the channel on which the client is asked.
+            asked_bell: u64,
+        };
+    }
+    requests {
+        /// First message of a monitor to its home: who it is.
+        Hello = 1 hello {
             /// OSnode id.
             osnode: u64,
             /// Its bell for the channel on which it asks.
             asking_bell: u64,
             /// Its bell for the channel on which it is asked.
             asked_bell: u64,
-        },
-        /// A UMP channel to a service; blob: its name. Answer: `Bound`.
-        BindUmp = 2 {
+        } blob endowment -> Done;
+        /// A UMP channel to a service; blob: its name.
+        BindUmp = 2 bind_ump {
             /// OSnode of the service.
             osnode: u64,
             /// OSnode of the client, which owns the channel's Frame.
@@ -63,29 +82,27 @@ crate::messages! {
             region: u64,
             /// The client's bell.
             bell: u64,
-        },
-        /// A binding is given up by its client. Answer: `Done`. The Frame may be reused after it.
-        CloseUmp = 3 {
+        } blob name -> Bound;
+        /// A binding is given up by its client. The Frame may be reused after it.
+        CloseUmp = 3 close_ump {
             /// OSnode of the service.
             osnode: u64,
             /// OSnode of the client.
             client: u64,
             /// The channel's Frame.
             region: u64,
-        },
-        /// Are you there? Answer: `Done`.
-        Ping = 4 {},
-        /// The service at the other end of a channel ended: the channel is closed for it. Answer: `Done`.
-        ServiceGone = 5 {
+        } -> Done;
+        /// The service at the other end of a channel ended: the channel is closed for it.
+        ServiceGone = 5 service_gone {
             /// OSnode of the client.
             osnode: u64,
             /// The channel's Frame.
             region: u64,
-        },
+        } -> Done;
         /// Channels between two monitors that have none; blob: the client's bells for them, as two
-        /// words, in the order of the regions. Answer: `Connected`, or `Refused(Exists)` when the
-        /// asked one is connecting itself.
-        Connect = 6 {
+        /// words, in the order of the regions. Refused with `Exists` when the asked one
+        /// is connecting itself.
+        Connect = 6 connect {
             /// OSnode asked.
             osnode: u64,
             /// OSnode that asks and owns both Frames.
@@ -94,47 +111,21 @@ crate::messages! {
             asking: u64,
             /// The channel on which it will be asked.
             asked: u64,
-        },
-        /// A message of the agreement machine; blob: the message. No answer.
-        Agree = 7 {},
-        /// A message of the membership machine; blob: the message. No answer.
-        Member = 8 {},
-        /// A message of the unmap machine; blob: the message. No answer.
-        Flush = 9 {},
-        /// Is anything held of the memory of an OSnode that is gone? Answer: `Done` if nothing is, or
-        /// `Refused(Busy)`.
-        Holds = 10 {
+        } blob bells -> Connected;
+        /// A message of the agreement machine.
+        Agree = 7 agree {} blob message;
+        /// A message of the membership machine.
+        Member = 8 member {} blob message;
+        /// A message of the unmap machine.
+        Flush = 9 flush {} blob message;
+        /// Is anything held of the memory of an OSnode that is gone? Refused with `Busy` if so.
+        Holds = 10 holds {
             /// Whose memory it was.
             dead: u64,
             /// Its address.
             base: u64,
             /// Its bytes.
             bytes: u64,
-        },
-    }
-}
-
-crate::messages! {
-    /// Replies.
-    pub enum MonitorReply: 6 (Monitor 1) {
-        /// Done.
-        Done = 0x8001 {},
-        /// UMP channel accepted.
-        Bound = 0x8002 {
-            /// The service's bell.
-            bell: u64,
-        },
-        /// Connected.
-        Connected = 0x8003 {
-            /// The asked one's bell for the channel on which the client asks.
-            asking_bell: u64,
-            /// The asked one's bell for the channel on which the client is asked.
-            asked_bell: u64,
-        },
-        /// Refused; blob: which object, what to do.
-        Refused = 0x80ff {
-            /// Why.
-            error: ServiceError,
-        },
+        } -> Done;
     }
 }

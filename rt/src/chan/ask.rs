@@ -32,6 +32,33 @@ impl Ask for Client {
     }
 }
 
+/// A connection whose notices wake nobody ([`Client::leaving`]).
+#[derive(Clone, Debug)]
+pub struct Leaving(pub(super) Client);
+
+impl Ask for Leaving {
+    type Cap = Capability;
+    fn ask<Q: Wire>(
+        &self,
+        request: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> impl Future<Output = Result<Raw<Capability>, PeerError>> {
+        self.0.ask(request, blob, cap)
+    }
+    fn tell<Q: Wire>(
+        &self,
+        message: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<(), PeerError> {
+        match cap {
+            None => self.0.outbox().leave(message, blob),
+            cap => self.0.tell(message, blob, cap),
+        }
+    }
+}
+
 /// A connection whose calls have a deadline ([`Client::until`]).
 #[derive(Clone, Debug)]
 pub struct Until {

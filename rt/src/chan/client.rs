@@ -14,7 +14,7 @@ use proto::stub::InterfaceId;
 use proto::{Header, PeerError, Raw, ServiceError, Versions, Wire, WireError};
 
 use super::outbox::{Carrier, Outbox};
-use super::{Answer, Attach, Until, find, transfer};
+use super::{Answer, Attach, Leaving, Until, find, transfer};
 use crate::cap::{self, Capability};
 use crate::exec::driver::{self, Incoming, Sink};
 use crate::lmp::Words;
@@ -432,13 +432,11 @@ impl Client {
         self.0.0.outbox.post(message, 0, with)
     }
 
-    /// As [`Client::post`], but wakes nobody: the service takes the message once something else wakes it. Over
-    /// LMP, and when there is no room, it is posted.
-    ///
-    /// # Errors
-    /// [`PeerError`].
-    pub fn leave<Q: Wire>(&self, message: &Q, blob: &[u8]) -> Result<(), PeerError> {
-        self.0.0.outbox.leave(message, blob)
+    /// The same connection for stubs whose notices wake nobody: the service takes them once something else wakes
+    /// it. Over LMP, and when there is no room, they are sent as any other.
+    #[must_use]
+    pub fn leaving(&self) -> Leaving {
+        Leaving(self.clone())
     }
 
     /// Sends without wanting an answer.

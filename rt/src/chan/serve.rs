@@ -25,8 +25,11 @@ impl Server {
     {
         self.offer::<I>();
         loop {
-            let (service, request) = (service.clone(), self.next().await);
-            task::spawn(async move { I::dispatch(&*service, request).await });
+            let request = self.next().await;
+            if let Some(request) = I::notice(&*service, request) {
+                let service = service.clone();
+                task::spawn(async move { I::dispatch(&*service, request).await });
+            }
         }
     }
 }

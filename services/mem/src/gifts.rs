@@ -57,7 +57,7 @@ impl Service {
         let came = other.refill(bytes, align, node.into(), ticket).await.ok();
         if ticket != 0 {
             // A giver that is gone needs none.
-            let _ = other.receipt(ticket, came.is_some()).await;
+            let _ = other.receipt(ticket, came.is_some());
         }
         self.enter_gift(came?.ram).await
     }

@@ -99,7 +99,7 @@ impl MemoryServer<Request> for Service {
         Ok(self.give_whole(request, bytes, align, node, ticket)?)
     }
 
-    async fn receipt(&self, request: &Request, ticket: u64, arrived: bool) {
+    fn receipt(&self, request: &Request, ticket: u64, arrived: bool) {
         self.take_receipt(request.connection(), ticket, arrived);
     }
 

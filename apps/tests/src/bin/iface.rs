@@ -107,7 +107,7 @@ impl KeeperServer<Request> for Keep {
     async fn never(&self, _: &Request) -> Result<Sum, Refusal> {
         pending().await
     }
-    async fn die(&self, _: &Request) {
+    fn die(&self, _: &Request) {
         rt::process::exit(0)
     }
 }
@@ -314,7 +314,7 @@ async fn gone(keeper: &Keeping, child: Child) -> Result<(), String> {
     };
     let dies = async {
         time::sleep(1_000_000).await;
-        keeper.die().await.map_err(|e| e.to_string())?;
+        keeper.die().map_err(|e| e.to_string())?;
         child.wait().await?.expect_success()
     };
     let mut waits = core::pin::pin!(waits);
