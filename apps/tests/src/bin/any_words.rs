@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use abi::slots;
+use proto::iface::monitor::MonitorRequest;
 use proto::iface::names::NamesClient;
 use proto::iface::{cores, files, memory, names, registry, skb, spawn, system};
 use proto::{Name, PeerError, Pid, Wire, WireError};
@@ -97,6 +98,8 @@ async fn run() -> i32 {
     suite.report("services", all);
     let of = (names::NamesRequest::INTERFACE, 1);
     suite.report("monitor", storm(&mut random, &names, of).await);
+    let of = (MonitorRequest::INTERFACE, MonitorRequest::VERSION);
+    suite.report("monitors", storm(&mut random, &names, of).await);
     suite.report("system", system(&mut random, &names).await);
     suite.report("memory", memory(&mut random).await);
     suite.report("goes-on", goes_on().await);
