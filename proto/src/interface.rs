@@ -203,7 +203,11 @@ macro_rules! interface {
         impl<S: $server<K>, K: $crate::Call> $crate::Dispatch<S, K> for $marker {
             #[allow(unused_variables, unused_mut)]
             fn notice(service: &S, mut call: K) -> Option<K> {
-                let Ok((_, request)) = <$request as $crate::Wire>::from_words(call.words()) else {
+                const NOTICES: &[u16] = &[$($crate::__notice_number!([$($answer)?] $qn)),*];
+                if !NOTICES.contains(&$crate::Header::unpack(call.words()[0]).op) {
+                    return Some(call);
+                }
+                let Ok(request) = $crate::stub::decoded::<$request>(call.words()) else {
                     return Some(call);
                 };
                 match request {
@@ -328,6 +332,18 @@ macro_rules! __got {
 macro_rules! __pass {
     ($mode:ident $c:ident $cap:ident) => {
         <$crate::stub::$mode as $crate::stub::CapMode>::said::<<$c as $crate::Ask>::Cap>($cap)
+    };
+}
+
+/// A notice's number; that of no request for others.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __notice_number {
+    ([] $n:literal) => {
+        $n
+    };
+    ([$answer:ident] $n:literal) => {
+        u16::MAX
     };
 }
 

@@ -225,6 +225,15 @@ pub type Outcome<A, K> = Result<<A as Answered>::Got<K>, CallError<ErrorOf<A>>>;
 /// What a service says to a call.
 pub type Said<A, K> = Result<<A as Answered>::Said<K>, Refusal<ErrorOf<A>>>;
 
+/// Reads a message, for the stubs: apart, so that not each of them has a decoder of its own.
+///
+/// # Errors
+/// Any [`WireError`].
+#[inline(never)]
+pub fn decoded<M: Wire>(words: [u64; 6]) -> Result<M, WireError> {
+    M::from_words(words).map(|(_, message)| message)
+}
+
 /// A client's call, for the stubs.
 ///
 /// # Errors
@@ -236,8 +245,8 @@ pub async fn ask<C: Ask, Q: Wire, A: Answered>(
     cap: Option<Pass<C::Cap>>,
 ) -> Outcome<A, C::Cap> {
     let raw = carrier.ask(request, blob, cap).await?;
-    let decoded = A::Reply::from_words(raw.words);
-    let (_, reply) = decoded.map_err(|e| PeerError::unreadable::<A::Reply>(raw.words, e))?;
+    let decoded = decoded::<A::Reply>(raw.words);
+    let reply = decoded.map_err(|e| PeerError::unreadable::<A::Reply>(raw.words, e))?;
     if let Some(error) = reply.refusal() {
         let text = String::from_utf8_lossy(&raw.blob).into_owned();
         return Err(CallError::Refused(Refusal { error, text }));
@@ -248,8 +257,8 @@ pub async fn ask<C: Ask, Q: Wire, A: Answered>(
 
 /// Reads a request, for the stubs; what does not decode is refused (`None`).
 pub fn open<Q: Wire, R: Replies, K: Call>(call: &mut K) -> Option<(Q, Vec<u8>, Option<K::Cap>)> {
-    match Q::from_words(call.words()) {
-        Ok((_, request)) => Some((request, call.take_blob(), call.take_cap())),
+    match decoded(call.words()) {
+        Ok(request) => Some((request, call.take_blob(), call.take_cap())),
         Err(why) => {
             refuse::<R, K>(call, why);
             None

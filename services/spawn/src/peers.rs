@@ -1,6 +1,7 @@
 //! Spawn services of other OSnodes, and the list of OSnodes.
 
 use alloc::format;
+use core::pin::{Pin, pin};
 
 use proto::iface::spawn::{Place, Spawn, SpawnClient};
 use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
@@ -120,13 +121,23 @@ pub async fn ask<A>(
     call: impl AsyncFnOnce(Peer) -> Result<A, CallError>,
 ) -> Result<A, Refusal> {
     let peer = connect(service, osnode).await?;
+    let mut answer = Err(PeerError::TimedOut.into());
+    {
+        let asked = pin!(async { answer = call(peer).await });
+        in_time(service, osnode, asked).await?;
+    }
+    said(osnode, answer)
+}
+
+/// Waits for an answer as long as an OSnode may take for one: the same code for every question.
+async fn in_time(
+    service: &Service,
+    osnode: u64,
+    asked: Pin<&mut dyn Future<Output = ()>>,
+) -> Result<(), Refusal> {
     let until = time::system_ns().saturating_add(ANSWER_NS);
-    let answer = time::system_timeout(until, call(peer));
-    match select(answer, leaves(service, osnode)).await {
-        Either::Left(answer) => {
-            let late = || Err(PeerError::TimedOut.into());
-            said(osnode, answer.unwrap_or_else(late))
-        }
+    match select(time::system_timeout(until, asked), leaves(service, osnode)).await {
+        Either::Left(_) => Ok(()),
         Either::Right(gone) => Err(gone),
     }
 }
