@@ -8,7 +8,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject};
+use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject, Topic};
 use proto::{PeerError, ServiceError, WireError};
 
 use crate::chan::{Answer, Attach, Client};
@@ -69,6 +69,23 @@ pub struct Knowledge {
     client: Client,
 }
 
+fn accepted(answer: Answer<SkbReply>) -> Result<(SkbReply, Vec<u8>), Unanswered> {
+    match answer.message {
+        SkbReply::Refused { error } => {
+            let text = String::from_utf8_lossy(&answer.blob).into_owned();
+            Err(Unanswered::Refused(error, text))
+        }
+        reply => Ok((reply, answer.blob)),
+    }
+}
+
+fn version_in(reply: SkbReply) -> Result<u64, Unanswered> {
+    match reply {
+        SkbReply::Version { version } => Ok(version),
+        _ => Err(strange()),
+    }
+}
+
 /// An answer that fits no question.
 fn strange() -> Unanswered {
     Unanswered::Peer(PeerError::BadAnswer(WireError::UnknownOp))
@@ -91,6 +108,12 @@ impl Knowledge {
         Ok(Self { client })
     }
 
+    /// Over a connection that somebody else made.
+    #[must_use]
+    pub fn over(client: Client) -> Self {
+        Self { client }
+    }
+
     /// Whether it is known to have ended: connect again.
     #[must_use]
     pub fn is_gone(&self) -> bool {
@@ -106,14 +129,27 @@ impl Knowledge {
         let asked = self
             .client
             .request_until(request, Attach::blob(blob), until);
-        let answer: Answer<SkbReply> = asked.await?;
-        match answer.message {
-            SkbReply::Refused { error } => {
-                let text = String::from_utf8_lossy(&answer.blob).into_owned();
-                Err(Unanswered::Refused(error, text))
-            }
-            reply => Ok((reply, answer.blob)),
-        }
+        accepted(asked.await?)
+    }
+
+    /// The number of what is known of a topic now: as long as it stays, so do the answers about it.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn version(&self, topic: Topic) -> Result<u64, Unanswered> {
+        let request = SkbRequest::News { topic, known: 0 };
+        version_in(self.request(&request, &[]).await?.0)
+    }
+
+    /// The number of what is known of a topic, once it is another one than `known`. That may take
+    /// for ever, and wakes nobody meanwhile.
+    ///
+    /// # Errors
+    /// [`Unanswered`].
+    pub async fn news(&self, topic: Topic, known: u64) -> Result<u64, Unanswered> {
+        let request = SkbRequest::News { topic, known };
+        let asked = self.client.request_unprobed(&request, Attach::NONE);
+        version_in(accepted(asked.await?)?.0)
     }
 
     /// Where a core or a running OSnode is.

@@ -19,9 +19,19 @@ crate::codes! {
     }
 }
 
+crate::codes! {
+    /// What answers are about.
+    pub enum Topic {
+        /// Which nodes have memory, and how far apart nodes are: `Memories` of nodes.
+        Memory = 0,
+        /// Which OSnodes run, where, and what messages between them cost: `Tree`.
+        Tree = 1,
+    }
+}
+
 crate::interface! {
     /// Questions to the knowledge base, and changes of it.
-    pub interface Skb = 12, version 1, errors ServiceError;
+    pub interface Skb = 12, version 2, errors ServiceError;
     messages SkbRequest, SkbReply;
     stubs SkbClient, SkbServer;
     replies {
@@ -59,6 +69,11 @@ crate::interface! {
             /// How many there are in all.
             count: u64,
         } blob records;
+        /// What answers about a topic follow from has this number: as long as it stays, so do they.
+        Version = 0x8006 {
+            /// Never 0.
+            version: u64,
+        };
     }
     requests {
         /// The question in the blob. Answer: `Answer`, or `Refused` with what is wrong with it.
@@ -111,6 +126,14 @@ crate::interface! {
             /// First edge that is wanted.
             first: u64,
         } -> Listed;
+        /// The number of what is known of a topic. Answer: `Version`, as soon as it is another one than
+        /// `known`; or `Refused(Busy)` when too many others wait.
+        News = 10 news {
+            /// Which.
+            topic: Topic,
+            /// What the asker knows; 0 = nothing.
+            known: u64,
+        } -> Version;
     }
 }
 
@@ -176,13 +199,16 @@ pub struct Edge {
     pub child_core: u32,
     /// What a message costs on it: measured, in ns, or else a distance.
     pub cost: u64,
+    /// Both are in the same group: a cluster, else a node, else a package.
+    pub within: bool,
 }
 
 impl Record for Edge {
-    const BYTES: usize = 32;
+    const BYTES: usize = 40;
     fn write(&self, out: &mut Vec<u8>) {
         let cores = u64::from(self.parent_core) | u64::from(self.child_core) << 32;
-        for word in [self.parent, self.child, cores, self.cost] {
+        let within = u64::from(self.within);
+        for word in [self.parent, self.child, cores, self.cost, within] {
             out.extend(word.to_le_bytes());
         }
     }
@@ -190,7 +216,7 @@ impl Record for Edge {
         let (words, []) = bytes.as_chunks() else {
             return None;
         };
-        let [parent, child, cores, cost] = *words else {
+        let [parent, child, cores, cost, within] = *words else {
             return None;
         };
         let cores = u64::from_le_bytes(cores);
@@ -200,6 +226,7 @@ impl Record for Edge {
             parent_core: cores as u32,
             child_core: (cores >> 32) as u32,
             cost: u64::from_le_bytes(cost),
+            within: within != [0; 8],
         })
     }
 }

@@ -3,6 +3,7 @@
 //! - [`datalog`]: facts, rules and questions ([`datalog::Base`]);
 //! - [`collect`]: facts from firmware's tables;
 //! - [`service`]: what it answers to messages; [`typed`]: the questions that need no text;
+//!   [`news`]: who waits for the answers to change;
 //! - [`RULES`]: what follows from them (`docs/book/skb.md` is the reference).
 //!
 //! Pure and total: no text, no facts and no bytes make it panic or run without end. Not here:
@@ -15,6 +16,7 @@ extern crate alloc;
 
 pub mod collect;
 pub mod datalog;
+pub mod news;
 pub mod service;
 pub mod typed;
 

@@ -21,6 +21,7 @@ use proto::iface::skb::{SkbReply, SkbRequest};
 use proto::{Name, PeerError, ServiceError};
 use rt::chan::{Answer, Attach, Client, Request, Server};
 use rt::{task, time};
+use skb::news::News;
 use skb::service::Service;
 
 rt::entry!(main);
@@ -44,9 +45,18 @@ async fn run() -> i32 {
     }
 }
 
+/// The knowledge base, and who waits for news.
+struct Known {
+    service: RefCell<Service>,
+    news: RefCell<News<Request>>,
+}
+
 async fn serve() -> Result<core::convert::Infallible, String> {
     let service = Service::new().map_err(|e| format!("its rules: {e}"))?;
-    let service = Rc::new(RefCell::new(service));
+    let known = Rc::new(Known {
+        service: RefCell::new(service),
+        news: RefCell::default(),
+    });
     let server = Server::open().map_err(|e| e.message().to_string())?;
     let registered = server.register(rt::skb::NAME).await;
     registered.map_err(|e| e.to_string())?;
@@ -55,27 +65,27 @@ async fn serve() -> Result<core::convert::Infallible, String> {
             rt::println!("skb: the device manager tells nothing: {e}");
         }
     });
-    task::spawn(forget_closed(service.clone(), server.clone()));
-    hold_back(&service, &server).await;
+    task::spawn(forget_closed(known.clone(), server.clone()));
+    hold_back(&known, &server).await;
     loop {
         let request = server.next().await;
-        answer(&service, &request);
+        answer(&known, request);
     }
 }
 
 /// Until the first facts are there, only what brings facts is served; what asks for them waits.
-async fn hold_back(service: &RefCell<Service>, server: &Server) {
+async fn hold_back(known: &Known, server: &Server) {
     let until = time::system_ns().saturating_add(PATIENCE_NS);
     let mut held: Vec<Request> = Vec::new();
-    while !service.borrow().is_filled() && held.len() < MAX_HELD {
+    while !known.service.borrow().is_filled() && held.len() < MAX_HELD {
         match time::system_timeout(until, server.next()).await {
             Some(request) if is_question(&request) => held.push(request),
-            Some(request) => answer(service, &request),
+            Some(request) => answer(known, request),
             None => break,
         }
     }
     for request in held {
-        answer(service, &request);
+        answer(known, request);
     }
 }
 
@@ -86,29 +96,47 @@ fn is_question(request: &Request) -> bool {
             | SkbRequest::PlaceOf { .. }
             | SkbRequest::Distance { .. }
             | SkbRequest::Memories { .. }
-            | SkbRequest::Tree { .. })
+            | SkbRequest::Tree { .. }
+            | SkbRequest::News { .. })
     )
 }
 
-fn answer(service: &RefCell<Service>, request: &Request) {
-    let (reply, blob) = match request.decode::<SkbRequest>() {
+fn answer(known: &Known, request: Request) {
+    let message = request.decode::<SkbRequest>();
+    if let Ok(wanted @ SkbRequest::News { .. }) = message {
+        let now = {
+            let service = known.service.borrow();
+            known.news.borrow_mut().take(&service, request, &wanted)
+        };
+        now.iter().for_each(|(request, reply)| say(request, reply));
+        return;
+    }
+    let reply = match message {
         Err(_) => {
             let error = ServiceError::BadMessage;
             (SkbReply::Refused { error }, Vec::new())
         }
         Ok(message) => {
-            let mut service = service.borrow_mut();
+            let mut service = known.service.borrow_mut();
             service.take(request.connection(), message, &request.blob)
         }
     };
-    // An asker that is gone needs no answer.
-    let _ = request.answer(&reply, Attach::blob(&blob));
+    say(&request, &reply);
+    let due = known.news.borrow_mut().due(&known.service.borrow());
+    due.iter().for_each(|(request, reply)| say(request, reply));
 }
 
-async fn forget_closed(service: Rc<RefCell<Service>>, server: Server) {
+/// An asker that is gone needs no answer.
+fn say(request: &Request, (reply, blob): &(SkbReply, Vec<u8>)) {
+    let _ = request.answer(reply, Attach::blob(blob));
+}
+
+async fn forget_closed(known: Rc<Known>, server: Server) {
     loop {
         let (connection, _) = server.next_closed().await;
-        service.borrow_mut().closed(connection);
+        known.service.borrow_mut().closed(connection);
+        let mut news = known.news.borrow_mut();
+        news.forget(|request| request.connection() == connection);
     }
 }
 

@@ -27,6 +27,7 @@ pub struct Service {
     /// By connection.
     unfinished: BTreeMap<u32, Changes>,
     filled: bool,
+    changes: u64,
 }
 
 impl Service {
@@ -41,6 +42,7 @@ impl Service {
             base,
             unfinished: BTreeMap::new(),
             filled: false,
+            changes: 0,
         })
     }
 
@@ -49,7 +51,14 @@ impl Service {
     /// # Errors
     /// See [`Base::apply`].
     pub fn apply(&mut self, changes: &Changes) -> Result<Applied, Error> {
+        self.changes += 1;
         self.base.apply(changes)
+    }
+
+    /// How often it was told something: what follows may be another thing since.
+    #[must_use]
+    pub fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The facts and rules.
@@ -99,6 +108,7 @@ impl Service {
                 self.apply(&changes).map(done).map_err(bad)
             }
             SkbRequest::Load {} => {
+                self.changes += 1;
                 self.base.load(text()?).map_err(bad)?;
                 Ok(changed(0, 0))
             }
@@ -134,6 +144,11 @@ impl Service {
                 let found = typed::tree(&self.base, subject, number);
                 let all = found.ok_or_else(|| unknown(subject, number))?;
                 Ok(listed(&all, first))
+            }
+            // Who may be kept waiting for it asks through [`crate::news::News`].
+            SkbRequest::News { topic, .. } => {
+                let version = typed::version(&self.base, topic);
+                Ok((SkbReply::Version { version }, Vec::new()))
             }
         }
     }

@@ -3,7 +3,7 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use proto::iface::skb::{Edge, MemoryAt, Subject};
+use proto::iface::skb::{Edge, MemoryAt, Subject, Topic};
 
 use crate::datalog::{Base, Value};
 
@@ -122,6 +122,8 @@ pub fn tree(base: &Base, subject: Subject, number: u64) -> Option<Vec<Edge>> {
             children.entry(from).or_default().push((cost, to));
         }
     }
+    let groups: BTreeMap<u64, u64> = numbers(base, "group").map(|[c, g]| (c, g)).collect();
+    let within = |a: u64, b: u64| groups.get(&a).is_some_and(|g| groups.get(&b) == Some(g));
     let mut edges = Vec::new();
     let mut at = 0;
     let mut reached = alloc::vec![root];
@@ -133,7 +135,7 @@ pub fn tree(base: &Base, subject: Subject, number: u64) -> Option<Vec<Edge>> {
         below.sort_unstable_by_key(|(cost, to)| (core::cmp::Reverse(*cost), *to));
         for (cost, to) in below {
             if seen.insert(to) {
-                edges.extend(edge(&by_core, core, to, cost));
+                edges.extend(edge(&by_core, core, to, cost, within(core, to)));
                 reached.push(to);
             }
         }
@@ -143,7 +145,13 @@ pub fn tree(base: &Base, subject: Subject, number: u64) -> Option<Vec<Edge>> {
 }
 
 /// The edge between the first OSnodes of two cores.
-fn edge(by_core: &BTreeMap<u64, Vec<u64>>, from: u64, to: u64, cost: u64) -> Option<Edge> {
+fn edge(
+    by_core: &BTreeMap<u64, Vec<u64>>,
+    from: u64,
+    to: u64,
+    cost: u64,
+    within: bool,
+) -> Option<Edge> {
     let first = |core| by_core.get(&core).and_then(|o| o.first()).copied();
     Some(Edge {
         parent: first(from)?,
@@ -151,6 +159,7 @@ fn edge(by_core: &BTreeMap<u64, Vec<u64>>, from: u64, to: u64, cost: u64) -> Opt
         parent_core: narrow(from)?,
         child_core: narrow(to)?,
         cost,
+        within,
     })
 }
 
@@ -168,6 +177,51 @@ fn neighbours(by_core: &BTreeMap<u64, Vec<u64>>, core: u64) -> Vec<Edge> {
         parent_core: number,
         child_core: number,
         cost: 0,
+        within: true,
     };
     others.iter().map(edge).collect()
+}
+
+/// A number for what answers about a topic follow from: equal facts have equal ones, also in a
+/// knowledge base that was started again. Never 0.
+#[must_use]
+pub fn version(base: &Base, topic: Topic) -> u64 {
+    let mut sum = Sum::default();
+    match topic {
+        Topic::Memory => {
+            let nodes: BTreeSet<u64> = numbers(base, "node").map(|[n]| n).collect();
+            let full: BTreeSet<u64> = numbers(base, "node_memory").map(|[n, _]| n).collect();
+            let near = numbers(base, "distance").filter(|[_, b, _]| full.contains(b));
+            let near: BTreeSet<[u64; 3]> = near.collect();
+            sum.rows(nodes.into_iter().map(|n| [n]));
+            sum.rows(near.into_iter());
+        }
+        Topic::Tree => {
+            for name in ["running", "group"] {
+                let all: BTreeSet<[u64; 2]> = numbers(base, name).collect();
+                sum.rows(all.into_iter());
+            }
+            let edges: BTreeSet<[u64; 4]> = numbers(base, "multicast_cost").collect();
+            sum.rows(edges.into_iter());
+        }
+    }
+    sum.0.max(1)
+}
+
+/// A digest of words; two sets of facts with the same one are not expected in a machine's life.
+#[derive(Default)]
+struct Sum(u64);
+
+impl Sum {
+    /// One relation: how many rows, and each.
+    fn rows<const N: usize>(&mut self, rows: impl ExactSizeIterator<Item = [u64; N]>) {
+        self.word(rows.len() as u64);
+        rows.flatten().for_each(|word| self.word(word));
+    }
+
+    /// Odd factors lose nothing; the turn brings the high bits, which a product mixes best, down.
+    fn word(&mut self, word: u64) {
+        let mixed = (self.0 ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed.wrapping_mul(0xd6e8_feb8_6659_fd93).rotate_left(31);
+    }
 }

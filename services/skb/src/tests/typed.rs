@@ -1,13 +1,14 @@
 //! Questions asked as messages get what the same questions in text get.
 
-use super::{NUMA8, apply, start_all, take_away, tell};
+use super::{BIG_LITTLE, NUMA8, apply, start_all, take_away, tell};
 use crate::collect;
 use crate::datalog::Base;
+use crate::news::News;
 use crate::service::Service;
 use crate::typed;
 use proptest::prelude::*;
 use proto::ServiceError;
-use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject};
+use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject, Topic};
 use std::collections::BTreeSet;
 use std::string::String;
 use std::vec::Vec;
@@ -122,6 +123,128 @@ fn osnodes_that_share_a_core() {
     assert_eq!(tree(Subject::Core, 2), [(8, 3), (8, 9), (3, 5)]);
 }
 
+fn big_little() -> Base {
+    let tree = firmware::tree::read(BIG_LITTLE);
+    let facts = collect::from_tree(&tree, 0).expect("lists the boot core");
+    let mut base = super::empty();
+    apply(&mut base, &facts);
+    start_all(&mut base, "aarch64");
+    base
+}
+
+/// A tree as text: sender, receiver, cost, and whether both are in one group.
+fn text(all: &[Edge]) -> String {
+    let line = |e: &Edge| {
+        let way = if e.within { "within" } else { "between" };
+        std::format!("o{} o{} {} {way}\n", e.parent, e.child, e.cost)
+    };
+    all.iter().map(line).collect()
+}
+
+/// What monitors make their trees of: monitors' tests begin with the same files.
+#[test]
+fn trees_as_monitors_get_them() {
+    let numa8 = include_str!("../../../../boards/qemu-x86-numa8/multicast-o1.txt");
+    let of = |b: &Base, o| typed::tree(b, Subject::Osnode, o).map(|t| text(&t));
+    assert_eq!(of(&machine(), 1).expect("runs"), numa8);
+    let big_little_o6 = include_str!("../../../../boards/qemu-arm-big-little/multicast-o6.txt");
+    let mut b = big_little();
+    assert_eq!(of(&b, 6).expect("runs"), big_little_o6);
+    // Its core taken away, an OSnode is nobody's child, and another one leads.
+    take_away(&mut b, 4);
+    let after = "o1 o2 10 within\no1 o3 10 within\no1 o4 10 within\no1 o6 10 between\n\
+                 o6 o7 10 within\no6 o8 10 within\n";
+    assert_eq!(of(&b, 1).expect("runs"), after);
+    assert_eq!(of(&b, 5), None);
+}
+
+#[test]
+fn versions_change_with_what_answers_follow_from() {
+    let mut b = machine();
+    let of = |b: &Base| [Topic::Memory, Topic::Tree].map(|t| typed::version(b, t));
+    let first = of(&b);
+    assert_eq!(of(&machine()), first, "equal facts, equal versions");
+    // A core stops: trees are others, distances are not.
+    tell(&mut b, &["running(5, _)"], "");
+    let second = of(&b);
+    assert_eq!(
+        (second[0] == first[0], second[1] == first[1]),
+        (true, false)
+    );
+    // It runs again, under the same or another OSnode.
+    tell(&mut b, &[], "running(5, 6).");
+    assert_eq!(of(&b), first);
+    tell(&mut b, &["running(5, _)"], "running(5, 60).");
+    assert_ne!(of(&b)[1], first[1]);
+    tell(
+        &mut b,
+        &["running(5, _)"],
+        "running(5, 6). feature(5, \"x2apic\").",
+    );
+    assert_eq!(of(&b), first);
+    // A node loses its memory: near is something else; so far as costs go by distance, so do trees.
+    tell(&mut b, &["memory(_, _, 3)"], "");
+    assert_eq!(of(&b).map(|v| first.contains(&v)), [false, true]);
+    tell(
+        &mut b,
+        &["node_distance(0, 7, _)"],
+        "node_distance(0, 7, 30).",
+    );
+    assert_eq!(of(&b).map(|v| first.contains(&v)), [false, false]);
+}
+
+#[test]
+fn who_waits_hears_of_what_changes_its_topic() {
+    let mut s = Service::new().expect("its rules");
+    let mut news = News::<u32>::default();
+    let told = |s: &mut Service, text: &str| {
+        let blob = [b"\0", text.as_bytes()].concat();
+        s.take(1, SkbRequest::Change { more: false }, &blob);
+    };
+    told(
+        &mut s,
+        "isa(x86_64). core(0, 0). core(1, 1). memory(0, 4096, 0). running(0, 1).",
+    );
+    let ask = |news: &mut News<u32>, s: &Service, who, topic, known| {
+        let now = news.take(s, who, &SkbRequest::News { topic, known })?;
+        match now.1.0 {
+            SkbReply::Version { version } => Some(version),
+            _ => None,
+        }
+    };
+    let memory = ask(&mut news, &s, 1, Topic::Memory, 0).expect("at once");
+    let tree = ask(&mut news, &s, 2, Topic::Tree, 0).expect("at once");
+    assert_eq!(ask(&mut news, &s, 3, Topic::Memory, memory), None);
+    assert_eq!(ask(&mut news, &s, 4, Topic::Tree, tree), None);
+    assert_eq!(ask(&mut news, &s, 5, Topic::Tree, tree), None);
+    let due = |news: &mut News<u32>, s: &Service| -> Vec<u32> {
+        news.due(s).into_iter().map(|(who, _)| who).collect()
+    };
+    assert_eq!(due(&mut news, &s), []);
+    news.forget(|who| *who == 5);
+    told(&mut s, "running(1, 2).");
+    assert_eq!(due(&mut news, &s), [4]);
+    assert_eq!(due(&mut news, &s), [], "answered once");
+    told(&mut s, "memory(0x1000, 4096, 1).");
+    assert_eq!(due(&mut news, &s), [3]);
+    // Bounded.
+    let version = ask(&mut news, &s, 6, Topic::Memory, 0).expect("at once");
+    for who in 0..256 {
+        assert_eq!(ask(&mut news, &s, who, Topic::Memory, version), None);
+    }
+    let request = SkbRequest::News {
+        topic: Topic::Memory,
+        known: version,
+    };
+    let refused = news.take(&s, 256, &request).map(|(_, (reply, _))| reply);
+    let busy = SkbReply::Refused {
+        error: ServiceError::Busy,
+    };
+    assert_eq!(refused, Some(busy));
+    let other = news.take(&s, 7, &SkbRequest::Ask { offset: 0 });
+    assert!(other.is_none());
+}
+
 #[test]
 fn long_lists_come_in_parts() {
     let mut s = Service::new().expect("its rules");
@@ -206,8 +329,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
-    fn records_keep_what_they_are(a in any::<(u64, u64, u32, u32, u64)>(), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-        let edge = Edge { parent: a.0, child: a.1, parent_core: a.2, child_core: a.3, cost: a.4 };
+    fn records_keep_what_they_are(a in any::<(u64, u64, u32, u32, u64, bool)>(), bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+        let edge = Edge { parent: a.0, child: a.1, parent_core: a.2, child_core: a.3, cost: a.4, within: a.5 };
         let mut blob = Vec::new();
         edge.write(&mut blob);
         prop_assert_eq!(Edge::read(&blob), Some(edge));
@@ -221,7 +344,7 @@ proptest! {
 
     /// Whatever bytes come: an answer, and no panic.
     #[test]
-    fn any_bytes_are_answered(blob in prop::collection::vec(any::<u8>(), 0..64), words in any::<[u64; 5]>(), op in 0u16..12) {
+    fn any_bytes_are_answered(blob in prop::collection::vec(any::<u8>(), 0..64), words in any::<[u64; 5]>(), op in 0u16..13) {
         use proto::Wire;
         let mut s = Service::new().expect("its rules");
         if let Ok(request) = SkbRequest::decode(op, words) {
