@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod gifts;
+mod knowledge;
 mod requests;
 mod servers;
 mod service;
@@ -149,6 +150,7 @@ fn open(role: Role, server: Server, returns: Option<Rc<Returns>>) -> Service {
         last_ticket: 0,
         on_the_way: BTreeMap::new(),
         giving: false,
+        link: knowledge::Link::default(),
     };
     Service {
         state: Rc::new(RefCell::new(state)),

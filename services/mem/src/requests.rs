@@ -78,6 +78,7 @@ impl MemoryServer<Request> for Service {
         place: MemoryPlace,
         number: u32,
     ) -> Granted {
+        self.consult();
         let wanted = Wanted {
             account: request.introducer(),
             bytes,
@@ -210,6 +211,7 @@ impl MemoryServer<Request> for Service {
         }
         // What is to be promised may have to come from other servers first.
         self.settled().await;
+        self.consult();
         let order = self.order(Where::Near(self.state.borrow().own_node()));
         for node in order.into_iter().flatten() {
             let bytes = share.saturating_add(MORE);
@@ -299,6 +301,7 @@ async fn find(service: &Service, wanted: Wanted) -> Result<(Grant, Capability), 
         return service.grant(wanted.account, wanted.bytes, wanted.align, None);
     }
     service.settled().await;
+    service.consult();
     search(service, wanted).await
 }
 

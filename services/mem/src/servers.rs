@@ -64,6 +64,7 @@ impl Service {
     /// The first server is also the one of its own node, for servers of other OSnodes.
     async fn be_a_nodes_server(&self) {
         self.say_order();
+        self.consult();
         let name = name_of(self.state.borrow().own_node());
         if let Err(e) = self.server.register(&name).await {
             rt::println!("mem: cannot register as {name}: {e}");
@@ -135,9 +136,11 @@ impl Service {
         if order.len() < 2 {
             return;
         }
-        let known = match topology.has_distances() {
-            true => "by distance",
-            false => "by number: no distances are known",
+        let own = state.own_node();
+        let known = match (topology.has_order(own), topology.has_distances()) {
+            (true, _) => "as the knowledge base says",
+            (false, true) => "by distance",
+            (false, false) => "by number: no distances are known",
         };
         let osnode = env::osnode();
         rt::io::log(format_args!(

@@ -14,6 +14,8 @@ use rt::chan::{Client, Server};
 use rt::returns::Returns;
 use rt::{Capability, cap, env, invoke, mem as own};
 
+use crate::knowledge::Link;
+
 /// Account of the OSnode's monitor and spawn service, and of whoever finds the server by its name.
 pub const SYSTEM: u32 = 0;
 /// Account of this server itself.
@@ -52,6 +54,8 @@ pub struct State {
     /// Copies of what goes to another OSnode, by connection and ticket, until it has arrived.
     pub on_the_way: BTreeMap<(u32, u64), Capability>,
     pub giving: bool,
+    /// What it knows of the knowledge base.
+    pub link: Link,
 }
 
 /// The server.

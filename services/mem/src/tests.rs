@@ -216,6 +216,29 @@ fn nodes_are_asked_in_the_order_of_their_distance() {
 }
 
 #[test]
+fn the_knowledge_base_goes_before_what_firmware_said() {
+    let mut t = Topology::new();
+    for n in 0..4 {
+        t.learn(Fact::Range(u64::from(n) << 30, 1 << 30, n));
+        t.learn(Fact::Distance(2, n, 10 + u32::from(n)));
+    }
+    assert!(!t.has_order(2));
+    assert!(t.set_order(2, Vec::from([3, 1, 7])));
+    // Node 7 has no memory here; what is not named comes last.
+    assert_eq!(t.nearest(2), [3, 1, 0, 2]);
+    assert_eq!(t.nearest(1), [1, 0, 2, 3], "nothing was said of node 1");
+    assert!(!t.set_order(2, Vec::from([3, 1, 7])), "no news");
+    assert!(t.set_order(2, Vec::new()));
+    assert_eq!(t.nearest(2), [0, 1, 2, 3], "it does not know any more");
+    assert!(!t.has_order(2));
+    assert!(t.set_order(2, Vec::from([2, 3])));
+    assert_eq!(t.nearest(2), [2, 3, 0, 1]);
+    // Memory that is found later is asked for, too.
+    t.learn(Fact::Range(9 << 30, 1 << 30, 9));
+    assert_eq!(t.nearest(2), [2, 3, 0, 1, 9]);
+}
+
+#[test]
 fn the_region_of_an_osnode_never_leaves_it() {
     let (mut a, _) = two_nodes();
     a.add(piece(0x50_0000, 0x10_0000, 9), Origin::Fixed)

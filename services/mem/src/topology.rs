@@ -25,6 +25,8 @@ pub struct Topology {
     facts: BTreeSet<Fact>,
     distances: BTreeMap<(u8, u8), u32>,
     cores: BTreeMap<u32, u8>,
+    /// What the knowledge base says: nodes by their distance from a node.
+    orders: BTreeMap<u8, Vec<u8>>,
     /// (first byte, first byte after, node); what comes later counts where two overlap.
     ranges: Vec<(u64, u64, u8)>,
 }
@@ -79,6 +81,19 @@ impl Topology {
         self.ranges.iter().map(|(.., node)| *node).collect()
     }
 
+    /// The knowledge base says which nodes have memory for whoever is on `from`, nearest first (none: it does not
+    /// know). Before it says anything the facts decide, after it ended its last word. Whether that is news.
+    pub fn set_order(&mut self, from: u8, order: Vec<u8>) -> bool {
+        let before = self.orders.insert(from, order);
+        before.as_ref() != self.orders.get(&from)
+    }
+
+    /// Whether the knowledge base has said how far nodes are from `from`.
+    #[must_use]
+    pub fn has_order(&self, from: u8) -> bool {
+        self.orders.get(&from).is_some_and(|o| !o.is_empty())
+    }
+
     /// Whether firmware said how far apart nodes are.
     #[must_use]
     pub fn has_distances(&self) -> bool {
@@ -92,11 +107,18 @@ impl Topology {
         known.unwrap_or(if from == to { LOCAL } else { UNKNOWN })
     }
 
-    /// Nodes with memory, nearest to `from` first; equally near ones by number.
+    /// Nodes with memory, nearest to `from` first: as the knowledge base says, what it does not name last; else by
+    /// the distances that are known here, equally near ones by number.
     #[must_use]
     pub fn nearest(&self, from: u8) -> Vec<u8> {
         let mut all: Vec<u8> = self.nodes().into_iter().collect();
-        all.sort_by_key(|&n| (self.distance(from, n), n));
+        match self.orders.get(&from) {
+            Some(order) if !order.is_empty() => {
+                let place = |n: &u8| order.iter().position(|o| o == n).unwrap_or(order.len());
+                all.sort_by_key(place);
+            }
+            _ => all.sort_by_key(|&n| (self.distance(from, n), n)),
+        }
         all
     }
 

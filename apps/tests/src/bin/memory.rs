@@ -33,7 +33,8 @@ fn main() -> i32 {
         Some("hold") => hold(),
         Some("limited") => limited(),
         Some("testator") => task::block_on(testator()),
-        Some("at") => at(env::args().nth(2).and_then(|n| n.parse().ok())),
+        Some("at") => at(MemoryPlace::OnNode),
+        Some("near") => at(MemoryPlace::NearNode),
         Some(_) => 1,
         None => task::block_on(run()),
     }
@@ -61,18 +62,24 @@ const PART: u64 = 64 << 10;
 /// What is promised is counted in blocks of this size.
 const BLOCK: u64 = 256 << 10;
 
-/// Takes memory of a NUMA node, and says where it is.
-fn at(node: Option<u32>) -> i32 {
-    let Some(node) = node else { return 1 };
-    let ram = mem::alloc_ram_at(1 << 20, 4096, MemoryPlace::OnNode, node);
+/// Takes memory on or near a NUMA node, and says where it is.
+fn at(place: MemoryPlace) -> i32 {
+    let Some(node) = env::args().nth(2).and_then(|n| n.parse().ok()) else {
+        return 1;
+    };
+    let words = match place {
+        MemoryPlace::NearNode => "near node",
+        _ => "node",
+    };
+    let ram = mem::alloc_ram_at(1 << 20, 4096, place, node);
     let base = ram.and_then(|ram| Ok(invoke::identify(ram.addr())?.cap.base.0));
     match base {
         Ok(base) => {
-            rt::println!("node {node}: {base:#x}");
+            rt::println!("{words} {node}: {base:#x}");
             0
         }
         Err(e) => {
-            rt::println!("node {node}: {e}");
+            rt::println!("{words} {node}: {e}");
             1
         }
     }
