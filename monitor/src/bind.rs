@@ -205,7 +205,7 @@ async fn give_up(world: &World, outgoing: Outgoing) {
 }
 
 /// A connection to the service registered under `name`; one that is just starting is waited for.
-async fn service(world: &World, name: Name) -> Result<Client, ServiceError> {
+pub async fn service(world: &World, name: Name) -> Result<Client, ServiceError> {
     let known = world.state.borrow().services.get(&name).cloned();
     if let Some(client) = known.filter(|c| c.ping().is_ok()) {
         return Ok(client);

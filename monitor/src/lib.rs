@@ -17,7 +17,7 @@ mod tree;
 pub use names::{NameTable, is_private};
 pub use osnodes::OsnodeTable;
 pub use pieces::{Piece, around, fit};
-pub use tree::{Fan, tree_of};
+pub use tree::{Fan, Placement, Way};
 
 #[cfg(test)]
 extern crate std;

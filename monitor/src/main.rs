@@ -22,6 +22,7 @@ mod names_service;
 mod oskernel;
 mod parcels;
 mod peers;
+mod placements;
 mod services;
 mod system;
 mod unmaps;

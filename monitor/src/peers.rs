@@ -5,7 +5,9 @@ use alloc::vec::Vec;
 use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::MemberInput;
-use proto::iface::monitor::{Bound, Connected, Done, Monitor, MonitorClient, MonitorServer};
+use proto::iface::monitor::{
+    self as iface, Bound, Connected, Done, Monitor, MonitorClient, MonitorServer,
+};
 use proto::{CallError, Dispatch, Name, PeerError, Refusal, ServiceError};
 use rt::chan::{Client, Request, Until};
 use rt::ump::UmpChannel;
@@ -13,7 +15,7 @@ use rt::{Capability, task, time};
 
 use crate::channels::ChannelFrame;
 use crate::world::World;
-use crate::{agreement, bind, channels, links, members, unmaps};
+use crate::{agreement, bind, channels, links, members, placements, unmaps};
 
 /// How long another monitor may take to answer (ns of system time).
 pub const ANSWER_NS: u64 = 10_000_000_000;
@@ -184,6 +186,15 @@ impl MonitorServer<Request> for World {
         let third = monitor(self, osnode).await?;
         let connected = third.connect(osnode, client, asking, asked, &bells).await;
         Ok(connected.map_err(unsaid)?)
+    }
+
+    async fn placement(
+        &self,
+        _: &Request,
+        osnode: u64,
+        known: u64,
+    ) -> Result<iface::Placement, Refusal> {
+        Ok(placements::answer(self, osnode, known).await?)
     }
 
     async fn holds(&self, _: &Request, dead: u64, base: u64, bytes: u64) -> Result<Done, Refusal> {

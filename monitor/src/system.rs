@@ -1,5 +1,7 @@
 //! What the monitor does for the services of its OSnode: other OSnodes, and the machine.
 
+use alloc::vec::Vec;
+
 use abi::slots;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::pack_bell;
@@ -15,6 +17,7 @@ use crate::bind;
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::members;
 use crate::peers::{Peer, refusal};
+use crate::placements;
 use crate::world::{World, introducer};
 
 /// Answers; an asker that is gone needs no answer.
@@ -91,6 +94,10 @@ pub fn take(world: &World, request: Request) {
                 None => refuse(&request, ServiceError::End),
             }
         }
+        SystemRequest::Tree { last } => {
+            let world = world.clone();
+            task::spawn(async move { show_tree(&world, &request, last).await });
+        }
         SystemRequest::OnCore { core } => {
             let on = world.state.borrow().osnodes.on_core(core);
             match on {
@@ -112,6 +119,16 @@ pub fn take(world: &World, request: Request) {
             }
         }
     }
+}
+
+async fn show_tree(world: &World, request: &Request, last: bool) {
+    let Some((version, tree)) = placements::shown(world, last).await else {
+        return refuse(request, ServiceError::NotFound);
+    };
+    let words = tree.iter().flat_map(|(o, below)| [o.0, u64::from(*below)]);
+    let blob: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    // An asker that is gone needs no answer.
+    let _ = request.answer(&SystemReply::Tree { version }, Attach::blob(&blob));
 }
 
 /// An OSnode is about to be made: the channels to its monitor.

@@ -92,36 +92,6 @@ fn a_block_is_cut_from_the_end() {
     );
 }
 
-fn depth(tree: &[(OsnodeId, u16)]) -> usize {
-    let mut open: Vec<u16> = Vec::new();
-    let mut deepest = 0;
-    for (_, below) in tree {
-        open.iter_mut().for_each(|left| *left -= 1);
-        open.push(*below);
-        deepest = deepest.max(open.len());
-        while open.last() == Some(&0) {
-            open.pop();
-        }
-    }
-    assert!(open.is_empty(), "counts that reach over the end");
-    deepest
-}
-
-#[test]
-fn a_tree_has_everybody_once_and_is_flat() {
-    for count in 0..70u64 {
-        let nodes: Vec<OsnodeId> = (2..2 + count).map(OsnodeId).collect();
-        let tree = tree_of(&nodes, Fan(3));
-        let in_tree: Vec<OsnodeId> = tree.iter().map(|(n, _)| *n).collect();
-        assert_eq!(in_tree, nodes);
-        // 3 on the first level, 9 on the second, 27 on the third.
-        let levels = [0, 3, 12, 39, 120];
-        let most = levels.iter().position(|l| count <= *l);
-        assert_eq!(Some(depth(&tree)), most, "{count} OSnodes");
-    }
-    assert_eq!(depth(&tree_of(&[OsnodeId(2), OsnodeId(3)], Fan(0))), 2);
-}
-
 #[test]
 fn a_stop_and_a_return_wake_nobody_else() {
     let [home, other, stopped, fresh] = [1, 2, 3, 4].map(OsnodeId);

@@ -11,10 +11,10 @@ use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
 use monitor::agree::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
 use monitor::agree::{Object, OpId, Shipped};
-use monitor::{Fan, tree_of};
 use rt::invoke::{self, Answer};
 
 use crate::links::{self, Kind};
+use crate::placements;
 use crate::world::World;
 
 /// The machine, and the dispatchers whose calls wait for it.
@@ -53,24 +53,22 @@ impl Translations for Core {
 
 /// A call that unmapped from `table` waits until all who hold the table have flushed.
 pub fn begin(world: &World, op: OpId, dispatcher: u64, table: Object) {
+    let holders: Vec<OsnodeId> = {
+        let s = world.state.borrow();
+        let directory = s.agreement.machine.directory();
+        directory.holders(&table).into_iter().collect()
+    };
+    let tree = placements::tree(world, &holders);
+    let pages = Pages {
+        domain: table.base(),
+        base: 0,
+        end: u64::MAX,
+    };
+    // The borrow ends with the block: what follows borrows again.
     let outputs = {
-        let mut s = world.state.borrow_mut();
-        let s = &mut *s;
-        let holders: Vec<OsnodeId> = s
-            .agreement
-            .machine
-            .directory()
-            .holders(&table)
-            .into_iter()
-            .collect();
-        let pages = Pages {
-            domain: table.base(),
-            base: 0,
-            end: u64::MAX,
-        };
-        s.unmaps.waiting.insert(op, dispatcher);
-        let tree = tree_of(&holders, Fan::default());
-        s.unmaps.machine.unmap(op, pages, &tree, &mut Core)
+        let unmaps = &mut world.state.borrow_mut().unmaps;
+        unmaps.waiting.insert(op, dispatcher);
+        unmaps.machine.unmap(op, pages, &tree, &mut Core)
     };
     perform(world, outputs);
 }

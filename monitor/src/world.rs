@@ -23,6 +23,7 @@ use crate::links::Connecting;
 use crate::members::Membership;
 use crate::names_service::is_alive;
 use crate::peers::Peer;
+use crate::placements::Placements;
 use crate::unmaps::Unmaps;
 
 /// Introductions by which the monitor's own server knows its clients.
@@ -51,6 +52,7 @@ pub struct State {
     pub members: Membership,
     pub agreement: Agreement,
     pub unmaps: Unmaps,
+    pub placements: Placements,
     /// The memory service.
     pub memory: Option<MemoryClient<Client>>,
     /// The reserve is being filled.
@@ -101,6 +103,7 @@ impl World {
                 members: Membership::new(osnode, home == 0),
                 agreement: Agreement::new(osnode),
                 unmaps: Unmaps::new(),
+                placements: Placements::default(),
                 memory: None,
                 replenishing: false,
                 pool: Pool::new(),

@@ -16,7 +16,7 @@
 //! told them. Of an OSnode that is stopped there are translations on its caretaker's core at
 //! most: its monitor, which runs there, flushes those, passes the message on and answers.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
@@ -220,8 +220,9 @@ impl<R: Rules> Unmapper<R> {
         let Some(flushing) = self.open.get_mut(&op) else {
             return;
         };
-        let mut left = branches(forest);
-        while let Some((to, below)) = left.pop() {
+        // In the tree's order: whoever takes longest comes first.
+        let mut left: VecDeque<(OsnodeId, Tree)> = branches(forest).into();
+        while let Some((to, below)) = left.pop_front() {
             if self.gone.contains(&to) && self.rules.hold(Rule::UnmapSkipsGone) {
                 left.extend(branches(&below));
                 continue;

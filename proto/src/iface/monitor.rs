@@ -43,7 +43,7 @@ pub fn unpack_bell(bell: u64) -> Option<(u64, u64)> {
 
 crate::interface! {
     /// Between monitors.
-    pub interface Monitor = 6, version 1, errors ServiceError;
+    pub interface Monitor = 6, version 2, errors ServiceError;
     messages MonitorRequest, MonitorReply;
     stubs MonitorClient, MonitorServer;
     replies {
@@ -61,6 +61,11 @@ crate::interface! {
             /// The asked one's bell for the channel on which the client is asked.
             asked_bell: u64,
         };
+        /// Groups of OSnodes: words of `monitor::Placement`, unless the version is the one that is known.
+        Placement = 0x8004 {
+            /// Number of what it follows from.
+            version: u64,
+        } blob words;
     }
     requests {
         /// First message of a monitor to its home: who it is.
@@ -127,5 +132,12 @@ crate::interface! {
             /// Its bytes.
             bytes: u64,
         } -> Done;
+        /// Where other OSnodes are, as the knowledge base says: whoever is not on its OSnode asks its home.
+        Placement = 11 placement {
+            /// As seen from this one.
+            osnode: u64,
+            /// Version that the asker has; 0 = none.
+            known: u64,
+        } -> Placement;
     }
 }

@@ -23,7 +23,7 @@ pub const NOWHERE: u32 = u32::MAX;
 
 crate::interface! {
     /// Other OSnodes and the machine, for services of the system.
-    pub interface System = 11, version 1, errors ServiceError;
+    pub interface System = 11, version 2, errors ServiceError;
     messages SystemRequest, SystemReply;
     stubs SystemClient, SystemServer;
     replies {
@@ -60,6 +60,11 @@ crate::interface! {
             /// Number of the view: it grows with every change of any OSnode.
             view: u64,
         };
+        /// A tree, in preorder: for each OSnode a word with its id and one with the number of those below it.
+        Tree = 0x8005 {
+            /// Version of what the knowledge base said of where they are; 0 = nothing is known.
+            version: u64,
+        } blob nodes;
     }
     requests {
         /// Boot driver: an OSnode is about to be made. Answer: `Prepared` with the Frame of one of
@@ -127,6 +132,12 @@ crate::interface! {
             /// Id before.
             osnode: u64,
         } -> Member;
+        /// The tree along which this monitor has others forget translations. Answer: `Tree`, or `Refused(NotFound)` when
+        /// there was no unmap that more than a few had to hear of.
+        Tree = 13 tree {
+            /// The one of the last unmap, and not one to all others, by what is known now.
+            last: bool,
+        } -> Tree;
         /// Halts the machine. No answer.
         Halt = 7 halt {
             /// 0 = success.

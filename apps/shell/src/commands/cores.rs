@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
 use proto::iface::system::{MemberStatus, SystemReply, SystemRequest};
@@ -234,9 +235,16 @@ pub async fn osnodes(session: &mut Session, args: Args) -> Result<(), String> {
     Ok(())
 }
 
-/// `members`.
-pub async fn members(session: &mut Session, args: Args) -> Result<(), String> {
-    args.finish().map_err(usage)?;
+/// `members`, `members tree`, `members tree last`.
+pub async fn members(session: &mut Session, mut args: Args) -> Result<(), String> {
+    match args.rest().as_slice() {
+        [] => {}
+        [tree] if tree == "tree" => return members_tree(session, false).await,
+        [tree, last] if tree == "tree" && last == "last" => {
+            return members_tree(session, true).await;
+        }
+        [other, ..] => return Err(format!("\"{other}\" is not understood here")),
+    }
     let mut text = format!("{:<8} {:<9} changes\n", "OSnode", "is");
     let (mut last, mut number) = (0, 0);
     loop {
@@ -267,6 +275,34 @@ pub async fn members(session: &mut Session, args: Args) -> Result<(), String> {
         (last, number) = (osnode, view);
     }
     text += &format!("view {number}\n");
+    session.say(&text).await;
+    Ok(())
+}
+
+/// Who passes an unmap on to whom: everybody below who tells it.
+async fn members_tree(session: &mut Session, last: bool) -> Result<(), String> {
+    let request = SystemRequest::Tree { last };
+    let a = ask_client::<SystemReply>(&session.system, &request, &[]).await?;
+    let SystemReply::Tree { version } = a.message else {
+        return Err("no unmap had to be told to others".into());
+    };
+    let mut text = match version {
+        0 => String::from(
+            "tree of unmaps, balanced: the knowledge base has not said where OSnodes are\n",
+        ),
+        _ => String::from("tree of unmaps, by the knowledge base\n"),
+    };
+    let (words, _) = a.blob.as_chunks();
+    let (nodes, _) = words.as_chunks();
+    // How many are still to come below each that stands above.
+    let mut open: Vec<u64> = Vec::new();
+    for [osnode, below] in nodes {
+        open.retain(|left| *left > 0);
+        open.iter_mut().for_each(|left| *left -= 1);
+        let indent = "  ".repeat(open.len());
+        text += &format!("{indent}o{}\n", u64::from_le_bytes(*osnode));
+        open.push(u64::from_le_bytes(*below));
+    }
     session.say(&text).await;
     Ok(())
 }

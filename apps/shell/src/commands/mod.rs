@@ -31,6 +31,7 @@ core move A B [--kernel K]              the OSnode of core A, running or stopped
 core destroy N                          the OSnode of core N, running, stopped or crashed, is gone for ever
 osnodes                                 every OSnode and where it is
 members                                 the OSnodes as the monitor here knows them
+members tree [last]                     who passes an unmap on to whom; of the last one
 spawn NAME [ARGS] [--on N]              start a program, on core N's OSnode
                                         --restart on-failure|always: and again when it ends
                                         --memory BYTES: it may have no more (2M, 512K)
