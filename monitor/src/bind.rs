@@ -7,13 +7,15 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
+use abi::MessageTag;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
+use proto::iface::process::ProcessRequest;
 use proto::ump::Side;
-use proto::{Name, PeerError, ServiceError};
+use proto::{Name, PeerError, ServiceError, Wire};
 use rt::chan::{Answer, Attach, Client, Request};
-use rt::{Capability, SysError, cap, time};
+use rt::{Capability, SysError, cap, lmp, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::names_service::{answer, refuse};
@@ -320,8 +322,14 @@ pub async fn closed(world: &World, client: u64, region: u64) {
     }
 }
 
-/// A service here ended: the channels that clients have to it are closed in its place.
+/// A service here ended: the channels that clients have to it are closed in its place. The spawn service has the
+/// processes that it made look whether those that they wait for are still there; the monitor's own are told here.
 pub async fn services_ended(world: &World) {
+    for process in &world.state.borrow().own {
+        let words = ProcessRequest::Look {}.to_words(0);
+        // One that has no room for it finds out a little later by itself.
+        let _ = lmp::send(process.endpoint(), MessageTag::default(), words);
+    }
     let lost: Vec<(u64, u64)> = {
         let mut s = world.state.borrow_mut();
         let ended = s

@@ -17,6 +17,9 @@ use crate::service::{Role, Service};
 /// How long a knowledge base that did not answer is left alone (ns of system time).
 const PAUSE_NS: u64 = 5_000_000_000;
 
+/// How often in a row it may end before it answers.
+const TRIES: u32 = 3;
+
 /// What the server knows of the knowledge base.
 #[derive(Default)]
 pub struct Link {
@@ -56,25 +59,28 @@ impl Service {
         });
     }
 
-    /// Asks for as long as it answers; one that ended is looked for once more, since it is started again.
+    /// Asks for as long as it answers; one that ended is looked for, since it is started again.
     async fn follow(&self) -> Unanswered {
         let home = match self.state.borrow().role {
             Role::Front(Some(home)) => home,
             _ => env::osnode(),
         };
-        loop {
+        let mut tries = 0;
+        while tries < TRIES {
             let base = match Knowledge::connect(home).await {
                 Ok(base) => base,
                 Err(why) => return why,
             };
-            match self.follow_one(&base).await {
-                Unanswered::Peer(PeerError::Gone) => {}
+            match self.follow_one(&base, &mut tries).await {
+                // Its name may for a moment still be that of the one that ended.
+                Unanswered::Peer(PeerError::Gone) => tries += 1,
                 why => return why,
             }
         }
+        Unanswered::Peer(PeerError::Gone)
     }
 
-    async fn follow_one(&self, base: &Knowledge) -> Unanswered {
+    async fn follow_one(&self, base: &Knowledge, tries: &mut u32) -> Unanswered {
         let mut known = 0;
         loop {
             match base.news(Topic::Memory, known).await {
@@ -84,6 +90,7 @@ impl Service {
             if let Err(why) = self.take_orders(base).await {
                 return why;
             }
+            *tries = 0;
         }
     }
 
