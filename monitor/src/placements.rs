@@ -35,6 +35,8 @@ pub struct Placements {
     /// It counts as new until then (ns of system time).
     fresh_until_ns: u64,
     asking: bool,
+    /// It did not answer last time, which was said.
+    silent: bool,
     /// The tree of the last unmap that more than a few had to hear of.
     last: Option<(u64, Tree)>,
 }
@@ -94,14 +96,15 @@ async fn refresh(world: &World) {
             }
             p.version = version;
             p.view = view;
+            p.silent = false;
             p.fresh_until_ns = now.saturating_add(FRESH_NS);
         }
         Err(e) => {
-            let first = p.view != view || p.fresh_until_ns == 0;
+            let news = !core::mem::replace(&mut p.silent, true);
             p.view = view;
             p.fresh_until_ns = now.saturating_add(PAUSE_NS);
             drop(s);
-            if first {
+            if news {
                 rt::io::log(format_args!(
                     "monitor: trees without the knowledge base: {e}\n"
                 ));
