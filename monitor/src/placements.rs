@@ -94,10 +94,17 @@ async fn refresh(world: &World) {
             if let Some(placement) = placement {
                 p.known = placement;
             }
-            p.version = version;
+            let first = core::mem::replace(&mut p.version, version) == 0;
             p.view = view;
             p.silent = false;
             p.fresh_until_ns = now.saturating_add(FRESH_NS);
+            drop(s);
+            if first {
+                let osnode = world.osnode;
+                rt::io::log(format_args!(
+                    "monitor: o{osnode} sends unmaps along the knowledge base's tree\n"
+                ));
+            }
         }
         Err(e) => {
             let news = !core::mem::replace(&mut p.silent, true);

@@ -78,12 +78,15 @@ impl MemoryServer<Request> for Service {
         place: MemoryPlace,
         number: u32,
     ) -> Granted {
-        self.consult();
+        let place = place_of(self, place, number)?;
+        if !matches!(place, Where::Only(_)) {
+            self.consult();
+        }
         let wanted = Wanted {
             account: request.introducer(),
             bytes,
             align,
-            place: place_of(self, place, number)?,
+            place,
             at_once: false,
         };
         allocate(self, wanted).await
