@@ -6,11 +6,12 @@ mod support;
 use std::collections::BTreeSet;
 
 use abi::{Op, Syscall};
-use capfmt::{Cap, CapType, Cte, schema};
-use kernel::{FairShare, Policy, RoundRobin};
+use capfmt::{CTE_BYTES, Cap, CapType, Cte, PhysAddr, schema};
+use kernel::{Event, FairShare, Next, Policy, RoundRobin};
 use model::{Rng, scaled};
 use support::check::{check_all, mappings};
 use support::many::{random_step, world};
+use support::world::{KCB, World};
 
 /// Whether RAM may have been merged of these: each of its bytes was RAM with at least its rights.
 fn is_merged(new: &Cap, old: &[(Cte, Cap)]) -> bool {
@@ -51,6 +52,21 @@ fn key(c: &Cap) -> [u64; 4] {
     c.emit().0
 }
 
+/// A long operation that is under way comes to its end, or stands still for want of places for memory.
+fn ends<P: Policy>(w: &mut World<P>) {
+    for _ in 0..40_000 {
+        let back = PhysAddr(KCB.reclaim_cnode(&w.m));
+        let slot = |k| Cte(back.add(CTE_BYTES * k)).cap(&w.m).kind;
+        let full = back != PhysAddr::NULL && (0..256).all(|k| slot(k) != CapType::Null);
+        if KCB.op_kind(&w.m) == 0 || full || w.last.next == Next::Pen {
+            return;
+        }
+        w.m.advance(1_000_000);
+        w.event(Event::Timer);
+    }
+    panic!("a long operation does not end");
+}
+
 fn run<P: Policy>(seed: u64, steps: u64) {
     let mut r = Rng::new(seed);
     let mut done = 0;
@@ -85,6 +101,7 @@ fn run<P: Policy>(seed: u64, steps: u64) {
             known = new.iter().map(|(_, c)| key(c)).collect();
             old = new;
         }
+        ends(&mut w);
         for (code, (yes, no)) in w.answers {
             let sum: &mut (u64, u64) = answers.entry(code).or_default();
             *sum = (sum.0 + yes, sum.1 + no);

@@ -95,7 +95,9 @@ impl System {
                         assert!(self.freed.insert(page), "page {page:#x} was freed twice");
                     }
                 }
-                Output::Revoked { op, object } => self.check_revoked(op.origin, &object, came),
+                Output::Revoked { op, object } => {
+                    self.check_revoked((op.origin, to), &object, came)
+                }
                 Output::Inherited { .. } | Output::Estate { .. } => {}
             }
         }
@@ -143,9 +145,18 @@ impl System {
     }
 
     /// REVOKED: copies at the keeper only; nothing derived, nothing on its way. What the owner got in the same
-    /// step, it got afterwards.
-    fn check_revoked(&mut self, keeper: OsnodeId, object: &Object, came: Option<OsnodeId>) {
-        for node in self.nodes.values().filter(|n| came != Some(n.me)) {
+    /// step, it got afterwards. If the keeper deleted its copy over it, the object is nowhere, and the owner
+    /// may derive the same again from what it has above it.
+    fn check_revoked(
+        &mut self,
+        (keeper, owner): (OsnodeId, OsnodeId),
+        object: &Object,
+        came: Option<OsnodeId>,
+    ) {
+        let holds = |n: &Node| n.held().iter().any(|(_, c, _)| Object::of(c) == *object);
+        let kept = self.nodes.get(&keeper).is_some_and(holds);
+        let judged = |n: &&Node| came != Some(n.me) && (kept || n.me != owner);
+        for node in self.nodes.values().filter(judged) {
             for (_, cap, _) in node.held() {
                 let held = Object::of(&cap);
                 // Whoever has the copy that stays may have copied it since, at home.
