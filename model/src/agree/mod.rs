@@ -12,5 +12,7 @@ mod scenario;
 mod world;
 
 pub use kernel::Caps;
-pub use scenario::{F, Faults, G, P, Scenario, catalogue, child_of_pages, kind, of_four, specials};
+pub use scenario::{
+    Act, F, Faults, G, P, Scenario, catalogue, child_of_pages, kind, of_four, specials,
+};
 pub use world::{Broken, Event, World};

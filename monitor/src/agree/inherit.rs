@@ -256,6 +256,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             for (n, held) in lists.iter().filter(|(n, _)| **n != me) {
                 for (object, _) in held.iter().filter(|(o, _)| o.is_within(root)) {
                     self.a.directory.add(*object, *n);
+                    if self.rule(Rule::GoneTellsLeft) {
+                        self.a.inherited.insert(*object);
+                    }
                 }
             }
         }

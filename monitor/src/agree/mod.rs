@@ -114,7 +114,7 @@ pub struct Agent<R = Shipped> {
     /// An inheritance is being settled.
     inheriting: bool,
     inventories: BTreeMap<OsnodeId, Inventory>,
-    /// Objects held here that got their owner by inheritance. Others may not know yet.
+    /// Objects held here, or owned from here, that got their owner by inheritance. Others may not know yet.
     inherited: BTreeSet<Object>,
 }
 

@@ -149,6 +149,8 @@ rules! {
     GoneTellsInventory,
     /// After another death, what was inherited before counts.
     GoneTellsInherited,
+    /// So does what only others hold of it.
+    GoneTellsLeft,
     /// Nothing is inherited before every survivor's inventory is there.
     GoneAwaitsInventories,
     /// The lowest holder inherits.

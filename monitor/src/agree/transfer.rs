@@ -261,9 +261,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Everything of the family that is held here belongs to `owner`.
     fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
         self.book_owner(object, owner);
+        self.a.inherited.retain(|o| !o.is_within(object));
         for (held, _) in self.k.overlapping(object) {
             if held.is_within(object) {
-                self.a.inherited.remove(&held);
                 self.k.set_owner(&held, owner);
             }
         }
