@@ -45,6 +45,8 @@ pub struct Caps {
     pub busy: Option<Object>,
     /// Deletion takes a while.
     pub slow: bool,
+    /// There is no place for anything more.
+    pub full: bool,
     /// Something that a kernel would have refused, and that no protocol may ask for.
     pub fault: Option<&'static str>,
     /// Copies given up.
@@ -69,10 +71,10 @@ impl Caps {
         let under = |m: &Marks| m.goes.iter().any(|o| object.is_within(o));
         self.marks.values().any(under)
     }
-    /// Whether an operation of the monitors concerns some of these bytes.
+    /// Whether an operation of the monitors marked or locked this very object: what kernels look at is in its slots.
     fn concerned(&self, object: &Object) -> bool {
-        let marked = |m: &Marks| m.goes.iter().chain(&m.kept).any(|o| o.overlaps(object));
-        self.marks.values().any(marked) || self.locks.values().any(|o| o.overlaps(object))
+        let marked = |m: &Marks| m.goes.contains(object) || m.kept.as_ref() == Some(object);
+        self.marks.values().any(marked) || self.locks.values().any(|o| object.is_within(o))
     }
     /// Whether the kernel may act on the object without its monitor.
     pub fn is_private(&self, object: &Object, me: OsnodeId) -> bool {
@@ -161,6 +163,9 @@ impl Kernel for Caps {
         owner: OsnodeId,
         _: &Gift,
     ) -> Result<(), Refusal> {
+        if self.full {
+            return Err(Refusal::NoSpace);
+        }
         self.arrive(op, object, owner);
         Ok(())
     }
@@ -175,6 +180,9 @@ impl Kernel for Caps {
         let Some(held) = source_held.filter(|_| !self.marked(source)) else {
             return Err(Refusal::NoSuch);
         };
+        if self.full {
+            return Err(Refusal::NoSpace);
+        }
         for child in child.row(count) {
             self.arrive(op, &child, held.owner);
         }

@@ -111,6 +111,8 @@ pub struct Scenario {
     pub busy: Option<(OsnodeId, Object)>,
     /// An OSnode that deletes slowly.
     pub slow: Option<OsnodeId>,
+    /// An OSnode that has no place for anything more.
+    pub full: Option<OsnodeId>,
     /// Clients' deadlines pass at any time.
     pub hurry: bool,
 }
@@ -158,6 +160,7 @@ impl fmt::Display for Scenario {
             (self.faults.crash, "crash"),
             (self.busy.is_some(), "busy"),
             (self.slow.is_some(), "slow"),
+            (self.full.is_some(), "full"),
             (self.hurry, "hurry"),
         ];
         let names: Vec<&str> = faults.iter().filter(|f| f.0).map(|f| f.1).collect();
@@ -231,7 +234,22 @@ fn menu(start: &Start, nodes: u64) -> Vec<(OsnodeId, Act)> {
     menu
 }
 
-/// Scenarios in which something cannot be revoked, deletion is slow, or deadlines pass.
+/// The first request of a scenario where something is to be made on an OSnode that has no place for it.
+fn full(base: &Scenario, node: OsnodeId) -> Option<Scenario> {
+    let (origin, act) = base.asks[0];
+    let comes = match act.request()? {
+        Request::Copy { to, .. } | Request::Move { to, .. } => *to == node,
+        Request::Retype { .. } => origin == node,
+        Request::Transfer { .. } | Request::Revoke { .. } => false,
+    };
+    comes.then(|| Scenario {
+        asks: vec![base.asks[0]],
+        full: Some(node),
+        ..base.clone()
+    })
+}
+
+/// Scenarios in which something cannot be revoked or made, deletion is slow, or deadlines pass.
 #[must_use]
 pub fn specials(faults: Faults) -> Vec<Scenario> {
     let mut all = Vec::new();
@@ -246,6 +264,7 @@ pub fn specials(faults: Faults) -> Vec<Scenario> {
                 hurry,
                 ..base.clone()
             });
+            all.extend((1..=base.nodes).filter_map(|node| full(&base, OsnodeId(node))));
         }
         if !base.asks.iter().any(revokes) {
             continue;
@@ -294,6 +313,7 @@ fn with_requests(nodes: u64, requests: u32, faults: Faults) -> Vec<Scenario> {
                     faults,
                     busy: None,
                     slow: None,
+                    full: None,
                     hurry: false,
                 });
             }

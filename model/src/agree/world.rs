@@ -218,6 +218,7 @@ impl World {
         }
         caps.busy = self.scenario.busy.filter(|b| b.0 == id).map(|b| b.1);
         caps.slow = self.scenario.slow == Some(id);
+        caps.full = self.scenario.full == Some(id);
         Node {
             agent,
             caps,

@@ -322,19 +322,14 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Whether a client's operation must wait before anybody is asked.
     fn waits(&self, op: OpId, mine: &Mine) -> bool {
         let object = mine.request.object();
-        let promised = self.a.promises.values().any(|p| {
-            let rule = if p.frozen.is_some() {
-                Rule::TransferHolds
-            } else {
-                Rule::RevokeHolds
-            };
-            self.rule(rule) && object.is_within(&p.object)
-        });
+        // What is marked need not wait here: the owner, who marked it, queues what concerns it.
+        let frozen = |p: &Promise| p.frozen.is_some() && object.is_within(&p.object);
+        let frozen = self.a.promises.values().any(frozen) && self.rule(Rule::TransferHolds);
         let moving = self.a.mine.iter().any(|(other, m)| {
             let moves = matches!(m.request, Request::Move { .. }) && m.asked.is_some();
             *other != op && moves && m.request.object() == object
         });
-        promised || moving && self.rule(Rule::MoveLocks)
+        frozen || moving && self.rule(Rule::MoveLocks)
     }
 
     /// Asks the owner, whoever that is.

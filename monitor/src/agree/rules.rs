@@ -93,8 +93,6 @@ rules! {
     RevokeAwaitsOwn,
     /// The keeper's copy stays.
     RevokeKeeps,
-    /// What is marked is not used.
-    RevokeHolds,
     /// The owner forgets who deleted.
     RevokeForgets,
 
