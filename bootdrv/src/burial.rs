@@ -103,7 +103,7 @@ async fn reclaim<P: Platform>(
     };
     let mut pause = FIRST_NS;
     loop {
-        let asked = driver.system.request(&question, Attach::NONE).await;
+        let asked = driver.system.0.request(&question, Attach::NONE).await;
         let asked: Answer<SystemReply> = asked?;
         if asked.message == (SystemReply::Done {}) {
             break;

@@ -15,6 +15,7 @@ use bootseq::{Target, Timing};
 use proto::iface::cores::CoreState;
 use proto::iface::driver as said;
 use proto::iface::memory::MemoryClient;
+use proto::iface::system::SystemClient;
 use proto::{Dispatch, PeerError, ServiceError};
 use rt::chan::{Client, Server};
 use rt::vspace::{self, Access};
@@ -51,7 +52,7 @@ pub struct Driver<P> {
     verified: RefCell<BTreeMap<String, &'static [u8]>>,
     pub memory: MemoryClient<Client>,
     /// The monitor's system interface.
-    pub system: Client,
+    pub system: SystemClient<Client>,
     pub boot: Boot,
     pub cmdline: String,
     pub window_table: u64,
@@ -140,7 +141,7 @@ impl<P: Platform> Driver<P> {
             archive,
             verified: RefCell::default(),
             memory,
-            system: names,
+            system: SystemClient(names),
             boot,
             cmdline: String::from_utf8_lossy(&cmdline).into_owned(),
             window_table: word(bootinfo::word::WINDOW_TABLE),

@@ -7,8 +7,6 @@ use bootseq::{Failure, Input, Move, MoveAction, Moved, Op, Timing};
 use capfmt::CoreStatus;
 use proto::ServiceError;
 use proto::iface::driver::Done;
-use proto::iface::system::SystemRequest;
-use rt::chan::Attach;
 use rt::{CapAddr, SysError, invoke, time};
 
 use crate::Platform;
@@ -80,10 +78,8 @@ impl<P: Platform> Moving<'_, P> {
                 MoveAction::Here(action) => self.here.act(action, &mut marks_here).await,
                 MoveAction::There(action) => self.there.act(action, &mut marks_there).await,
                 MoveAction::InMotion => {
-                    let osnode = self.osnode;
-                    let news = SystemRequest::Moving { osnode };
                     // A monitor that is gone keeps no list.
-                    let _ = self.driver.system.post(&news, Attach::NONE);
+                    let _ = self.driver.system.moving(self.osnode);
                     Input::Done
                 }
                 MoveAction::Release => {

@@ -1,16 +1,16 @@
 //! Making a fresh OSnode, and giving it up again.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use abi::{CapAddr, slots};
 use capfmt::{Cap, CapType, MdbFlags, NOTIFICATION_BYTES, PhysAddr, Rights};
 use genesis::{Given, OsnodeSpec, RamRange};
-use proto::iface::system::{SystemReply, SystemRequest};
+use proto::CallError;
+use proto::iface::system::Prepared;
 use proto::start::StartInfo;
-use rt::chan::{Answer, Attach};
-use rt::{SysError, env, invoke, println};
+use rt::{Capability, SysError, env, invoke, println};
 
 use crate::Platform;
 use crate::cores::{KcbHandle, frame_of, ram_on, sentence};
@@ -29,32 +29,19 @@ struct HomeChannel {
     notify: Cap,
 }
 
-async fn channel<P: Platform>(
-    driver: &Driver<P>,
-    request: SystemRequest,
-) -> Result<HomeChannel, String> {
-    let answer = driver.system.request(&request, Attach::NONE).await;
-    let answer: Answer<SystemReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        SystemReply::Prepared {
-            base,
-            bytes,
-            notification,
-            channel,
-        } => Ok(HomeChannel {
-            frame: Cap::region(CapType::Frame, PhysAddr(base), bytes),
-            notify: Cap {
-                kind: CapType::Notify,
-                rights: Rights::ALL,
-                param: channel as u32,
-                base: PhysAddr(notification),
-                size: NOTIFICATION_BYTES,
-                extra: env::osnode(),
-            },
-        }),
-        SystemReply::Refused { error } => Err(format!("no channel for the OSnode: {error}")),
-        _ => Err("the monitor's answer is not understood".into()),
-    }
+fn home_channel(made: Result<Prepared<Capability>, CallError>) -> Result<HomeChannel, String> {
+    let made = made.map_err(|e| format!("no channel for the OSnode: {e}"))?;
+    Ok(HomeChannel {
+        frame: Cap::region(CapType::Frame, PhysAddr(made.base), made.bytes),
+        notify: Cap {
+            kind: CapType::Notify,
+            rights: Rights::ALL,
+            param: made.channel as u32,
+            base: PhysAddr(made.notification),
+            size: NOTIFICATION_BYTES,
+            extra: env::osnode(),
+        },
+    })
 }
 
 /// What the name of a kept KCB begins with; the OSnode's id follows.
@@ -129,7 +116,7 @@ fn identified(cap: CapAddr) -> Result<Cap, String> {
 /// # Errors
 /// A sentence; nothing is left then.
 pub async fn make<P: Platform>(driver: &Driver<P>, core: u32, osnode: u64) -> Result<u64, String> {
-    let asks = channel(driver, SystemRequest::Prepare { osnode, core }).await?;
+    let asks = home_channel(driver.system.prepare(osnode, core).await)?;
     let made = make_with_channel(driver, core, osnode, &asks).await;
     if made.is_err() {
         abandon(driver, osnode).await;
@@ -143,7 +130,7 @@ async fn make_with_channel<P: Platform>(
     osnode: u64,
     asks: &HomeChannel,
 ) -> Result<u64, String> {
-    let asked = channel(driver, SystemRequest::Second { osnode }).await?;
+    let asked = home_channel(driver.system.second(osnode).await)?;
     let given = given_list(driver, asks, &asked)?;
     let node = driver.node_of(core);
     let ram = ram_on(&driver.memory, OSNODE_BYTES, REGION_ALIGN, node).await?;
@@ -253,10 +240,7 @@ pub async fn discard<P: Platform>(driver: &Driver<P>, osnode: u64) {
 }
 
 async fn abandon<P: Platform>(driver: &Driver<P>, osnode: u64) {
-    let request = SystemRequest::Abandon { osnode };
-    let answer = driver.system.request(&request, Attach::NONE).await;
-    let answer: Result<Answer<SystemReply>, _> = answer;
-    if let Err(e) = answer {
+    if let Err(e) = driver.system.abandon(osnode).await {
         rt::println!("boot driver: the monitor does not answer: {e}");
     }
 }

@@ -10,15 +10,14 @@ use alloc::vec::Vec;
 use abi::MessageTag;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{NO_BELL, pack_bell, unpack_region};
-use proto::iface::names::{AcceptReply, AcceptRequest, NamesReply};
+use proto::iface::names::{AcceptClient, UmpFrame};
 use proto::iface::process::ProcessRequest;
 use proto::ump::Side;
-use proto::{Name, PeerError, ServiceError, Wire};
-use rt::chan::{Answer, Attach, Client, Request};
+use proto::{CallError, Name, PeerError, ServiceError, Wire};
+use rt::chan::Client;
 use rt::{Capability, SysError, cap, lmp, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
-use crate::names_service::{answer, refuse};
 use crate::world::World;
 use crate::{agreement, parcels, peers};
 
@@ -71,31 +70,20 @@ impl Bindings {
     }
 }
 
-/// A process here wants a channel to service `name` of `osnode`.
-pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name, channel: u64) {
-    let frame = match channels::take_frame(world).await {
-        Ok(f) => f,
-        Err(e) => return refuse(request, peers::refusal(e)),
-    };
-    if let Err(e) = lend(world, osnode, &frame).await {
-        world.state.borrow_mut().pool.put(frame);
-        return refuse(request, e);
-    }
-    let bell = pack_bell(world.notification_page(), channel);
-    let bound = if osnode == world.osnode {
-        accept(world, world.osnode, name, frame.region, bell).await
-    } else {
-        ask(world, osnode, name, frame.region, bell).await
-    };
-    let notify = match bound {
-        Ok(bell) => channels::notify_for(world, osnode, bell).map_err(ServiceError::from),
-        Err(e) => Err(e),
-    };
-    let notify = match notify {
-        Ok(n) => n,
+/// A process here, of connection `asker`, wants a channel to service `name` of `osnode`.
+pub async fn from_here(
+    world: &World,
+    asker: u32,
+    osnode: u64,
+    name: Name,
+    channel: u64,
+) -> Result<UmpFrame<Capability>, ServiceError> {
+    let frame = channels::take_frame(world).await.map_err(peers::refusal)?;
+    let notify = match reach(world, osnode, name, &frame, channel).await {
+        Ok(notify) => notify,
         Err(e) => {
             world.state.borrow_mut().pool.put(frame);
-            return refuse(request, e);
+            return Err(e);
         }
     };
     let copy = cap::copy(frame.cap.addr());
@@ -105,21 +93,35 @@ pub async fn from_here(world: &World, request: &Request, osnode: u64, name: Name
         let outgoing = Outgoing {
             frame,
             osnode,
-            asker: request.connection(),
+            asker,
             channel,
             notify,
         };
         s.bindings.outgoing.insert(bind, outgoing);
         bind
     };
-    match copy {
-        Ok(copy) => {
-            let bytes = CHANNEL_BYTES;
-            let reply = NamesReply::UmpFrame { bind, bytes };
-            answer(request, &reply, Some(copy.addr()));
-        }
-        Err(e) => refuse(request, e.into()),
-    }
+    Ok(UmpFrame {
+        bind,
+        bytes: CHANNEL_BYTES,
+        frame: copy?,
+    })
+}
+
+/// Joins the service to a channel; the capability that wakes it, if it wants to be woken.
+async fn reach(
+    world: &World,
+    osnode: u64,
+    name: Name,
+    frame: &ChannelFrame,
+    channel: u64,
+) -> Result<Option<Capability>, ServiceError> {
+    lend(world, osnode, frame).await?;
+    let bell = pack_bell(world.notification_page(), channel);
+    let theirs = match osnode == world.osnode {
+        true => accept(world, world.osnode, name, frame.region, bell).await?,
+        false => ask(world, osnode, name, frame.region, bell).await?,
+    };
+    Ok(channels::notify_for(world, osnode, theirs)?)
 }
 
 /// Lets the service's OSnode have a copy of the Frame.
@@ -153,31 +155,18 @@ async fn ask(
     Ok(bound.await.map_err(peers::unsaid)?.bell)
 }
 
-/// The client asks for the capability that wakes the service.
-pub fn notify(world: &World, request: &Request, bind: u64) {
-    let taken = {
-        let mut s = world.state.borrow_mut();
-        let found = s.bindings.outgoing.get_mut(&bind);
-        found.map(|o| o.notify.take())
-    };
-    match taken {
-        None => refuse(request, ServiceError::NotFound),
-        Some(None) => answer(request, &NamesReply::UmpNotify { given: false }, None),
-        Some(Some(notify)) => {
-            let given = Some(notify.addr());
-            answer(request, &NamesReply::UmpNotify { given: true }, given);
-        }
-    }
+/// The client asks for the capability that wakes the service; `None`: there is no such binding.
+pub fn notify(world: &World, bind: u64) -> Option<Option<Capability>> {
+    let mut s = world.state.borrow_mut();
+    let found = s.bindings.outgoing.get_mut(&bind)?;
+    Some(found.notify.take())
 }
 
 /// The client gives its channel up.
-pub async fn close(world: &World, request: &Request, bind: u64) {
+pub async fn close(world: &World, bind: u64) -> Result<(), ServiceError> {
     let outgoing = world.state.borrow_mut().bindings.outgoing.remove(&bind);
-    let Some(outgoing) = outgoing else {
-        return refuse(request, ServiceError::NotFound);
-    };
-    give_up(world, outgoing).await;
-    answer(request, &NamesReply::Done {}, None);
+    give_up(world, outgoing.ok_or(ServiceError::NotFound)?).await;
+    Ok(())
 }
 
 /// A process here ended: its channels are given up in its place.
@@ -207,22 +196,19 @@ async fn give_up(world: &World, outgoing: Outgoing) {
 }
 
 /// A connection to the service registered under `name`; one that is just starting is waited for.
-pub async fn service(world: &World, name: Name) -> Result<Client, ServiceError> {
+pub async fn service(world: &World, name: Name) -> Result<AcceptClient<Client>, ServiceError> {
     let known = world.state.borrow().services.get(&name).cloned();
-    if let Some(client) = known.filter(|c| c.ping().is_ok()) {
-        return Ok(client);
+    if let Some(service) = known.filter(|s| s.0.ping().is_ok()) {
+        return Ok(service);
     }
     let until = time::now_ns() + APPEARS_NS;
     let endpoint = time::timeout(until, world.named(name)).await;
     let endpoint = endpoint.ok_or(ServiceError::NotFound)??;
     let bound = Client::bind(endpoint.addr()).await;
-    let client = bound.map_err(|_| ServiceError::ProcessGone)?;
-    world
-        .state
-        .borrow_mut()
-        .services
-        .insert(name, client.clone());
-    Ok(client)
+    let service = AcceptClient(bound.map_err(|_| ServiceError::ProcessGone)?);
+    let known = &mut world.state.borrow_mut().services;
+    known.insert(name, service.clone());
+    Ok(service)
 }
 
 /// A client of OSnode `client` wants a channel to service `name` here; the service's bell.
@@ -270,9 +256,8 @@ async fn accept_frame(
         s.bindings.incoming.insert((client, region), incoming);
         bind
     };
-    let osnode = client;
-    let offer = AcceptRequest::Ump { bind, osnode };
-    let channel = offered(&to, &offer, Some(&copy)).await?;
+    let taken = to.ump(bind, client, copy.addr()).await;
+    let channel = taken.map_err(untaken)?.channel;
     if let Some(i) = world
         .state
         .borrow_mut()
@@ -283,7 +268,8 @@ async fn accept_frame(
         i.channel = channel;
     }
     if let Some(notify) = channels::notify_for(world, client, bell)? {
-        offered(&to, &AcceptRequest::Notify { bind }, Some(&notify)).await?;
+        let taken = to.notify(bind, notify.addr()).await;
+        taken.map_err(untaken)?;
     }
     match channel {
         u64::MAX => Ok(NO_BELL),
@@ -291,17 +277,11 @@ async fn accept_frame(
     }
 }
 
-async fn offered(
-    to: &Client,
-    offer: &AcceptRequest,
-    cap: Option<&Capability>,
-) -> Result<u64, ServiceError> {
-    let with = Attach::with(&[], cap.map(Capability::addr));
-    let answer: Result<Answer<AcceptReply>, _> = to.request(offer, with).await;
-    match answer.map(|a| a.message) {
-        Ok(AcceptReply::Accepted { channel }) => Ok(channel),
-        Ok(AcceptReply::Refused { error }) => Err(error),
-        Err(_) => Err(ServiceError::ProcessGone),
+/// Why a service does not take what it is brought.
+fn untaken(e: CallError) -> ServiceError {
+    match e {
+        CallError::Refused(r) => r.error,
+        CallError::Peer(_) => ServiceError::ProcessGone,
     }
 }
 
@@ -317,8 +297,8 @@ pub async fn closed(world: &World, client: u64, region: u64) {
     };
     // A service that is gone has closed its side.
     let to = world.state.borrow().services.get(&name).cloned();
-    if let Some(to) = to.filter(|c| c.ping().is_ok()) {
-        let _ = offered(&to, &AcceptRequest::Closed { bind }, None).await;
+    if let Some(to) = to.filter(|s| s.0.ping().is_ok()) {
+        let _ = to.closed(bind).await;
     }
 }
 
@@ -334,7 +314,7 @@ pub async fn services_ended(world: &World) {
         let mut s = world.state.borrow_mut();
         let ended = s
             .services
-            .extract_if(.., |_, client| client.ping().is_err());
+            .extract_if(.., |_, service| service.0.ping().is_err());
         let ended: Vec<Name> = ended.map(|(name, _)| name).collect();
         let incoming = &mut s.bindings.incoming;
         let lost = incoming.extract_if(.., |_, i| ended.contains(&i.name));
@@ -377,36 +357,25 @@ fn other_end(world: &World, asker: u32, bind: u64) -> Option<(u64, u64)> {
     registered.then_some(*key)
 }
 
-/// A client or service sends a capability to the other end of its channel.
-pub async fn send_cap(world: &World, mut request: Request, bind: u64, give: bool) {
-    let Some((osnode, region)) = other_end(world, request.connection(), bind) else {
-        return refuse(&request, ServiceError::NotFound);
-    };
-    let Some(cap) = request.cap.take() else {
-        return refuse(&request, ServiceError::NoCapability);
-    };
-    let sent = if osnode == world.osnode {
-        Ok(parcels::keep(world, cap, region))
-    } else {
-        agreement::send(world, osnode, cap, region, give).await
-    };
-    match sent {
-        Ok(number) => answer(&request, &NamesReply::CapSent { number }, None),
-        Err(e) => refuse(&request, e),
+/// A client or service sends a capability to the other end of its channel; what it is asked for with there.
+pub async fn send_cap(
+    world: &World,
+    asker: u32,
+    bind: u64,
+    cap: Capability,
+    give: bool,
+) -> Result<u64, ServiceError> {
+    let (osnode, region) = other_end(world, asker, bind).ok_or(ServiceError::NotFound)?;
+    match osnode == world.osnode {
+        true => Ok(parcels::keep(world, cap, region)),
+        false => agreement::send(world, osnode, cap, region, give).await,
     }
 }
 
 /// The other end takes it.
-pub fn take_cap(world: &World, request: &Request, bind: u64, number: u64) {
-    let end = other_end(world, request.connection(), bind);
-    let taken = end.and_then(|(osnode, region)| {
-        let number = Some(number);
-        parcels::take(world, osnode, region, number)
-    });
-    match taken {
-        Some(cap) => answer(request, &NamesReply::Found {}, Some(cap.addr())),
-        None => refuse(request, ServiceError::NotFound),
-    }
+pub fn take_cap(world: &World, asker: u32, bind: u64, number: u64) -> Option<Capability> {
+    let (osnode, region) = other_end(world, asker, bind)?;
+    parcels::take(world, osnode, region, Some(number))
 }
 
 /// An OSnode is gone: its clients' channels to services here are closed in their place. To be called while it

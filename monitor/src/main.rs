@@ -30,10 +30,10 @@ mod world;
 
 use abi::slots;
 use proto::iface::monitor::Monitor;
-use proto::iface::names::NamesRequest;
-use proto::iface::process::ProcessNotice;
-use proto::iface::system::SystemRequest;
-use proto::{Interface, Wire};
+use proto::iface::names::Names;
+use proto::iface::process::Process;
+use proto::iface::system::System;
+use proto::{Interface, InterfaceId};
 use rt::chan::{Request, Server};
 use rt::{env, invoke, task};
 
@@ -91,11 +91,12 @@ async fn run() -> i32 {
 }
 
 fn dispatch(world: &World, request: Request) {
-    match request.interface() {
-        NamesRequest::INTERFACE => names_service::take(world, request),
-        SystemRequest::INTERFACE => system::take(world, request),
-        n if n == Monitor::ID.number => peers::take(world, request),
-        ProcessNotice::INTERFACE => founding::noticed(&request),
-        _ => {}
+    let is = |id: InterfaceId| request.interface() == id.number;
+    match () {
+        () if is(Names::ID) => names_service::take(world, request),
+        () if is(System::ID) => system::take(world, request),
+        () if is(Monitor::ID) => peers::take(world, request),
+        () if is(Process::ID) => founding::noticed(&request),
+        () => {}
     }
 }

@@ -9,9 +9,10 @@ use capfmt::{CapType, OsnodeId, PhysAddr};
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
 use monitor::agree::{Input, Nodes, Object, Shipped};
-use proto::iface::system::{MemberStatus, NOWHERE, SystemReply};
+use proto::iface::system::{Done, Member, MemberStatus, NOWHERE};
 use proto::ump::Side;
-use rt::chan::{Attach, Request};
+use proto::{Later, ServiceError};
+use rt::chan::Request;
 use rt::event::{self, Event};
 use rt::{invoke, task, time};
 
@@ -24,15 +25,18 @@ use crate::{agreement, channels, unmaps};
 const LETTING_GO: u32 = 5;
 const LOOK_NS: u64 = 2_000_000;
 
+/// Who asked to hear of something.
+pub type Asker = Later<Done, Request>;
+
 /// The machine, and who waits for news.
 pub struct Membership {
     pub machine: Members,
     /// Device managers that wait until an OSnode runs.
-    awaited: Vec<(u64, Request)>,
+    awaited: Vec<(u64, Asker)>,
     /// OSnodes that are gone, and of which nothing is left here but what programs hold.
     buried: BTreeSet<u64>,
     /// Device managers that wait until an OSnode is buried.
-    mourners: Vec<(u64, Request)>,
+    mourners: Vec<(u64, Asker)>,
 }
 
 impl Membership {
@@ -48,7 +52,7 @@ impl Membership {
         }
     }
     /// The first OSnode with an id above this one, as it is told to others.
-    pub fn next(&self, osnode: u64) -> Option<SystemReply> {
+    pub fn next(&self, osnode: u64) -> Option<Member> {
         let above = OsnodeId(osnode.checked_add(1)?);
         let (id, fact) = self.machine.known().range(above..).next()?;
         let (status, caretaker) = match fact.status {
@@ -58,7 +62,7 @@ impl Membership {
             Status::Moving(by) => (MemberStatus::Moving, by.0),
             Status::Gone => (MemberStatus::Gone, 0),
         };
-        Some(SystemReply::Member {
+        Some(Member {
             osnode: id.0,
             status,
             caretaker,
@@ -124,21 +128,18 @@ async fn started() {
 }
 
 /// A device manager waits until an OSnode runs.
-pub fn when_running(world: &World, osnode: u64, request: Request) {
+pub fn when_running(world: &World, osnode: u64, asker: Asker) {
     let runs = matches!(
         world.state.borrow().members.status(osnode),
         Some(Status::Running)
     );
-    if runs {
-        let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
-        return;
+    match runs {
+        true => drop(asker.answer(Ok(Done {}))),
+        false => {
+            let members = &mut world.state.borrow_mut().members;
+            members.awaited.push((osnode, asker));
+        }
     }
-    world
-        .state
-        .borrow_mut()
-        .members
-        .awaited
-        .push((osnode, request));
 }
 
 fn news(world: &World, fact: Fact) {
@@ -151,12 +152,11 @@ fn news(world: &World, fact: Fact) {
             agreement::step(world, Input::Joined(fact.osnode));
             let told = {
                 let mut s = world.state.borrow_mut();
-                let runs = |(o, _): &mut (u64, Request)| *o == fact.osnode.0;
+                let runs = |(o, _): &mut (u64, Asker)| *o == fact.osnode.0;
                 s.members.awaited.extract_if(.., runs).collect::<Vec<_>>()
             };
-            for (_, request) in told {
-                // A device manager that is gone needs no answer.
-                let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+            for (_, asker) in told {
+                asker.answer(Ok(Done {}));
             }
         }
         Status::Stopped(_) | Status::Moving(_) => {
@@ -202,17 +202,15 @@ async fn bury(world: &World, osnode: OsnodeId) {
     let (failed, told) = {
         let m = &mut world.state.borrow_mut().members;
         m.buried.insert(osnode.0);
-        let of = |(o, _): &mut (u64, Request)| *o == osnode.0;
+        let of = |(o, _): &mut (u64, Asker)| *o == osnode.0;
         let failed = m.awaited.extract_if(.., of).collect::<Vec<_>>();
         (failed, m.mourners.extract_if(.., of).collect::<Vec<_>>())
     };
-    for (_, request) in failed {
-        let error = proto::ServiceError::OsnodeGone;
-        let _ = request.answer(&SystemReply::Refused { error }, Attach::NONE);
+    for (_, asker) in failed {
+        asker.answer(Err(ServiceError::OsnodeGone.into()));
     }
-    // A device manager that is gone needs no answer.
-    for (_, request) in told {
-        let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
+    for (_, asker) in told {
+        asker.answer(Ok(Done {}));
     }
 }
 
@@ -237,41 +235,33 @@ pub async fn leave_channels(world: &World, mut peer: Peer) {
 }
 
 /// An OSnode was fenced: all are told, and who says so hears when it is gone here.
-pub fn fenced(world: &World, osnode: u64, request: Request) {
-    let known = world.state.borrow().members.status(osnode);
-    let error = match known {
-        _ if osnode == world.osnode => Some(proto::ServiceError::BadArgument),
-        // It never said hello: nobody knows it.
-        None => {
-            let peer = {
-                let mut s = world.state.borrow_mut();
-                s.osnodes.remove(osnode);
-                s.members.buried.insert(osnode);
-                s.peers.remove(&osnode)
-            };
-            if let Some(peer) = peer {
-                let world = world.clone();
-                task::spawn(async move { leave_channels(&world, peer).await });
-            }
-            let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
-            return;
-        }
-        Some(_) if world.state.borrow().members.buried.contains(&osnode) => {
-            let _ = request.answer(&SystemReply::Done {}, Attach::NONE);
-            return;
-        }
-        Some(_) => None,
-    };
-    if let Some(error) = error {
-        let _ = request.answer(&SystemReply::Refused { error }, Attach::NONE);
+pub fn fenced(world: &World, osnode: u64, asker: Asker) {
+    if osnode == world.osnode {
+        asker.answer(Err(ServiceError::BadArgument.into()));
         return;
     }
-    world
-        .state
-        .borrow_mut()
-        .members
-        .mourners
-        .push((osnode, request));
+    let known = world.state.borrow().members.status(osnode);
+    if known.is_none() {
+        // It never said hello: nobody knows it.
+        let peer = {
+            let mut s = world.state.borrow_mut();
+            s.osnodes.remove(osnode);
+            s.members.buried.insert(osnode);
+            s.peers.remove(&osnode)
+        };
+        if let Some(peer) = peer {
+            let world = world.clone();
+            task::spawn(async move { leave_channels(&world, peer).await });
+        }
+    }
+    {
+        let members = &mut world.state.borrow_mut().members;
+        if members.buried.contains(&osnode) {
+            asker.answer(Ok(Done {}));
+            return;
+        }
+        members.mourners.push((osnode, asker));
+    }
     if known != Some(Status::Gone) {
         step(world, MemberInput::Fenced(OsnodeId(osnode)));
     }

@@ -1,73 +1,19 @@
 //! Names and bindings, for the processes of this OSnode.
 
 use monitor::is_private;
-use proto::iface::names::{NamesReply, NamesRequest};
-use proto::{Name, ServiceError};
-use rt::chan::{Attach, Request};
-use rt::{CapAddr, SysError, cap, lmp, task};
+use proto::iface::names::{CapSent, Done, Found, Names, NamesServer, Service, UmpFrame, UmpNotify};
+use proto::{Dispatch, Later, Name, Refusal, ServiceError};
+use rt::chan::Request;
+use rt::{CapAddr, Capability, SysError, cap, lmp, task};
 
 use crate::world::{World, introducer};
 use crate::{bind, channels};
 
-/// Answers; an asker that is gone needs no answer.
-pub fn answer(request: &Request, reply: &NamesReply, cap: Option<CapAddr>) {
-    let _ = request.answer(reply, Attach::with(&[], cap));
-}
-
-pub fn refuse(request: &Request, error: ServiceError) {
-    answer(request, &NamesReply::Refused { error }, None);
-}
-
 /// Takes one request.
 pub fn take(world: &World, request: Request) {
-    let Ok(message) = request.decode::<NamesRequest>() else {
-        return refuse(&request, ServiceError::BadMessage);
-    };
-    match message {
-        NamesRequest::Register { name } => register(world, request, name),
-        NamesRequest::Lookup { name, wait } => lookup(world, request, name, wait),
-        NamesRequest::Next { index } => {
-            let name = world.state.borrow().names.nth(index);
-            match name {
-                Some(name) => answer(&request, &NamesReply::Service { name }, None),
-                None => refuse(&request, ServiceError::End),
-            }
-        }
-        NamesRequest::MintNotify { channel } => match channels::mint_notify(channel) {
-            Ok(notify) => answer(&request, &NamesReply::Found {}, Some(notify.addr())),
-            Err(e) => refuse(&request, e.into()),
-        },
-        NamesRequest::NotifyOf { osnode, channel } => {
-            match channels::notify_of(world, osnode, channel) {
-                Ok(notify) => answer(&request, &NamesReply::Found {}, Some(notify.addr())),
-                Err(e) => refuse(&request, e),
-            }
-        }
-        NamesRequest::BindUmp {
-            osnode,
-            name,
-            channel,
-        } => {
-            if is_private(&name) && request.introducer() != introducer::SYSTEM {
-                return refuse(&request, ServiceError::NotFound);
-            }
-            let world = world.clone();
-            task::spawn(async move {
-                bind::from_here(&world, &request, osnode, name, channel).await;
-            });
-        }
-        NamesRequest::SendCap { bind, give } => {
-            // What programs give stays this OSnode's to account for: here it comes back to.
-            let give = give && request.introducer() == introducer::SYSTEM;
-            let world = world.clone();
-            task::spawn(async move { bind::send_cap(&world, request, bind, give).await });
-        }
-        NamesRequest::TakeCap { bind, number } => bind::take_cap(world, &request, bind, number),
-        NamesRequest::UmpNotify { bind } => bind::notify(world, &request, bind),
-        NamesRequest::UmpClose { bind } => {
-            let world = world.clone();
-            task::spawn(async move { bind::close(&world, &request, bind).await });
-        }
+    if let Some(request) = Names::notice(world, request) {
+        let world = world.clone();
+        task::spawn(async move { Names::dispatch(&world, request).await });
     }
 }
 
@@ -81,48 +27,124 @@ pub fn is_alive(endpoint: CapAddr) -> bool {
     )
 }
 
-fn register(world: &World, mut request: Request, name: Name) {
-    let Some(endpoint) = request.cap.take() else {
-        return refuse(&request, ServiceError::NoCapability);
-    };
-    let taken = {
-        let s = world.state.borrow();
-        let old = s.names.get(&name).map(rt::Capability::addr);
-        old.is_some_and(is_alive)
-    };
-    if taken {
-        return refuse(&request, ServiceError::Exists);
-    }
-    let addr = endpoint.addr();
-    let (waiting, before, wakers) = {
-        let mut s = world.state.borrow_mut();
-        s.services.remove(&name);
-        s.registrars.insert(name, request.connection());
-        let (waiting, before) = s.names.register(name, endpoint);
-        (waiting, before, core::mem::take(&mut s.name_wakers))
-    };
-    drop(before);
-    wakers.into_iter().for_each(core::task::Waker::wake);
-    answer(&request, &NamesReply::Done {}, None);
-    for asker in waiting {
-        answer(&asker, &NamesReply::Found {}, Some(addr));
-    }
+/// Whether the asker may know of a service with this name.
+fn may_find(asker: &Request, name: &Name) -> bool {
+    !is_private(name) || asker.introducer() == introducer::SYSTEM
 }
 
-fn lookup(world: &World, request: Request, name: Name, wait: bool) {
-    if is_private(&name) && request.introducer() != introducer::SYSTEM {
-        return refuse(&request, ServiceError::NotFound);
+fn found(endpoint: Result<Capability, SysError>) -> Result<Found<Capability>, Refusal> {
+    Ok(Found { cap: endpoint? })
+}
+
+impl NamesServer<Request> for World {
+    async fn register(
+        &self,
+        request: &Request,
+        name: Name,
+        endpoint: Capability,
+    ) -> Result<Done, Refusal> {
+        if self.live(&name).is_some() {
+            return Err(ServiceError::Exists.into());
+        }
+        let addr = endpoint.addr();
+        let (waiting, before, wakers) = {
+            let mut s = self.state.borrow_mut();
+            s.services.remove(&name);
+            s.registrars.insert(name, request.connection());
+            let (waiting, before) = s.names.register(name, endpoint);
+            (waiting, before, core::mem::take(&mut s.name_wakers))
+        };
+        drop(before);
+        wakers.into_iter().for_each(core::task::Waker::wake);
+        for asker in waiting {
+            asker.answer(found(cap::copy(addr)));
+        }
+        Ok(Done {})
     }
-    let found = {
-        let s = world.state.borrow();
-        // One that died is not there until it, or another, registers again.
-        let found = s.names.get(&name).filter(|c| is_alive(c.addr()));
-        found.map(|c| cap::copy(c.addr()))
-    };
-    match found {
-        Some(Ok(copy)) => answer(&request, &NamesReply::Found {}, Some(copy.addr())),
-        Some(Err(e)) => refuse(&request, e.into()),
-        None if wait => world.state.borrow_mut().names.wait(name, request),
-        None => refuse(&request, ServiceError::NotFound),
+
+    fn lookup(&self, asker: Later<Found, Request>, name: Name, wait: bool) {
+        let may_find = may_find(asker.call(), &name);
+        match self.live(&name).filter(|_| may_find) {
+            Some(endpoint) => {
+                asker.answer(found(endpoint));
+            }
+            None if wait && may_find => self.state.borrow_mut().names.wait(name, asker),
+            None => {
+                asker.answer(Err(ServiceError::NotFound.into()));
+            }
+        }
+    }
+
+    async fn bind_ump(
+        &self,
+        request: &Request,
+        osnode: u64,
+        name: Name,
+        channel: u64,
+    ) -> Result<UmpFrame<Capability>, Refusal> {
+        if !may_find(request, &name) {
+            return Err(ServiceError::NotFound.into());
+        }
+        let asker = request.connection();
+        Ok(bind::from_here(self, asker, osnode, name, channel).await?)
+    }
+
+    async fn ump_notify(
+        &self,
+        _: &Request,
+        bind: u64,
+    ) -> Result<UmpNotify<Option<Capability>>, Refusal> {
+        let notify = bind::notify(self, bind).ok_or(ServiceError::NotFound)?;
+        let given = notify.is_some();
+        Ok(UmpNotify { given, notify })
+    }
+
+    async fn ump_close(&self, _: &Request, bind: u64) -> Result<Done, Refusal> {
+        bind::close(self, bind).await?;
+        Ok(Done {})
+    }
+
+    async fn mint_notify(&self, _: &Request, channel: u64) -> Result<Found<Capability>, Refusal> {
+        found(channels::mint_notify(channel))
+    }
+
+    async fn notify_of(
+        &self,
+        _: &Request,
+        osnode: u64,
+        channel: u64,
+    ) -> Result<Found<Capability>, Refusal> {
+        let cap = channels::notify_of(self, osnode, channel)?;
+        Ok(Found { cap })
+    }
+
+    async fn next(&self, _: &Request, index: u32) -> Result<Service, Refusal> {
+        let name = self.state.borrow().names.nth(index);
+        let name = name.ok_or(ServiceError::End)?;
+        Ok(Service { name })
+    }
+
+    async fn send_cap(
+        &self,
+        request: &Request,
+        bind: u64,
+        give: bool,
+        cap: Capability,
+    ) -> Result<CapSent, Refusal> {
+        // What programs give stays this OSnode's to account for: here it comes back to.
+        let give = give && request.introducer() == introducer::SYSTEM;
+        let number = bind::send_cap(self, request.connection(), bind, cap, give).await?;
+        Ok(CapSent { number })
+    }
+
+    async fn take_cap(
+        &self,
+        request: &Request,
+        bind: u64,
+        number: u64,
+    ) -> Result<Found<Capability>, Refusal> {
+        let cap = bind::take_cap(self, request.connection(), bind, number);
+        let cap = cap.ok_or(ServiceError::NotFound)?;
+        Ok(Found { cap })
     }
 }

@@ -146,7 +146,7 @@ async fn ask_here(
     let name = Name::truncated(rt::skb::NAME);
     let client = bind::service(world, name).await;
     let client = client.map_err(|e| Unanswered::Refused(e, "it does not run".into()))?;
-    let base = Knowledge::over(client);
+    let base = Knowledge::over(client.0);
     let version = base.version(Topic::Tree).await?;
     if version == known {
         return Ok((version, None));

@@ -1,151 +1,139 @@
 //! What the monitor does for the services of its OSnode: other OSnodes, and the machine.
 
-use alloc::vec::Vec;
-
 use abi::slots;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::pack_bell;
-use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::iface::system::{
+    Done, Member, NOWHERE, Osnode, Prepared, System, SystemReply, SystemServer, Tree,
+};
 use proto::ump::Side;
-use proto::{PeerError, ServiceError};
-use rt::chan::{Attach, Request};
+use proto::{Dispatch, PeerError, Refusal, ServiceError, WireError, stub};
+use rt::chan::Request;
 use rt::event::Notification;
 use rt::ump::{UmpChannel, UmpError};
 use rt::{CapAddr, Capability, cap, invoke, task};
 
 use crate::bind;
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
-use crate::members;
+use crate::members::{self, Asker};
 use crate::peers::{Peer, refusal};
 use crate::placements;
 use crate::world::{World, introducer};
 
-/// Answers; an asker that is gone needs no answer.
-fn answer(request: &Request, reply: &SystemReply, cap: Option<CapAddr>) {
-    let _ = request.answer(reply, Attach::with(&[], cap));
-}
-
-fn refuse(request: &Request, error: ServiceError) {
-    answer(request, &SystemReply::Refused { error }, None);
-}
-
-/// Takes one request.
+/// Takes one request, of a service of the system.
 pub fn take(world: &World, request: Request) {
     if request.introducer() != introducer::SYSTEM {
-        return refuse(&request, ServiceError::BadOperation);
+        return stub::refuse::<SystemReply, _>(&request, WireError::UnknownOp);
     }
-    let Ok(message) = request.decode::<SystemRequest>() else {
-        return refuse(&request, ServiceError::BadMessage);
-    };
-    match message {
-        SystemRequest::Prepare { osnode, core } => {
-            let world = world.clone();
-            task::spawn(async move { prepare(&world, &request, osnode, core).await });
-        }
-        SystemRequest::Second { osnode } => second(world, &request, osnode),
-        SystemRequest::Abandon { osnode } => {
-            let mut s = world.state.borrow_mut();
-            s.osnodes.remove(osnode);
-            let peer = s.peers.remove(&osnode);
-            drop(s);
-            if let Some(peer) = peer {
-                let world = world.clone();
-                task::spawn(async move { members::leave_channels(&world, peer).await });
-            }
-            answer(&request, &SystemReply::Done {}, None);
-        }
-        SystemRequest::Located { osnode, core } => located(world, request, osnode, core),
-        SystemRequest::Fenced { osnode } => members::fenced(world, osnode, request),
-        SystemRequest::Vacant {
-            osnode,
-            base,
-            bytes,
-        } => {
-            let world = world.clone();
-            task::spawn(async move {
-                let reply = match members::is_vacant(&world, osnode, base, bytes).await {
-                    true => SystemReply::Done {},
-                    false => SystemReply::Refused {
-                        error: ServiceError::Busy,
-                    },
-                };
-                answer(&request, &reply, None);
-            });
-        }
-        SystemRequest::Moving { osnode } => members::moving(world, osnode),
-        SystemRequest::Next { osnode } => {
-            let next = world.state.borrow().osnodes.next(osnode);
-            match next {
-                Some((osnode, core)) => {
-                    let core = if osnode == world.osnode {
-                        rt::env::core()
-                    } else {
-                        core
-                    };
-                    answer(&request, &SystemReply::Osnode { osnode, core }, None);
-                }
-                None => refuse(&request, ServiceError::End),
-            }
-        }
-        SystemRequest::Member { osnode } => {
-            let next = world.state.borrow().members.next(osnode);
-            match next {
-                Some(reply) => answer(&request, &reply, None),
-                None => refuse(&request, ServiceError::End),
-            }
-        }
-        SystemRequest::Tree { last } => {
-            let world = world.clone();
-            task::spawn(async move { show_tree(&world, &request, last).await });
-        }
-        SystemRequest::OnCore { core } => {
-            let on = world.state.borrow().osnodes.on_core(core);
-            match on {
-                Some(osnode) => answer(&request, &SystemReply::Osnode { osnode, core }, None),
-                None => refuse(&request, ServiceError::NoOsnode),
-            }
-        }
-        SystemRequest::ServiceEnded {} => {
-            let world = world.clone();
-            task::spawn(async move {
-                bind::services_ended(&world).await;
-                world.server.sweep();
-                answer(&request, &SystemReply::Done {}, None);
-            });
-        }
-        SystemRequest::Halt { status } => {
-            if let Err(e) = invoke::kernel_halt(slots::KERNEL, status.into()) {
-                refuse(&request, e.into());
-            }
-        }
+    if let Some(request) = System::notice(world, request) {
+        let world = world.clone();
+        task::spawn(async move { System::dispatch(&world, request).await });
     }
 }
 
-async fn show_tree(world: &World, request: &Request, last: bool) {
-    let Some((version, tree)) = placements::shown(world, last).await else {
-        return refuse(request, ServiceError::NotFound);
-    };
-    let words = tree.iter().flat_map(|(o, below)| [o.0, u64::from(*below)]);
-    let blob: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
-    // An asker that is gone needs no answer.
-    let _ = request.answer(&SystemReply::Tree { version }, Attach::blob(&blob));
+impl SystemServer<Request> for World {
+    async fn prepare(
+        &self,
+        _: &Request,
+        osnode: u64,
+        core: u32,
+    ) -> Result<Prepared<Capability>, Refusal> {
+        prepare(self, osnode, core).await
+    }
+
+    async fn second(&self, _: &Request, osnode: u64) -> Result<Prepared<Capability>, Refusal> {
+        Ok(second(self, osnode).ok_or(ServiceError::NoOsnode)?)
+    }
+
+    async fn abandon(&self, _: &Request, osnode: u64) -> Result<Done, Refusal> {
+        let peer = {
+            let mut s = self.state.borrow_mut();
+            s.osnodes.remove(osnode);
+            s.peers.remove(&osnode)
+        };
+        if let Some(peer) = peer {
+            let world = self.clone();
+            task::spawn(async move { members::leave_channels(&world, peer).await });
+        }
+        Ok(Done {})
+    }
+
+    fn located(&self, asker: Asker, osnode: u64, core: u32) {
+        located(self, asker, osnode, core);
+    }
+
+    fn fenced(&self, asker: Asker, osnode: u64) {
+        members::fenced(self, osnode, asker);
+    }
+
+    async fn vacant(
+        &self,
+        _: &Request,
+        osnode: u64,
+        base: u64,
+        bytes: u64,
+    ) -> Result<Done, Refusal> {
+        match members::is_vacant(self, osnode, base, bytes).await {
+            true => Ok(Done {}),
+            false => Err(ServiceError::Busy.into()),
+        }
+    }
+
+    fn moving(&self, _: &Request, osnode: u64) {
+        members::moving(self, osnode);
+    }
+
+    async fn next(&self, _: &Request, osnode: u64) -> Result<Osnode, Refusal> {
+        let next = self.state.borrow().osnodes.next(osnode);
+        let (osnode, known) = next.ok_or(ServiceError::End)?;
+        let core = match osnode == self.osnode {
+            true => rt::env::core(),
+            false => known,
+        };
+        Ok(Osnode { osnode, core })
+    }
+
+    async fn on_core(&self, _: &Request, core: u32) -> Result<Osnode, Refusal> {
+        let on = self.state.borrow().osnodes.on_core(core);
+        let osnode = on.ok_or(ServiceError::NoOsnode)?;
+        Ok(Osnode { osnode, core })
+    }
+
+    async fn service_ended(&self, _: &Request) -> Result<Done, Refusal> {
+        bind::services_ended(self).await;
+        self.server.sweep();
+        Ok(Done {})
+    }
+
+    async fn member(&self, _: &Request, osnode: u64) -> Result<Member, Refusal> {
+        let next = self.state.borrow().members.next(osnode);
+        Ok(next.ok_or(ServiceError::End)?)
+    }
+
+    async fn tree(&self, _: &Request, last: bool) -> Result<Tree, Refusal> {
+        let shown = placements::shown(self, last).await;
+        let (version, tree) = shown.ok_or(ServiceError::NotFound)?;
+        let words = tree.iter().flat_map(|(o, below)| [o.0, u64::from(*below)]);
+        let nodes = words.flat_map(u64::to_le_bytes).collect();
+        Ok(Tree { version, nodes })
+    }
+
+    async fn halt(&self, _: &Request, status: u32) -> Result<Done, Refusal> {
+        invoke::kernel_halt(slots::KERNEL, status.into())?;
+        Ok(Done {})
+    }
 }
 
 /// An OSnode is about to be made: the channels to its monitor.
-async fn prepare(world: &World, request: &Request, osnode: u64, core: u32) {
-    let made = make_peer(world, osnode).await;
-    match made {
-        Ok((peer, frame)) => {
-            let asked = peer.asked.clone();
-            {
-                let mut s = world.state.borrow_mut();
-                s.osnodes.locate(osnode, core);
-                s.peers.insert(osnode, peer);
-            }
-            hand_out(world, request, frame, &asked);
-        }
-        Err(e) => refuse(request, refusal(e)),
+async fn prepare(world: &World, osnode: u64, core: u32) -> Result<Prepared<Capability>, Refusal> {
+    let (peer, frame) = make_peer(world, osnode).await.map_err(refusal)?;
+    let asked = peer.asked.clone();
+    {
+        let mut s = world.state.borrow_mut();
+        s.osnodes.locate(osnode, core);
+        s.peers.insert(osnode, peer);
     }
+    Ok(prepared(world, frame, &asked))
 }
 
 fn opened(frame: &ChannelFrame, side: Side) -> Result<UmpChannel, PeerError> {
@@ -176,31 +164,28 @@ async fn make_peer(world: &World, osnode: u64) -> Result<(Peer, Capability), Pee
     Ok((peer, copy))
 }
 
-fn hand_out(world: &World, request: &Request, frame: Capability, channel: &UmpChannel) {
-    let base = invoke::identify(frame.addr()).map_or(0, |id| id.cap.base.0);
-    let reply = SystemReply::Prepared {
-        base,
+fn prepared(world: &World, frame: Capability, channel: &UmpChannel) -> Prepared<Capability> {
+    Prepared {
+        base: invoke::identify(frame.addr()).map_or(0, |id| id.cap.base.0),
         bytes: CHANNEL_BYTES,
         notification: world.notification_page(),
         channel: channel.own_channel(),
-    };
-    answer(request, &reply, Some(frame.addr()));
-}
-
-fn second(world: &World, request: &Request, osnode: u64) {
-    let found = {
-        let mut s = world.state.borrow_mut();
-        let peer = s.peers.get_mut(&osnode);
-        peer.and_then(|p| Some((p.second.take()?, p.asking.clone())))
-    };
-    match found {
-        Some((frame, channel)) => hand_out(world, request, frame, &channel),
-        None => refuse(request, ServiceError::NoOsnode),
+        frame,
     }
 }
 
+/// The other channel's Frame.
+fn second(world: &World, osnode: u64) -> Option<Prepared<Capability>> {
+    let (frame, channel) = {
+        let mut s = world.state.borrow_mut();
+        let peer = s.peers.get_mut(&osnode)?;
+        (peer.second.take()?, peer.asking.clone())
+    };
+    Some(prepared(world, frame, &channel))
+}
+
 /// Where an OSnode runs now. Of one that starts, or is started again, the answer waits until all know that it runs.
-fn located(world: &World, request: Request, osnode: u64, core: u32) {
+fn located(world: &World, asker: Asker, osnode: u64, core: u32) {
     let mut s = world.state.borrow_mut();
     if osnode != world.osnode {
         s.osnodes.locate(osnode, core);
@@ -214,9 +199,9 @@ fn located(world: &World, request: Request, osnode: u64, core: u32) {
         Some(Status::Joining | Status::Stopped(_) | Status::Moving(_))
     );
     if core != NOWHERE && (joins || comes) {
-        return members::when_running(world, osnode, request);
+        return members::when_running(world, osnode, asker);
     }
-    answer(&request, &SystemReply::Done {}, None);
+    asker.answer(Ok(Done {}));
 }
 
 /// The channels to the home monitor, of which this OSnode was given the Frames; this side's bells for them.

@@ -9,8 +9,9 @@ use core::task::{Poll, Waker};
 
 use abi::{bootinfo, slots};
 use monitor::{NameTable, OsnodeTable};
-use proto::Name;
 use proto::iface::memory::MemoryClient;
+use proto::iface::names::{AcceptClient, Found};
+use proto::{Later, Name};
 use rt::chan::{Client, Request, Server};
 use rt::env::BootInfo;
 use rt::spawn::Process;
@@ -42,7 +43,7 @@ pub mod introducer {
 
 /// Everything that changes; never borrowed across an `await`.
 pub struct State {
-    pub names: NameTable<Capability, Request>,
+    pub names: NameTable<Capability, Later<Found, Request>>,
     pub osnodes: OsnodeTable,
     pub peers: BTreeMap<u64, Peer>,
     /// Monitors to which there are no channels yet.
@@ -62,9 +63,9 @@ pub struct State {
     pub pages: BTreeMap<u64, u64>,
     pub bindings: Bindings,
     /// Connections to registered services, for channels from elsewhere.
-    pub services: BTreeMap<proto::Name, Client>,
+    pub services: BTreeMap<Name, AcceptClient<Client>>,
     /// Connections that registered services.
-    pub registrars: BTreeMap<proto::Name, u32>,
+    pub registrars: BTreeMap<Name, u32>,
     /// Processes that the monitor itself made.
     pub own: Vec<Process>,
     /// Tasks of the monitor that wait for a name.
@@ -121,16 +122,22 @@ impl World {
         }
     }
 
+    /// A copy of the endpoint registered under a name. One that died is not there until it, or another,
+    /// registers again.
+    pub fn live(&self, name: &Name) -> Option<Result<Capability, SysError>> {
+        let s = self.state.borrow();
+        let endpoint = s.names.get(name).filter(|c| is_alive(c.addr()))?;
+        Some(cap::copy(endpoint.addr()))
+    }
+
     /// A copy of the endpoint registered under a name, once it is.
     pub async fn named(&self, name: Name) -> Result<Capability, SysError> {
-        poll_fn(|cx| {
-            let mut s = self.state.borrow_mut();
-            match s.names.get(&name).filter(|c| is_alive(c.addr())) {
-                Some(endpoint) => Poll::Ready(cap::copy(endpoint.addr())),
-                None => {
-                    s.name_wakers.push(cx.waker().clone());
-                    Poll::Pending
-                }
+        poll_fn(|cx| match self.live(&name) {
+            Some(endpoint) => Poll::Ready(endpoint),
+            None => {
+                let waker = cx.waker().clone();
+                self.state.borrow_mut().name_wakers.push(waker);
+                Poll::Pending
             }
         })
         .await

@@ -4,9 +4,11 @@
 ///
 /// Replies first, then requests. After the fields of either stands what goes along: `blob NAME`
 /// (bytes), `copies NAME` (a capability that the sender keeps), `gives NAME` (one that it gives
-/// away), `may give NAME`. `-> REPLY` names a request's reply. Without it, nobody answers: a
-/// *notice*, whose methods are plain functions, so that notices are taken in the order in which
-/// they came. Any request may be refused with the interface's error and a text for people.
+/// away), `may give NAME`. `-> REPLY` names a request's reply. `=> REPLY` does, too, but the server's
+/// method is a plain function that gets the request itself ([`Later`](crate::Later)), to answer it now
+/// or some time. With neither, nobody answers: a *notice*, whose methods are plain functions. Plain
+/// functions are called in the order in which the messages came. Any request may be refused with
+/// the interface's error and a text for people.
 ///
 /// Out come the messages (two enums that are [`Wire`](crate::Wire)), a struct for each reply, the
 /// client's stub (an async method for each request, whose result says when the peer is
@@ -101,7 +103,7 @@ macro_rules! interface {
             $(#[$qm:meta])*
             $qv:ident = $qn:literal $method:ident { $($(#[$qfm:meta])* $qf:ident: $qt:ty,)* }
             $(blob $qb:ident)? $(copies $qc:ident)? $(gives $qg:ident)? $(may give $qo:ident)?
-            $(-> $answer:ident)?;
+            $(-> $answer:ident)? $(=> $later:ident)?;
         )* }
     ) => {
         $(#[$im])*
@@ -174,7 +176,7 @@ macro_rules! interface {
                 pub fn $method(&self $(, $qf: $qt)* $(, $qb: &[u8])?
                     $(, $qc: $crate::__said!(Copies C))? $(, $qg: $crate::__said!(Gives C))?
                     $(, $qo: $crate::__said!(MayGive C))?)
-                    -> $crate::__outcome!(C [$($answer)?])
+                    -> $crate::__outcome!(C [$($answer)? $($later)?])
                 {
                     let request = $request::$qv { $($qf),* };
                     #[allow(unused_variables)]
@@ -183,7 +185,7 @@ macro_rules! interface {
                     $(let cap = $crate::__pass!(Copies C $qc);)?
                     $(let cap = $crate::__pass!(Gives C $qg);)?
                     $(let cap = $crate::__pass!(MayGive C $qo);)?
-                    $crate::__ask!([$($answer)?] self, request, blob, cap)
+                    $crate::__ask!([$($answer)? $($later)?] self, request, blob, cap)
                 }
             )*
         }
@@ -193,7 +195,7 @@ macro_rules! interface {
         pub trait $server<K: $crate::Call> {
             $(
                 $(#[$qm])*
-                fn $method(&self, call: &K $(, $qf: $qt)* $(, $qb: $crate::stub::Vec<u8>)?
+                fn $method(&self, call: $crate::__call!(K [$($later)?]) $(, $qf: $qt)* $(, $qb: $crate::stub::Vec<u8>)?
                     $(, $qc: $crate::__got!(Copies K))? $(, $qg: $crate::__got!(Gives K))?
                     $(, $qo: $crate::__got!(MayGive K))?)
                     -> $crate::__answer!(K [$($answer)?]);
@@ -203,8 +205,8 @@ macro_rules! interface {
         impl<S: $server<K>, K: $crate::Call> $crate::Dispatch<S, K> for $marker {
             #[allow(unused_variables, unused_mut)]
             fn notice(service: &S, mut call: K) -> Option<K> {
-                const NOTICES: &[u16] = &[$($crate::__notice_number!([$($answer)?] $qn)),*];
-                if !NOTICES.contains(&$crate::Header::unpack(call.words()[0]).op) {
+                const PLAIN: &[u16] = &[$($crate::__plain_number!([$($answer)?] $qn)),*];
+                if !PLAIN.contains(&$crate::Header::unpack(call.words()[0]).op) {
                     return Some(call);
                 }
                 let Ok(request) = $crate::stub::decoded::<$request>(call.words()) else {
@@ -212,7 +214,7 @@ macro_rules! interface {
                 };
                 match request {
                     $($request::$qv { $($qf),* } => {
-                        $crate::__notice!([$($answer)?] $server K service call $method [$($qf)*]
+                        $crate::__plain!([$($answer)?] [$($later)?] $server $reply K service call $method [$($qf)*]
                             [$($qb)?] [$(Copies $qc)? $(Gives $qg)? $(MayGive $qo)?])
                     })*
                 }
@@ -335,10 +337,10 @@ macro_rules! __pass {
     };
 }
 
-/// A notice's number; that of no request for others.
+/// Number of a request whose method is a plain function; that of no request for others.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __notice_number {
+macro_rules! __plain_number {
     ([] $n:literal) => {
         $n
     };
@@ -347,23 +349,49 @@ macro_rules! __notice_number {
     };
 }
 
-/// A request that nobody answers, served; `None` then.
+/// How a server's method gets the request.
 #[doc(hidden)]
 #[macro_export]
-macro_rules! __notice {
-    ([] $server:ident $k:ident $service:ident $call:ident $method:ident [$($f:ident)*]
-        [$($b:ident)?] [$($mode:ident $c:ident)?]) => {{
+macro_rules! __call {
+    ($k:ident []) => { &$k };
+    ($k:ident [$later:ident]) => { $crate::Later<$later, $k> };
+}
+
+/// A request whose method is a plain function, served: a notice, or one that is answered later. `None` then.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plain {
+    ([] [$($later:ident)?] $server:ident $reply:ident $k:ident $service:ident $call:ident $method:ident
+        [$($f:ident)*] [$($b:ident)?] [$($mode:ident $c:ident)?]) => {{
         $(let $b = $call.take_blob();)?
         $(
             let cap = $call.take_cap();
-            let got = <$crate::stub::$mode as $crate::stub::CapMode>::got::<<$k as $crate::Call>::Cap>(cap);
-            let Ok($c) = got else { return None };
+            let $c = match <$crate::stub::$mode as $crate::stub::CapMode>::got::<<$k as $crate::Call>::Cap>(cap) {
+                Ok(cap) => cap,
+                Err(why) => {
+                    $crate::stub::refuse::<$reply, $k>(&$call, why);
+                    return None;
+                }
+            };
         )?
-        $server::$method($service, &$call $(, $f)* $(, $b)? $(, $c)?);
+        let call = $crate::__handed!($k $call [$($later)?]);
+        $server::$method($service, call $(, $f)* $(, $b)? $(, $c)?);
         None
     }};
-    ([$answer:ident] $server:ident $k:ident $service:ident $call:ident $($rest:tt)*) => {
+    ([$answer:ident] [] $server:ident $reply:ident $k:ident $service:ident $call:ident $($rest:tt)*) => {
         Some($call)
+    };
+}
+
+/// A request as [`__call`] says.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __handed {
+    ($k:ident $call:ident []) => {
+        &$call
+    };
+    ($k:ident $call:ident [$later:ident]) => {
+        $crate::Later::<$later, $k>::new($call)
     };
 }
 
@@ -380,11 +408,10 @@ macro_rules! __serve {
             Err(why) => return $crate::stub::refuse::<$reply, $k>(&$call, why),
         };)?
         let said = $server::$method($service, &$call $(, $f)* $(, $b)? $(, $c)?).await;
-        $crate::stub::reply::<$answer, $k>(&$call, said)
+        $crate::stub::reply::<$answer, $k>(&$call, said);
     }};
 }
 
-/// What a client's method returns.
 /// What a client's method returns.
 #[doc(hidden)]
 #[macro_export]

@@ -25,5 +25,5 @@ pub mod ump;
 pub mod wire;
 
 pub use error::{CallError, PeerError, Refusal, ServiceError, Versions};
-pub use stub::{Ask, Call, Dispatch, Interface, InterfaceId, Pass, Raw};
+pub use stub::{Ask, Call, Dispatch, Interface, InterfaceId, Later, Pass, Raw};
 pub use wire::{Header, Name, Pid, Wire, WireError};

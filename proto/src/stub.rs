@@ -5,6 +5,7 @@ use alloc::string::String;
 #[doc(hidden)]
 pub use alloc::vec::Vec;
 use core::future::Future;
+use core::marker::PhantomData;
 
 use abi::CapAddr;
 
@@ -103,13 +104,13 @@ pub trait Call {
     fn take_blob(&mut self) -> Vec<u8>;
     /// Its capability; `None` the second time.
     fn take_cap(&mut self) -> Option<Self::Cap>;
-    /// Answers it. An asker that is gone needs no answer.
-    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Self::Cap>>);
+    /// Answers it; `false`: the asker is gone, and needs no answer.
+    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Self::Cap>>) -> bool;
 }
 
 /// An interface that a service `S` implements for requests `K`.
 pub trait Dispatch<S, K: Call>: Interface {
-    /// Takes a notice at once; anything else comes back.
+    /// Takes at once what the service takes in a plain function; anything else comes back.
     fn notice(service: &S, call: K) -> Option<K>;
     /// Decodes a request, calls the service, answers. What does not decode is refused.
     fn dispatch(service: &S, call: K) -> impl Future<Output = ()>;
@@ -271,17 +272,47 @@ pub fn refuse<R: Replies, K: Call>(call: &K, why: WireError) {
     call.answer(&R::refused(R::Error::malformed(why)), &[], None);
 }
 
-/// Answers a request with what the service said, for the stubs.
-pub fn reply<A: Answered, K: Call>(call: &K, said: Said<A, K::Cap>) {
+/// Answers a request with what the service said; `false`: the asker is gone.
+pub fn reply<A: Answered, K: Call>(call: &K, said: Said<A, K::Cap>) -> bool {
     match said {
         Ok(said) => {
             let parts = A::said(said);
-            call.answer(&parts.message, &parts.blob, parts.cap);
+            call.answer(&parts.message, &parts.blob, parts.cap)
         }
         Err(refusal) => {
             let text = refusal.text.as_bytes();
             let text = &text[..text.len().min(crate::blob::MAX_BLOB)];
-            call.answer(&A::Reply::refused(refusal.error), text, None);
+            call.answer(&A::Reply::refused(refusal.error), text, None)
         }
+    }
+}
+
+/// A request whose answer, an `A`, may come later. Whoever drops it gives the request up.
+pub struct Later<A, K> {
+    call: K,
+    answered: PhantomData<A>,
+}
+
+impl<A: Answered, K: Call> Later<A, K> {
+    /// For the stubs.
+    pub fn new(call: K) -> Self {
+        Later {
+            call,
+            answered: PhantomData,
+        }
+    }
+    /// The request.
+    pub fn call(&self) -> &K {
+        &self.call
+    }
+    /// Answers it; `false`: the asker is gone.
+    pub fn answer(self, said: Said<A, K::Cap>) -> bool {
+        reply::<A, K>(&self.call, said)
+    }
+}
+
+impl<A, K: core::fmt::Debug> core::fmt::Debug for Later<A, K> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("Later").field(&self.call).finish()
     }
 }

@@ -2,6 +2,7 @@
 //! comes back typed; a server answers any words; versions, capabilities and refusals are told apart.
 
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
@@ -9,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 use abi::CapAddr;
 use proptest::prelude::*;
 use proto::{
-    Ask, Call, CallError, Dispatch, Interface, Pass, PeerError, Raw, Refusal, ServiceError, Wire,
-    WireError,
+    Ask, Call, CallError, Dispatch, Interface, Later, Pass, PeerError, Raw, Refusal, ServiceError,
+    Wire, WireError,
 };
 
 proto::interface! {
@@ -51,7 +52,7 @@ proto::interface! {
             place: u32,
         } -> Lent;
         /// Takes one.
-        Take = 4 take {} -> Given;
+        Take = 4 take {} => Given;
         /// Takes one, if there is one.
         Try = 5 try_take {} may give instead -> Maybe;
         /// Sweeps; nobody answers.
@@ -97,9 +98,10 @@ impl<K: Call<Cap = Thing>> ShelfServer<K> for OnePlace {
             thing,
         })
     }
-    async fn take(&self, _: &K) -> Result<Given<Thing>, Refusal> {
-        let (_, thing) = self.there.take().ok_or(ServiceError::NotFound)?;
-        Ok(Given { thing })
+    fn take(&self, call: Later<Given, K>) {
+        let there = self.there.take().ok_or(ServiceError::NotFound);
+        let given = there.map(|(_, thing)| Given { thing });
+        call.answer(given.map_err(Refusal::from));
     }
     async fn try_take(
         &self,
@@ -141,12 +143,13 @@ impl Call for Letter<'_> {
     fn take_cap(&mut self) -> Option<Thing> {
         self.cap.take()
     }
-    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Thing>>) {
+    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Thing>>) -> bool {
         self.answers.borrow_mut().push(Raw {
             words: reply.to_words((self.words[0] >> 32) as u32),
             blob: blob.to_vec(),
             cap: cap.map(passed),
         });
+        true
     }
 }
 
@@ -276,6 +279,87 @@ fn what_is_not_as_declared_is_refused() {
     words = put;
     words[0] += 100 << 16;
     assert_eq!(refusal(words, Some(1)), ServiceError::BadOperation);
+}
+
+proto::interface! {
+    /// Turns.
+    pub interface Turns = 201, version 1, errors ServiceError;
+    messages TurnsRequest, TurnsReply;
+    stubs TurnsClient, TurnsServer;
+    replies {
+        /// It is the asker's turn.
+        Turn = 0x8001 {
+            /// After so many others.
+            after: u64,
+        } gives thing;
+    }
+    requests {
+        /// Waits for one's turn.
+        Wait = 1 wait {
+            /// Who asks.
+            who: u64,
+        } gives thing => Turn;
+        /// The next one's turn.
+        Next = 2 next {};
+    }
+}
+
+/// Who waits, and how many waited before.
+#[derive(Default)]
+struct Queue<'a> {
+    waiting: RefCell<VecDeque<(Later<Turn, Letter<'a>>, Thing)>>,
+    served: Cell<u64>,
+}
+
+impl<'a> TurnsServer<Letter<'a>> for Queue<'a> {
+    fn wait(&self, call: Later<Turn, Letter<'a>>, who: u64, thing: Thing) {
+        match who {
+            0 => assert!(call.answer(Err(ServiceError::BadArgument.into()))),
+            _ => self.waiting.borrow_mut().push_back((call, thing)),
+        }
+    }
+    fn next(&self, _: &Letter<'a>) {
+        if let Some((call, thing)) = self.waiting.borrow_mut().pop_front() {
+            let after = self.served.get();
+            self.served.set(after + 1);
+            assert!(call.answer(Ok(Turn { after, thing })));
+        }
+    }
+}
+
+#[test]
+fn a_request_is_answered_later_in_its_own_words() {
+    let answers = RefCell::default();
+    let queue = Queue::default();
+    let ask = |words: [u64; 6], cap| {
+        let letter = Letter {
+            words,
+            blob: Vec::new(),
+            cap,
+            answers: &answers,
+        };
+        assert!(Turns::notice(&queue, letter).is_none(), "taken at once");
+    };
+    let tags = || -> Vec<u64> { answers.borrow().iter().map(|a| a.words[0] >> 32).collect() };
+    ask(TurnsRequest::Wait { who: 1 }.to_words(5), Some(50));
+    ask(TurnsRequest::Wait { who: 2 }.to_words(6), Some(60));
+    assert_eq!(tags(), [], "both wait");
+    ask(TurnsRequest::Wait { who: 0 }.to_words(7), Some(70));
+    ask(TurnsRequest::Wait { who: 3 }.to_words(8), None);
+    assert_eq!(
+        tags(),
+        [7, 8],
+        "refused by the service, and without its capability"
+    );
+    ask(TurnsRequest::Next {}.to_words(0), None);
+    ask(TurnsRequest::Next {}.to_words(0), None);
+    assert_eq!(tags(), [7, 8, 5, 6]);
+    let replies = answers.borrow();
+    let read = |n: usize| TurnsReply::from_words(replies[n].words).unwrap().1;
+    let error = ServiceError::NoCapability;
+    assert_eq!(read(1), TurnsReply::Refused { error });
+    assert_eq!(read(3), TurnsReply::Turn { after: 1 });
+    assert_eq!(replies[3].cap, Some(60));
 }
 
 #[test]

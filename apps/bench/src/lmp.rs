@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use proto::Name;
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::names::NamesClient;
 use proto::iface::spawn::Place;
-use rt::chan::{Attach, Client};
-use rt::{Capability, SysError, env, lmp};
+use rt::chan::Client;
+use rt::{Capability, SysError, cap, env, lmp};
 
 use crate::peer::Peer;
 
@@ -24,29 +24,18 @@ fn failed(what: &str, e: SysError) -> String {
 
 /// Registers `own` under `name` with the name service.
 async fn register(name: &str, own: &Capability) -> Result<(), String> {
-    let names = Client::names().await.map_err(|e| e.to_string())?;
-    let request = NamesRequest::Register {
-        name: name_of(name)?,
-    };
-    let answer = names
-        .request::<_, NamesReply>(&request, Attach::cap(own.addr()))
-        .await;
-    match answer.map_err(|e| e.to_string())?.message {
-        NamesReply::Done {} => Ok(()),
-        other => Err(format!("cannot register {name}: {other:?}")),
-    }
+    let names = NamesClient(Client::names().await.map_err(|e| e.to_string())?);
+    let own = cap::copy(own.addr()).map_err(|e| failed("its endpoint", e))?;
+    let registered = names.register(name_of(name)?, own).await;
+    registered.map_err(|e| format!("cannot register {name}: {e}"))?;
+    Ok(())
 }
 
 /// Waits until `name` is registered; its endpoint.
 async fn lookup(name: &str) -> Result<Capability, String> {
-    let names = Client::names().await.map_err(|e| e.to_string())?;
-    let request = NamesRequest::Lookup {
-        name: name_of(name)?,
-        wait: true,
-    };
-    let answer = names.request::<_, NamesReply>(&request, Attach::NONE).await;
-    let found = answer.map_err(|e| e.to_string())?.cap;
-    found.ok_or_else(|| format!("{name} is not registered"))
+    let names = NamesClient(Client::names().await.map_err(|e| e.to_string())?);
+    let found = names.lookup(name_of(name)?, true).await;
+    Ok(found.map_err(|e| format!("{name}: {e}"))?.cap)
 }
 
 /// Name under which the caller's own endpoint is found.

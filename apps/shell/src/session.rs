@@ -9,7 +9,7 @@ use core::cell::RefCell;
 use proto::iface::console::ConsoleClient;
 use proto::iface::files::FilesClient;
 use proto::iface::spawn::SpawnClient;
-use proto::iface::system::{SystemReply, SystemRequest};
+use proto::iface::system::SystemClient;
 use proto::{CallError, PeerError, ServiceError, Wire};
 use rt::chan::{Answer, Attach, Client};
 use rt::{env, time};
@@ -81,7 +81,7 @@ pub struct Session {
     /// The registry.
     pub registry: Service,
     /// The monitor.
-    pub system: Client,
+    pub system: SystemClient<Client>,
     output: String,
     /// Used memory of every OSnode when it was marked.
     pub used_marked: BTreeMap<u64, u64>,
@@ -99,7 +99,7 @@ impl Session {
             cores: Service::open("cores").await?,
             spawn: Service::open("spawn").await?,
             registry: Service::new("registry"),
-            system: Client::bind(names).await?,
+            system: SystemClient(Client::bind(names).await?),
             output: String::new(),
             used_marked: BTreeMap::new(),
         })
@@ -207,14 +207,10 @@ impl Session {
         if let Ok(console) = self.console.client().await {
             let _ = ConsoleClient(console).flush().await;
         }
-        let request = SystemRequest::Halt { status };
-        let answer = self.system.request(&request, Attach::NONE);
         let until = time::now_ns() + HALT_NS;
-        let answer: Option<Result<Answer<SystemReply>, _>> = time::timeout(until, answer).await;
-        let why = match answer {
+        let why = match time::timeout(until, self.system.halt(status)).await {
             Some(Err(e)) => e.to_string(),
-            Some(Ok(a)) => String::from_utf8_lossy(&a.blob).into_owned(),
-            None => "nobody did".into(),
+            Some(Ok(_)) | None => "nobody did".into(),
         };
         self.print(&format!("shell: the machine cannot be halted: {why}\n"))
             .await;

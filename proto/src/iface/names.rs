@@ -47,7 +47,7 @@ crate::interface! {
             name: Name,
             /// Answer only once the name is there (else `Refused(NotFound)` at once).
             wait: bool,
-        } -> Found;
+        } => Found;
         /// Asks for a UMP channel to a service of another OSnode: the channel's Frame;
         /// then `UmpNotify` gets the rest.
         BindUmp = 3 bind_ump {
@@ -123,16 +123,16 @@ crate::interface! {
             bind: u64,
             /// OSnode of the client.
             osnode: u64,
-        } copies frame -> Accepted;
+        } copies frame => Accepted;
         /// The Notify capability for the client.
         Notify = 2 notify {
             /// Number of the binding.
             bind: u64,
-        } copies notify -> Accepted;
+        } copies notify => Accepted;
         /// The client or its OSnode is gone.
         Closed = 3 closed {
             /// Number of the binding.
             bind: u64,
-        } -> Accepted;
+        } => Accepted;
     }
 }

@@ -39,7 +39,7 @@ crate::interface! {
             notification: u64,
             /// Channel in it by which this side is woken.
             channel: u64,
-        } copies frame;
+        } gives frame;
         /// One OSnode.
         Osnode = 0x8003 {
             /// Its id.
@@ -92,13 +92,13 @@ crate::interface! {
             osnode: u64,
             /// Core, or [`NOWHERE`].
             core: u32,
-        } -> Done;
+        } => Done;
         /// Device manager: an OSnode was fenced, for ever: no core runs it, and none will. Answer: `Done`, when it is
         /// known here that it is gone.
         Fenced = 11 fenced {
             /// Its id.
             osnode: u64,
-        } -> Done;
+        } => Done;
         /// Boot driver: whether nobody holds anything of the memory of an OSnode that is gone. Answer: `Done`, or
         /// `Refused(Busy)`.
         Vacant = 12 vacant {
@@ -138,10 +138,10 @@ crate::interface! {
             /// The one of the last unmap, and not one to all others, by what is known now.
             last: bool,
         } -> Tree;
-        /// Halts the machine. No answer.
+        /// Halts the machine. Who hears an answer still runs: refused with why.
         Halt = 7 halt {
             /// 0 = success.
             status: u32,
-        };
+        } -> Done;
     }
 }

@@ -2,39 +2,46 @@
 
 use alloc::rc::{Rc, Weak};
 
-use proto::iface::names::{AcceptReply, AcceptRequest};
+use proto::iface::names::{Accept, AcceptReply, AcceptServer, Accepted};
 use proto::ump::Side;
-use proto::{Header, ServiceError};
+use proto::{Dispatch, Header, Later, Refusal, ServiceError, WireError, stub};
 
 use super::outbox::{Carrier, refusal};
 use super::server::{Core, Session};
-use super::{Attach, Request, transfer};
+use super::{Request, transfer};
 use crate::cap::Capability;
 use crate::event::Notification;
 use crate::ump::{UmpChannel, UmpError};
 use crate::{invoke, task};
 
+impl AcceptServer<Request> for Core {
+    fn ump(&self, call: Bringing, bind: u64, _osnode: u64, frame: Capability) {
+        call.answer(taken(self.accept_channel(bind, frame)));
+    }
+    fn notify(&self, call: Bringing, bind: u64, notify: Capability) {
+        call.answer(taken(self.accept_notify(bind, notify)));
+    }
+    fn closed(&self, call: Bringing, bind: u64) {
+        if let Some(session) = self.bound(bind) {
+            self.close(&session);
+        }
+        call.answer(taken(Ok(u64::MAX)));
+    }
+}
+
+/// The monitor brings something.
+type Bringing = Later<Accepted, Request>;
+
+fn taken(channel: Result<u64, ServiceError>) -> Result<Accepted, Refusal> {
+    Ok(Accepted { channel: channel? })
+}
+
 impl Core {
     /// The monitor brings a client of another OSnode.
-    pub fn accept(&self, mut request: Request) {
-        let cap = request.cap.take();
-        let done = match request.decode::<AcceptRequest>() {
-            Ok(AcceptRequest::Ump { bind, .. }) => self.accept_channel(bind, cap),
-            Ok(AcceptRequest::Notify { bind }) => self.accept_notify(bind, cap),
-            Ok(AcceptRequest::Closed { bind }) => {
-                if let Some(session) = self.bound(bind) {
-                    self.close(&session);
-                }
-                Ok(u64::MAX)
-            }
-            Err(_) => Err(ServiceError::BadMessage),
-        };
-        let reply = match done {
-            Ok(channel) => AcceptReply::Accepted { channel },
-            Err(error) => AcceptReply::Refused { error },
-        };
-        // A monitor that is gone takes the binding with it.
-        let _ = request.answer(&reply, Attach::NONE);
+    pub fn accept(&self, request: Request) {
+        if let Some(bad) = Accept::notice(self, request) {
+            stub::refuse::<AcceptReply, _>(&bad, WireError::BadField);
+        }
     }
 
     fn bound(&self, bind: u64) -> Option<Rc<Session>> {
@@ -42,8 +49,7 @@ impl Core {
         self.sessions.borrow().get(&id).cloned()
     }
 
-    fn accept_channel(&self, bind: u64, frame: Option<Capability>) -> Result<u64, ServiceError> {
-        let frame = frame.ok_or(ServiceError::NoCapability)?;
+    fn accept_channel(&self, bind: u64, frame: Capability) -> Result<u64, ServiceError> {
         let bytes = invoke::identify(frame.addr())?.cap.size;
         let own = Notification::new()?;
         let opened = UmpChannel::open(frame, bytes, Side::B, Some(own));
@@ -58,9 +64,8 @@ impl Core {
         Ok(number)
     }
 
-    fn accept_notify(&self, bind: u64, notify: Option<Capability>) -> Result<u64, ServiceError> {
+    fn accept_notify(&self, bind: u64, notify: Capability) -> Result<u64, ServiceError> {
         let session = self.bound(bind).ok_or(ServiceError::NotFound)?;
-        let notify = notify.ok_or(ServiceError::NoCapability)?;
         let channel = session.outbox.channel().ok_or(ServiceError::NotFound)?;
         channel.set_notify(notify);
         Ok(channel.own_channel())

@@ -110,7 +110,7 @@ impl Call for Request {
     fn take_cap(&mut self) -> Option<Capability> {
         self.cap.take()
     }
-    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Capability>>) {
+    fn answer<R: Wire>(&self, reply: &R, blob: &[u8], cap: Option<Pass<Capability>>) -> bool {
         let with = Attach::of(blob, cap.as_ref());
         match (Request::answer(self, reply, with), &self.session) {
             (Ok(()), _) if self.wants_answer() => given(cap),
@@ -121,6 +121,9 @@ impl Call for Request {
             }
             _ => {}
         }
+        self.session
+            .as_ref()
+            .is_some_and(|s| s.outbox.dead().is_none())
     }
 }
 

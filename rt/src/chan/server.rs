@@ -10,7 +10,7 @@ use core::task::{Poll, Waker};
 use abi::{SysError, slots, vaddr};
 use capfmt::Rights;
 use proto::blob::Joiner;
-use proto::iface::names::{AcceptRequest, NamesClient};
+use proto::iface::names::{Accept, NamesClient};
 use proto::iface::process::{FaultKind, ProcessNotice};
 use proto::iface::transport::Transport;
 use proto::stub::InterfaceId;
@@ -130,7 +130,7 @@ impl Core {
     fn objection(&self, interface: u8, version: u8) -> Option<Transport> {
         let offers = self.offers.borrow();
         let welcome = interface == Transport::INTERFACE
-            || interface == AcceptRequest::INTERFACE
+            || interface == Accept::ID.number
             || offers.is_empty();
         if welcome {
             return None;
@@ -295,7 +295,7 @@ impl Core {
             introducer: session.introducer,
             answered: Cell::new(false),
         };
-        if header.interface == AcceptRequest::INTERFACE {
+        if header.interface == Accept::ID.number {
             return self.accept(request);
         }
         self.push(request);

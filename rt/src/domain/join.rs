@@ -17,14 +17,14 @@ use core::pin::Pin;
 use core::sync::atomic::Ordering;
 
 use abi::{SysError, slots};
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::names::NamesClient;
 use proto::iface::spawn::SpawnClient;
-use proto::{PeerError, ServiceError, WireError};
+use proto::{PeerError, ServiceError};
 
 use super::place::{self, Mail, State};
 use super::{Member, members, seats};
 use crate::cap::Capability;
-use crate::chan::{Answer, Attach, Client};
+use crate::chan::Client;
 use crate::event::Notification;
 use crate::single::Single;
 use crate::{env, start, time, vspace};
@@ -120,20 +120,13 @@ async fn learn(index: usize) -> Result<(), PeerError> {
     let to = place::at(index);
     let channel = to.channel.load(Ordering::Acquire);
     let osnode = to.osnode.load(Ordering::Relaxed);
-    let request = match osnode == env::osnode() {
-        true => NamesRequest::MintNotify { channel },
-        false => NamesRequest::NotifyOf { osnode, channel },
+    let names = NamesClient(Client::names().await?);
+    let found = match osnode == env::osnode() {
+        true => names.mint_notify(channel).await,
+        false => names.notify_of(osnode, channel).await,
     };
-    let names = Client::names().await?;
-    let answer: Answer<NamesReply> = names.request(&request, Attach::NONE).await?;
-    match (answer.message, answer.cap) {
-        (NamesReply::Found {}, Some(notify)) => {
-            place::set_notify(index, Capability::leak(notify));
-            Ok(())
-        }
-        (NamesReply::Refused { error }, _) => Err(PeerError::Refused(error)),
-        _ => Err(PeerError::BadAnswer(WireError::UnknownOp)),
-    }
+    place::set_notify(index, Capability::leak(found?.cap));
+    Ok(())
 }
 
 /// A further dispatcher is about to run in place `index`: its stack.

@@ -6,9 +6,9 @@ use alloc::string::String;
 use devmgr::MovePlan;
 use proto::iface::cores::{CoreOp, CoreState, CoresReply};
 use proto::iface::driver::{Done, DriverError};
-use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::iface::system::NOWHERE;
 use proto::{CallError, ServiceError};
-use rt::chan::{Answer, Attach, Request};
+use rt::chan::Request;
 use rt::time;
 
 use crate::operations::{
@@ -99,14 +99,8 @@ async fn fence(manager: &Manager, plan: MovePlan) -> Result<(), String> {
 /// All are told that it is gone; its memory goes back.
 async fn bury(manager: &Manager, plan: MovePlan) -> Result<String, String> {
     let osnode = plan.osnode;
-    let news = SystemRequest::Fenced { osnode };
     let until = time::system_ns().saturating_add(BURIAL_NS);
-    let told = manager
-        .system
-        .request_until(&news, Attach::NONE, until)
-        .await;
-    let told: Result<Answer<SystemReply>, _> = told;
-    if let Err(e) = told {
+    if let Err(e) = manager.system_until(until).fenced(osnode).await {
         return Err(format!("o{osnode} is fenced, but its memory is kept: {e}"));
     }
     operate(manager, plan, async |d: BootDriver| d.bury(osnode).await).await

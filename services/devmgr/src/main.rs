@@ -30,8 +30,9 @@ use core::cell::RefCell;
 use devmgr::{Ledger, Registry};
 use proto::iface::cores::{CoreOp, CoresReply, CoresRequest};
 use proto::iface::spawn::{Spawn, SpawnClient};
+use proto::iface::system::SystemClient;
 use proto::{PeerError, ServiceError};
-use rt::chan::{self, Attach, BindError, Client, Request, Server};
+use rt::chan::{self, Attach, BindError, Client, Request, Server, Until};
 use rt::{env, invoke, task};
 use skb::collect;
 use skb::datalog::Changes;
@@ -66,7 +67,14 @@ pub struct Manager {
     /// The spawn service.
     pub spawn: SpawnClient<Client>,
     /// The monitor's system interface.
-    pub system: Client,
+    pub system: SystemClient<Client>,
+}
+
+impl Manager {
+    /// The monitor's system interface; whoever asks waits until then, at most.
+    fn system_until(&self, deadline_ns: u64) -> SystemClient<Until> {
+        SystemClient(self.system.0.until(deadline_ns))
+    }
 }
 
 fn main() {
@@ -91,7 +99,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
     let lost = |e: BindError| e.to_string();
     let text = |e: PeerError| e.to_string();
     let spawn = chan::connect::<Spawn>("spawn").await.map_err(lost)?;
-    let system = Client::names().await.map_err(text)?;
+    let system = SystemClient(Client::names().await.map_err(text)?);
     let mut machine = discovery::machine()?;
     let own = env::osnode();
     let ledger = facts(core::mem::take(&mut machine.facts));

@@ -8,9 +8,9 @@ use core::task::{Poll, Waker};
 use devmgr::{Operation, Plan, Refusal, Registry, state_word};
 use proto::iface::cores::{CoreOp, CoreState, CoresReply};
 use proto::iface::driver::{Driver, DriverClient, DriverError};
-use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::iface::system::NOWHERE;
 use proto::{CallError, PeerError, ServiceError};
-use rt::chan::{self, Answer, Attach, Client, Request};
+use rt::chan::{self, Client, Request};
 use rt::{env, time};
 
 use crate::{Manager, answer, knowledge, queries, refuse};
@@ -96,14 +96,10 @@ pub async fn carry_out(
 
 /// Tells the monitor where an OSnode is.
 pub async fn locate(manager: &Manager, osnode: u64, core: u32) -> Result<(), PeerError> {
-    let request = SystemRequest::Located { osnode, core };
     let until = time::system_ns() + HELLO_NS;
-    let told = manager
-        .system
-        .request_until(&request, Attach::NONE, until)
-        .await;
+    let told = manager.system_until(until).located(osnode, core).await;
     knowledge::tell_running(manager).await;
-    let _: Answer<SystemReply> = told?;
+    told?;
     Ok(())
 }
 

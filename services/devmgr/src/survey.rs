@@ -6,9 +6,9 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use proto::CallError;
 use proto::iface::cores::CoreState;
-use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
-use rt::chan::{Answer, Attach};
+use proto::iface::system::NOWHERE;
 use rt::{env, task};
 
 use crate::discovery::CONSOLE;
@@ -73,11 +73,9 @@ async fn survey(manager: &Manager) -> Result<Found, String> {
 async fn last_member(manager: &Manager) -> Result<u64, String> {
     let mut last = 0;
     loop {
-        let request = SystemRequest::Member { osnode: last };
-        let answer = manager.system.request(&request, Attach::NONE).await;
-        let answer: Answer<SystemReply> = answer.map_err(|e| e.to_string())?;
-        match answer.message {
-            SystemReply::Member { osnode, .. } if osnode > last => last = osnode,
+        match manager.system.member(last).await {
+            Ok(member) if member.osnode > last => last = member.osnode,
+            Err(CallError::Peer(e)) => return Err(e.to_string()),
             _ => return Ok(last),
         }
     }

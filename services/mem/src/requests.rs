@@ -6,7 +6,7 @@ use proto::iface::memory::{
     self as said, Allocated, Checked, Closed, Freed, Memory, MemoryClient, MemoryFact, MemoryPlace,
     MemoryReply, MemoryRequest, MemoryServer, Opened, Stats,
 };
-use proto::{Call, CallError, Dispatch, Refusal, ServiceError};
+use proto::{CallError, Dispatch, Refusal, ServiceError, WireError, stub};
 use rt::chan::{Client, Request};
 use rt::{Capability, invoke, task};
 
@@ -45,8 +45,7 @@ fn is_for_all(request: &Request) -> bool {
 /// Takes one request; it is answered now or later.
 pub fn take(service: &Service, request: Request) {
     if request.introducer() != SYSTEM && !is_for_all(&request) {
-        let error = ServiceError::BadOperation;
-        return Call::answer(&request, &MemoryReply::Refused { error }, &[], None);
+        return stub::refuse::<MemoryReply, _>(&request, WireError::UnknownOp);
     }
     let service = service.clone();
     task::spawn(async move {

@@ -4,9 +4,9 @@ use alloc::format;
 use core::pin::{Pin, pin};
 
 use proto::iface::spawn::{Place, Spawn, SpawnClient};
-use proto::iface::system::{NOWHERE, SystemReply, SystemRequest};
+use proto::iface::system::{NOWHERE, Osnode};
 use proto::{CallError, PeerError, Refusal, ServiceError};
-use rt::chan::{self, Answer, Attach, Client};
+use rt::chan::{self, Client};
 use rt::task::{Either, select};
 use rt::{env, time};
 
@@ -17,27 +17,17 @@ const ANSWER_NS: u64 = 20_000_000_000;
 /// How often it is looked whether an OSnode that was asked still runs (ns of OSnode time).
 const LOOK_NS: u64 = 500_000_000;
 
-/// An OSnode and the core that it runs on.
-#[derive(Clone, Copy)]
-pub struct Located {
-    pub osnode: u64,
-    pub core: u32,
-}
-
-/// Asks the monitor about OSnodes.
-async fn ask_monitor(service: &Service, request: SystemRequest) -> Result<Located, ServiceError> {
-    let answer = service.system.request(&request, Attach::NONE).await;
-    let answer: Answer<SystemReply> = answer.map_err(|_| ServiceError::NoAnswer)?;
-    match answer.message {
-        SystemReply::Osnode { osnode, core } => Ok(Located { osnode, core }),
-        SystemReply::Refused { error } => Err(error),
-        _ => Err(ServiceError::BadMessage),
-    }
-}
-
 /// The first OSnode with an id above this one.
-pub async fn next_osnode(service: &Service, after: u64) -> Result<Located, ServiceError> {
-    ask_monitor(service, SystemRequest::Next { osnode: after }).await
+pub async fn next_osnode(service: &Service, after: u64) -> Result<Osnode, ServiceError> {
+    service.system.next(after).await.map_err(unsaid)
+}
+
+/// Why the monitor does not say where an OSnode is.
+fn unsaid(e: CallError) -> ServiceError {
+    match e {
+        CallError::Refused(r) => r.error,
+        CallError::Peer(_) => ServiceError::NoAnswer,
+    }
 }
 
 /// The OSnode that a request is about, unless it is this one.
@@ -60,10 +50,10 @@ pub async fn resolve(service: &Service, place: Place, number: u64) -> Result<u64
         }
         Place::Core => {
             let core = u32::try_from(number).unwrap_or(NOWHERE);
-            let on = ask_monitor(service, SystemRequest::OnCore { core }).await;
+            let on = service.system.on_core(core).await;
             on.map(|l| l.osnode).map_err(|e| {
                 let text = format!("core {number} runs no OSnode that is known here");
-                Refusal::new(e, text)
+                Refusal::new(unsaid(e), text)
             })
         }
     }

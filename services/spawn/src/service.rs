@@ -12,9 +12,10 @@ use core::task::{Poll, Waker};
 use abi::{MessageTag, slots};
 use archive::Archive;
 use proto::iface::memory::MemoryClient;
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::names::NamesClient;
 use proto::iface::process::{ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Ended, ProcessState};
+use proto::iface::system::SystemClient;
 use proto::{Name, PeerError, Pid, Wire};
 use rt::chan::{Answer, Attach, Client, Request, Server};
 use rt::spawn::Process;
@@ -93,7 +94,7 @@ pub struct Service {
     pub server: Server,
     pub memory: MemoryClient<Client>,
     /// The monitor's system interface.
-    pub system: Client,
+    pub system: SystemClient<Client>,
     pub archive: Archive<'static>,
     /// Names for ordinary programs.
     pub names: CapAddr,
@@ -129,7 +130,7 @@ impl Service {
             news: News::default(),
             server,
             memory: MemoryClient(Client::bind(slots::MEMORY).await.map_err(text)?),
-            system: Client::bind(names).await.map_err(text)?,
+            system: SystemClient(Client::bind(names).await.map_err(text)?),
             archive,
             names: for_apps,
         })
@@ -146,10 +147,9 @@ impl Service {
             Console::Soon => true,
         };
         let name = Name::truncated("console");
-        let request = NamesRequest::Lookup { name, wait };
-        let answer = self.system.request::<_, NamesReply>(&request, Attach::NONE);
         let until = time::system_ns().saturating_add(CONSOLE_NS);
-        let found = time::system_timeout(until, answer).await?.ok()?.cap?;
+        let names = NamesClient(self.system.0.until(until));
+        let found = names.lookup(name, wait).await.ok()?.cap;
         let addr = found.addr();
         let old = self.state.borrow_mut().console.replace(found);
         drop(old);

@@ -6,9 +6,8 @@ use alloc::string::String;
 
 use proto::Name;
 use proto::iface::spawn::{self as declared, Restart, ServiceState, pack_limit};
-use proto::iface::system::{SystemReply, SystemRequest};
 use proto::start::MAX_GIVEN;
-use rt::chan::{Answer, Attach, Client};
+use rt::chan;
 use rt::{Capability, env, invoke, task, time};
 use spawn::{End, Rules, Verdict};
 
@@ -123,9 +122,8 @@ fn tell_clients(service: &Service) {
     service.tell_to_look();
     let system = service.system.clone();
     task::spawn(async move {
-        let request = SystemRequest::ServiceEnded {};
         // Without a monitor there are no other OSnodes.
-        let _: Result<Answer<SystemReply>, _> = system.request(&request, Attach::NONE).await;
+        let _ = system.service_ended().await;
     });
 }
 
@@ -222,11 +220,8 @@ fn say(text: String) {
     task::spawn(async move {
         let until = time::system_ns().saturating_add(SAY_NS);
         let printed = async {
-            let console = Client::lookup("console").await?;
-            let request = proto::iface::console::ConsoleRequest::WriteBlob {};
-            let with = Attach::blob(text.as_bytes());
-            let _: Answer<proto::iface::console::ConsoleReply> =
-                console.request(&request, with).await?;
+            let console = chan::connect::<proto::iface::console::Console>("console").await?;
+            console.write_text(text.as_bytes()).await?;
             Ok::<_, proto::PeerError>(())
         };
         // The log has it.

@@ -4,13 +4,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use proto::CallError;
 use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
-use proto::iface::system::{MemberStatus, SystemReply, SystemRequest};
+use proto::iface::system::MemberStatus;
 use rt::time;
 use shell::{Args, parse_core_list};
 
 use super::{time_unit, usage};
-use crate::session::{Service, Session, ask, ask_client, text_of};
+use crate::session::{Service, Session, ask, text_of};
 
 fn state_word(s: CoreState) -> &'static str {
     match s {
@@ -248,31 +249,25 @@ pub async fn members(session: &mut Session, mut args: Args) -> Result<(), String
     let mut text = format!("{:<8} {:<9} changes\n", "OSnode", "is");
     let (mut last, mut number) = (0, 0);
     loop {
-        let request = SystemRequest::Member { osnode: last };
-        let a = ask_client::<SystemReply>(&session.system, &request, &[]).await?;
-        let SystemReply::Member {
-            osnode,
-            status,
-            caretaker,
-            count,
-            view,
-        } = a.message
-        else {
-            break;
+        let member = match session.system.member(last).await {
+            Ok(member) => member,
+            Err(CallError::Refused(_)) => break,
+            Err(CallError::Peer(e)) => return Err(e.to_string()),
         };
-        let word = match status {
+        let word = match member.status {
             MemberStatus::Joining => "joining",
             MemberStatus::Running => "running",
             MemberStatus::Stopped => "stopped",
             MemberStatus::Gone => "gone",
             MemberStatus::Moving => "in motion",
         };
-        let by = match caretaker {
+        let by = match member.caretaker {
             0 => String::new(),
             n => format!("; o{n} looks after it"),
         };
+        let (osnode, count) = (member.osnode, member.count);
         text += &format!("o{osnode:<7} {word:<9} {count}{by}\n");
-        (last, number) = (osnode, view);
+        (last, number) = (osnode, member.view);
     }
     text += &format!("view {number}\n");
     session.say(&text).await;
@@ -281,18 +276,18 @@ pub async fn members(session: &mut Session, mut args: Args) -> Result<(), String
 
 /// Who passes an unmap on to whom: everybody below who tells it.
 async fn members_tree(session: &mut Session, last: bool) -> Result<(), String> {
-    let request = SystemRequest::Tree { last };
-    let a = ask_client::<SystemReply>(&session.system, &request, &[]).await?;
-    let SystemReply::Tree { version } = a.message else {
-        return Err("no unmap had to be told to others".into());
+    let tree = match session.system.tree(last).await {
+        Ok(tree) => tree,
+        Err(CallError::Refused(_)) => return Err("no unmap had to be told to others".into()),
+        Err(CallError::Peer(e)) => return Err(e.to_string()),
     };
-    let mut text = match version {
+    let mut text = match tree.version {
         0 => String::from(
             "tree of unmaps, balanced: the knowledge base has not said where OSnodes are\n",
         ),
         _ => String::from("tree of unmaps, by the knowledge base\n"),
     };
-    let (words, _) = a.blob.as_chunks();
+    let (words, _) = tree.nodes.as_chunks();
     let (nodes, _) = words.as_chunks();
     // How many are still to come below each that stands above.
     let mut open: Vec<u64> = Vec::new();

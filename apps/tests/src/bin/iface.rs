@@ -18,9 +18,10 @@ use core::cell::Cell;
 use core::future::pending;
 
 use abi::{CapAddr, MessageTag};
+use proto::iface::names::NamesClient;
 use proto::iface::spawn::Place;
 use proto::iface::transport::Transport;
-use proto::{CallError, PeerError, Refusal, ServiceError, Wire};
+use proto::{CallError, Name, PeerError, Refusal, ServiceError, Wire};
 use rt::chan::{self, Answer, Attach, BindError, Client, Request};
 use rt::{Capability, SysError, cap, env, invoke, lmp, mem, task, time};
 use tests::{Child, Random, Suite};
@@ -428,18 +429,14 @@ async fn nobody() -> Result<(), String> {
 
 /// Sends requests without end and never takes an answer.
 async fn flood(name: &str) -> i32 {
-    let names = proto::iface::names::NamesRequest::Lookup {
-        name: proto::Name::truncated(name),
-        wait: true,
-    };
     let Ok(monitor) = Client::names().await else {
         return 1;
     };
-    let found: Result<Answer<proto::iface::names::NamesReply>, _> =
-        monitor.request(&names, Attach::NONE).await;
-    let Ok(Some(service)) = found.map(|f| f.cap) else {
+    let names = NamesClient(monitor);
+    let Ok(found) = names.lookup(Name::truncated(name), true).await else {
         return 2;
     };
+    let service = found.cap;
     match connection(service.addr()) {
         Ok(connection) => {
             flood_by(|words| lmp::send(connection.addr(), MessageTag::default(), words).is_ok())
