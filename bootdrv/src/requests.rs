@@ -167,8 +167,9 @@ impl<P: Platform> DriverServer<Request> for Served<P> {
     }
 
     async fn survey(&self, _: &Request) -> Result<Survey, Refusal> {
-        let records = survey::records(&self.0).await;
-        Ok(Survey { records })
+        let found = survey::found(&self.0).await;
+        let found = proto::list::write(&found);
+        Ok(Survey { found })
     }
 
     async fn state(&self, _: &Request, core: u32) -> Result<State, Refusal> {

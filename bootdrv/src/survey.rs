@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use capfmt::Attachment;
 use proto::iface::cores::CoreState;
+use proto::iface::driver::Surveyed;
 use rt::{invoke, time};
 
 use crate::Platform;
@@ -12,17 +13,12 @@ use crate::driver::{Driver, core_state};
 /// How long an operation that is under way is left alone between two looks (ns of system time).
 const LOOK_NS: u64 = 2_000_000;
 
-/// Says it, once no operation is under way: until then it is not settled what a core does.
-pub async fn records<P: Platform>(driver: &Driver<P>) -> Vec<u8> {
+/// Each OSnode, then each core that has none, once no operation is under way: until then it is not settled what a
+/// core does.
+pub async fn found<P: Platform>(driver: &Driver<P>) -> Vec<Surveyed> {
     while driver.under_way.get() > 0 {
         time::system_sleep_until(time::system_ns().saturating_add(LOOK_NS)).await;
     }
-    let words = found(driver).into_iter().flatten();
-    words.flat_map(u64::to_le_bytes).collect()
-}
-
-/// OSnode, core, state: of each OSnode, then of each core that has none.
-fn found<P: Platform>(driver: &Driver<P>) -> Vec<[u64; 3]> {
     let (kcbs, cores) = {
         let h = driver.holdings.borrow();
         let kcbs: Vec<_> = h.kcbs.values().copied().collect();
@@ -42,9 +38,18 @@ fn found<P: Platform>(driver: &Driver<P>) -> Vec<[u64; 3]> {
             }
             _ => (info.last_core.unwrap_or(0), CoreState::Penned),
         };
-        found.push([info.osnode, core.into(), state as u64]);
+        let osnode = info.osnode;
+        found.push(Surveyed {
+            osnode,
+            core,
+            state,
+        });
     }
     let free = cores.into_iter().filter(|core| !taken.contains(core));
-    found.extend(free.map(|core| [0, core.into(), core_state(driver, core) as u64]));
+    found.extend(free.map(|core| Surveyed {
+        osnode: 0,
+        core,
+        state: core_state(driver, core),
+    }));
     found
 }

@@ -1,5 +1,7 @@
 //! What the monitor does for the services of its OSnode: other OSnodes, and the machine.
 
+use alloc::vec::Vec;
+
 use abi::slots;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::pack_bell;
@@ -7,7 +9,7 @@ use proto::iface::system::{
     Done, Member, NOWHERE, Osnode, Prepared, System, SystemReply, SystemServer, Tree,
 };
 use proto::ump::Side;
-use proto::{Dispatch, PeerError, Refusal, ServiceError, WireError, stub};
+use proto::{Dispatch, PeerError, Refusal, ServiceError, WireError, list, stub};
 use rt::chan::Request;
 use rt::event::Notification;
 use rt::ump::{UmpChannel, UmpError};
@@ -113,8 +115,8 @@ impl SystemServer<Request> for World {
     async fn tree(&self, _: &Request, last: bool) -> Result<Tree, Refusal> {
         let shown = placements::shown(self, last).await;
         let (version, tree) = shown.ok_or(ServiceError::NotFound)?;
-        let words = tree.iter().flat_map(|(o, below)| [o.0, u64::from(*below)]);
-        let nodes = words.flat_map(u64::to_le_bytes).collect();
+        let nodes: Vec<_> = tree.iter().map(|(o, below)| (o.0, *below)).collect();
+        let nodes = list::write(&nodes);
         Ok(Tree { version, nodes })
     }
 

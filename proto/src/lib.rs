@@ -18,6 +18,7 @@ pub mod blob;
 mod error;
 pub mod iface;
 mod interface;
+pub mod list;
 mod messages;
 pub mod start;
 pub mod stub;

@@ -50,6 +50,33 @@ impl fmt::Display for DriverError {
     }
 }
 
+/// An OSnode, or a core without one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Surveyed {
+    /// Id of the OSnode; 0 = none.
+    pub osnode: u64,
+    /// The core that it is, or was last, on.
+    pub core: u32,
+    /// What that core does, as far as it is about this OSnode.
+    pub state: CoreState,
+}
+
+impl Field for Surveyed {
+    const WORDS: usize = 3;
+    fn put(&self, w: &mut Writer) {
+        self.osnode.put(w);
+        self.core.put(w);
+        self.state.put(w);
+    }
+    fn get(r: &mut Reader) -> Result<Self, WireError> {
+        Ok(Surveyed {
+            osnode: Field::get(r)?,
+            core: Field::get(r)?,
+            state: Field::get(r)?,
+        })
+    }
+}
+
 crate::interface! {
     /// Operations on cores, executed.
     pub interface Driver = 9, version 2, errors DriverError;
@@ -80,9 +107,8 @@ crate::interface! {
         };
         /// Blob: the eight words of the core's object, little-endian.
         Processor = 0x8005 {} blob words;
-        /// Blob: three little-endian words for each OSnode and for each core without one: id (0 = none), core,
-        /// [`CoreState`] of that core as far as it is about this OSnode.
-        Survey = 0x8006 {} blob records;
+        /// Blob: a [`list`](crate::list) of [`Surveyed`].
+        Survey = 0x8006 {} blob found;
     }
     requests {
         /// There is such a core.

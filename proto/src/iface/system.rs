@@ -60,7 +60,7 @@ crate::interface! {
             /// Number of the view: it grows with every change of any OSnode.
             view: u64,
         };
-        /// A tree, in preorder: for each OSnode a word with its id and one with the number of those below it.
+        /// A tree, in preorder: a [`list`](crate::list) of OSnodes, with the number of those below each (`(u64, u32)`).
         Tree = 0x8005 {
             /// Version of what the knowledge base said of where they are; 0 = nothing is known.
             version: u64,

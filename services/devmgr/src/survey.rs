@@ -3,27 +3,19 @@
 //! The boot driver knows which OSnodes there are and what each core does, the monitor which ids were ever
 //! given, firmware's tables what they said before. What the dead one had started goes on.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::CallError;
 use proto::iface::cores::CoreState;
+use proto::iface::driver::Surveyed;
 use proto::iface::system::NOWHERE;
+use proto::{CallError, list};
 use rt::{env, task};
 
 use crate::discovery::CONSOLE;
 use crate::operations::{driver, hand_over, locate, sentence};
 use crate::{Manager, knowledge};
-
-/// What a boot driver says of cores.
-const STATES: [CoreState; 6] = [
-    CoreState::Off,
-    CoreState::Detached,
-    CoreState::Penned,
-    CoreState::Starting,
-    CoreState::Running,
-    CoreState::Crashed,
-];
 
 type Found = Vec<(u64, u32, CoreState)>;
 
@@ -55,18 +47,9 @@ pub async fn take_up(manager: &Manager) -> Result<(), String> {
 async fn survey(manager: &Manager) -> Result<Found, String> {
     let driver = driver(manager, env::osnode()).await?;
     let said = driver.survey().await.map_err(sentence)?;
-    let (words, rest) = said.records.as_chunks::<8>();
-    let words: Vec<u64> = words.iter().map(|w| u64::from_le_bytes(*w)).collect();
-    let (records, more) = words.as_chunks::<3>();
-    let state = |word: u64| STATES.into_iter().find(|s| *s as u64 == word);
-    let records: Option<Found> = records
-        .iter()
-        .map(|[o, core, s]| Some((*o, u32::try_from(*core).ok()?, state(*s)?)))
-        .collect();
-    match records {
-        Some(found) if rest.is_empty() && more.is_empty() => Ok(found),
-        _ => Err("the boot driver's survey is not understood".into()),
-    }
+    let found: Vec<Surveyed> = list::read(&said.found)
+        .map_err(|e| format!("the boot driver's survey is not understood: {e}"))?;
+    Ok(found.iter().map(|s| (s.osnode, s.core, s.state)).collect())
 }
 
 /// The highest id in the membership view, in which those that are gone stay.
