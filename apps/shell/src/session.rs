@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use proto::iface::console::ConsoleClient;
+use proto::iface::cores::CoresClient;
 use proto::iface::files::FilesClient;
 use proto::iface::spawn::SpawnClient;
 use proto::iface::system::SystemClient;
@@ -75,8 +76,7 @@ impl Service {
 pub struct Session {
     console: Service,
     files: Service,
-    /// The device manager.
-    pub cores: Service,
+    cores: Service,
     spawn: Service,
     /// The registry.
     pub registry: Service,
@@ -112,6 +112,15 @@ impl Session {
     pub async fn spawn(&self) -> Result<SpawnClient<Client>, String> {
         let client = self.spawn.client().await;
         client.map(SpawnClient).map_err(|e| of_spawn(e.into()))
+    }
+
+    /// The device manager.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn cores(&self) -> Result<CoresClient<Client>, String> {
+        let client = self.cores.client().await;
+        client.map(CoresClient).map_err(|e| of_cores(e.into()))
     }
 
     /// Prints without keeping it for the command's record.
@@ -227,11 +236,33 @@ pub fn text_of(blob: &[u8], error: ServiceError) -> String {
     }
 }
 
+/// What a service says, or what it says no more, as a sentence.
+fn of(service: &str, e: CallError) -> String {
+    match e {
+        CallError::Peer(e) => format!("{service}: {e}"),
+        CallError::Refused(r) => r.to_string(),
+    }
+}
+
 /// What the spawn service says, or what it says no more, as a sentence.
 pub fn of_spawn(e: CallError) -> String {
-    match e {
-        CallError::Peer(e) => format!("spawn: {e}"),
-        CallError::Refused(r) => r.to_string(),
+    of("spawn", e)
+}
+
+/// What the device manager says, or what it says no more, as a sentence.
+pub fn of_cores(e: CallError) -> String {
+    of("cores", e)
+}
+
+/// An answer to a question with an index, `None` past the last.
+///
+/// # Errors
+/// The device manager does not answer.
+pub fn at_index<T>(answer: Result<T, CallError>) -> Result<Option<T>, String> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
+        Err(CallError::Refused(_)) => Ok(None),
+        Err(e) => Err(of_cores(e)),
     }
 }
 

@@ -3,26 +3,28 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::cores::{CoreOp, CoreState, Cores, CoresClient};
+use rt::chan::{self, Client};
+
+/// The device manager.
+///
+/// # Errors
+/// A sentence.
+pub async fn manager() -> Result<CoresClient<Client>, String> {
+    chan::connect::<Cores>("cores")
+        .await
+        .map_err(|e| e.to_string())
+}
 
 /// Has a core operated; `kernel`: its name, or empty. What is said of it.
 ///
 /// # Errors
 /// A sentence.
 pub async fn operate(core: u32, op: CoreOp, kernel: &str) -> Result<String, String> {
-    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
-    let fresh = false;
-    let request = CoresRequest::Operate { op, core, fresh };
-    let with = Attach::blob(kernel.as_bytes());
-    let a: Result<Answer<CoresReply>, _> = cores.request(&request, with).await;
-    let a = a.map_err(|e| e.to_string())?;
-    let text = String::from_utf8_lossy(&a.blob).into_owned();
-    match a.message {
-        CoresReply::Done { .. } => Ok(text),
-        CoresReply::Refused { error } => Err(format!("{op:?}: {error}: {text}")),
-        other => Err(format!("{op:?}: {other:?}")),
-    }
+    let cores = manager().await?;
+    let done = cores.operate(op, core, false, kernel.as_bytes()).await;
+    let done = done.map_err(|e| format!("{op:?}: {e}"))?;
+    Ok(String::from_utf8_lossy(&done.text).into_owned())
 }
 
 /// What a core does.
@@ -30,13 +32,9 @@ pub async fn operate(core: u32, op: CoreOp, kernel: &str) -> Result<String, Stri
 /// # Errors
 /// A sentence.
 pub async fn state(core: u32) -> Result<CoreState, String> {
-    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
-    let request = CoresRequest::Core { index: core };
-    let a: Result<Answer<CoresReply>, _> = cores.request(&request, Attach::NONE).await;
-    match a.map_err(|e| e.to_string())?.message {
-        CoresReply::Core { state, .. } => Ok(state),
-        _ => Err(format!("there is no core {core}")),
-    }
+    let found = manager().await?.core_at(core).await;
+    let found = found.map_err(|e| format!("core {core}: {e}"))?;
+    Ok(found.state)
 }
 
 /// Has a core run; whether it did not before.

@@ -4,32 +4,28 @@ use alloc::format;
 use alloc::string::String;
 
 use devmgr::MovePlan;
-use proto::iface::cores::{CoreOp, CoreState, CoresReply};
+use proto::iface::cores::{self, CoreOp, CoreState};
 use proto::iface::driver::{Done, DriverError};
 use proto::iface::system::NOWHERE;
-use proto::{CallError, ServiceError};
-use rt::chan::Request;
+use proto::{CallError, Refusal, ServiceError};
 use rt::time;
 
 use crate::operations::{
-    BootDriver, driver, locate, refused, sentence, state_now, wake, when_free,
+    BootDriver, driver, locate, said_done, sentence, state_now, wake, when_free,
 };
-use crate::{Manager, answer, knowledge, queries, refuse};
+use crate::{Manager, knowledge, queries};
 
 /// How long the monitor may take to bury an OSnode (ns of system time).
 const BURIAL_NS: u64 = 20_000_000_000;
 
-/// Destroys the OSnode of a core, and answers.
-pub async fn run(manager: &Manager, request: &Request, core: u32) {
+/// Destroys the OSnode of a core.
+///
+/// # Errors
+/// The error and a sentence.
+pub async fn run(manager: &Manager, core: u32) -> Result<cores::Done, Refusal> {
     let start = time::system_ns();
     queries::observe(manager, core).await;
-    let plan = match when_free(manager, |r| r.plan_destroy(core)).await {
-        Ok(plan) => plan,
-        Err(r) => {
-            let (error, text) = refused(&r);
-            return refuse(request, error, &text);
-        }
-    };
+    let plan = when_free(manager, |r| r.plan_destroy(core)).await?;
     let osnode = plan.osnode;
     let fenced = fence(manager, plan).await;
     let gone = fenced.is_ok();
@@ -53,17 +49,9 @@ pub async fn run(manager: &Manager, request: &Request, core: u32) {
         // A monitor that is gone keeps no list.
         let _ = locate(manager, osnode, NOWHERE).await;
     }
-    match result {
-        Ok(text) => {
-            let reply = CoresReply::Done {
-                osnode,
-                took_ns: time::system_ns() - start,
-                together_ns: 0,
-            };
-            answer(request, &reply, &format!("o{osnode} is gone; {text}"));
-        }
-        Err(text) => refuse(request, ServiceError::BadCoreState, &text),
-    }
+    let text = result.map_err(|text| Refusal::new(ServiceError::BadCoreState, text))?;
+    let text = format!("o{osnode} is gone; {text}");
+    Ok(said_done(osnode, start, text))
 }
 
 async fn operate(

@@ -16,14 +16,13 @@ use devmgr::Ledger;
 use devmgr::choice::{self, Rows};
 use firmware::processor::Processor;
 use proto::PeerError;
-use proto::iface::cores::{CoreState, CoresReply};
-use rt::chan::Request;
+use proto::iface::cores::CoreState;
 use rt::skb::{Knowledge, Unanswered};
 use rt::{env, task, time};
 use skb::collect;
 use skb::datalog::{Changes, Value};
 
-use crate::{Manager, answer, queries};
+use crate::{Manager, queries};
 
 /// How long a knowledge base that did not answer is left alone (ns of system time).
 const PAUSE_NS: u64 = 5_000_000_000;
@@ -287,10 +286,4 @@ pub async fn tell_placed(manager: &Manager, device: &str, core: u32) {
         .ledger
         .assert("placed", &values);
     tell(manager).await;
-}
-
-/// A knowledge base that has just started wants to know everything.
-pub async fn wanted(manager: &Manager, request: &Request) {
-    connect(manager).await;
-    answer(request, &CoresReply::Told {}, "");
 }

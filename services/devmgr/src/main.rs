@@ -25,14 +25,16 @@ mod together;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::convert::Infallible;
 
-use devmgr::{Ledger, Registry};
-use proto::iface::cores::{CoreOp, CoresReply, CoresRequest};
+use devmgr::{Ledger, Operation, Registry};
+use proto::iface::cores::{Core, CoreOp, Cores, CoresServer, Done, Kernel, Log, Osnode, Told};
 use proto::iface::spawn::{Spawn, SpawnClient};
 use proto::iface::system::SystemClient;
-use proto::{PeerError, ServiceError};
-use rt::chan::{self, Attach, BindError, Client, Request, Server, Until};
+use proto::{PeerError, Refusal};
+use rt::chan::{self, BindError, Client, Request, Until};
 use rt::{env, invoke, task};
 use skb::collect;
 use skb::datalog::Changes;
@@ -44,7 +46,7 @@ pub struct State {
     /// State of every core.
     pub registry: Registry,
     /// What the boot driver of this OSnode is told of the cores.
-    pub described: alloc::vec::Vec<start::Described>,
+    pub described: Vec<start::Described>,
     /// Boot drivers by OSnode.
     pub drivers: BTreeMap<u64, operations::BootDriver>,
     /// Id of the OSnode that is made next; ids are never used again.
@@ -56,7 +58,7 @@ pub struct State {
     /// The knowledge base.
     pub link: knowledge::Link,
     /// Operations that wait for others to end.
-    pub wakers: alloc::vec::Vec<core::task::Waker>,
+    pub wakers: Vec<core::task::Waker>,
 }
 
 /// The device manager.
@@ -82,8 +84,8 @@ fn main() {
 }
 
 async fn run() -> i32 {
-    match set_up().await {
-        Ok((manager, server)) => serve(&manager, &server).await,
+    match serve().await {
+        Ok(never) => match never {},
         Err(e) => {
             rt::println!("devmgr: {e}");
             if let Some(kernel) = env::given("kernel") {
@@ -95,7 +97,14 @@ async fn run() -> i32 {
     }
 }
 
-async fn set_up() -> Result<(Manager, Server), String> {
+async fn serve() -> Result<Infallible, String> {
+    let manager = set_up().await?;
+    task::spawn(queries::watch(manager.clone()));
+    let served = chan::serve_side_by_side::<Cores, _>("cores", Rc::new(manager));
+    served.await.map_err(|e| e.to_string())
+}
+
+async fn set_up() -> Result<Manager, String> {
     let lost = |e: BindError| e.to_string();
     let text = |e: PeerError| e.to_string();
     let spawn = chan::connect::<Spawn>("spawn").await.map_err(lost)?;
@@ -106,13 +115,13 @@ async fn set_up() -> Result<(Manager, Server), String> {
     let manager = Manager {
         state: Rc::new(RefCell::new(State {
             registry: Registry::new(&machine.description.cores, own),
-            described: alloc::vec::Vec::new(),
+            described: Vec::new(),
             drivers: BTreeMap::new(),
             next_osnode: own + 1,
             last_group: 0,
             tree: machine.tree,
             link: knowledge::Link::new(ledger),
-            wakers: alloc::vec::Vec::new(),
+            wakers: Vec::new(),
         })),
         spawn,
         system,
@@ -133,9 +142,7 @@ async fn set_up() -> Result<(Manager, Server), String> {
         memory::start(&manager.spawn, &machine).await?;
         start::driver(&manager, &machine).await?;
     }
-    let server = Server::open().map_err(|e| e.message().to_string())?;
-    server.register("cores").await.map_err(text)?;
-    Ok((manager, server))
+    Ok(manager)
 }
 
 /// What the knowledge base is told at first.
@@ -155,56 +162,83 @@ fn facts(mut machine: Changes) -> Ledger {
     ledger
 }
 
-async fn serve(manager: &Manager, server: &Server) -> i32 {
-    task::spawn(queries::watch(manager.clone()));
-    loop {
-        let request = server.next().await;
-        let manager = manager.clone();
-        task::spawn(async move { take(&manager, request).await });
+/// The kernel's name in a request; what is not UTF-8 names none.
+fn text(kernel: &[u8]) -> String {
+    String::from_utf8_lossy(kernel).into_owned()
+}
+
+impl CoresServer<Request> for Manager {
+    async fn operate(
+        &self,
+        _: &Request,
+        op: CoreOp,
+        core: u32,
+        fresh: bool,
+        kernel: Vec<u8>,
+    ) -> Result<Done, Refusal> {
+        let pause_ns = 0;
+        let wanted = Operation {
+            op,
+            core,
+            fresh,
+            pause_ns,
+        };
+        operations::run(self, wanted, &text(&kernel)).await
     }
-}
 
-/// Answers; an asker that is gone needs no answer.
-fn answer(request: &Request, reply: &CoresReply, text: &str) {
-    let _ = request.answer(reply, Attach::blob(text.as_bytes()));
-}
+    async fn pause(&self, _: &Request, core: u32, for_ns: u64) -> Result<Done, Refusal> {
+        let wanted = Operation {
+            op: CoreOp::Stop,
+            core,
+            fresh: false,
+            // Without a time it would be a stop.
+            pause_ns: for_ns.max(1),
+        };
+        operations::run(self, wanted, "").await
+    }
 
-fn refuse(request: &Request, error: ServiceError, text: &str) {
-    answer(request, &CoresReply::Refused { error }, text);
-}
+    async fn operate_all(
+        &self,
+        _: &Request,
+        op: CoreOp,
+        fresh: bool,
+        kernel_and_cores: Vec<u8>,
+    ) -> Result<Done, Refusal> {
+        together::run(self, op, fresh, &kernel_and_cores).await
+    }
 
-async fn take(manager: &Manager, request: Request) {
-    match request.decode::<CoresRequest>() {
-        Err(_) => refuse(&request, ServiceError::BadMessage, ""),
-        Ok(CoresRequest::Operate { op, core, fresh }) => {
-            let pause_ns = 0;
-            let wanted = devmgr::Operation {
-                op,
-                core,
-                fresh,
-                pause_ns,
-            };
-            operations::run(manager, &request, wanted).await;
-        }
-        Ok(CoresRequest::Pause { core, for_ns }) => {
-            let wanted = devmgr::Operation {
-                op: CoreOp::Stop,
-                core,
-                fresh: false,
-                // Without a time it would be a stop.
-                pause_ns: for_ns.max(1),
-            };
-            operations::run(manager, &request, wanted).await;
-        }
-        Ok(CoresRequest::OperateAll { op, fresh }) => {
-            together::run(manager, &request, op, fresh).await;
-        }
-        Ok(CoresRequest::Move { from, to }) => moving::run(manager, &request, from, to).await,
-        Ok(CoresRequest::Destroy { core }) => destruction::run(manager, &request, core).await,
-        Ok(CoresRequest::Core { index }) => queries::core(manager, &request, index).await,
-        Ok(CoresRequest::Kernel { index }) => queries::kernel(manager, &request, index).await,
-        Ok(CoresRequest::Osnode { index }) => queries::osnode(manager, &request, index).await,
-        Ok(CoresRequest::Log { core }) => queries::log(manager, &request, core).await,
-        Ok(CoresRequest::Tell {}) => knowledge::wanted(manager, &request).await,
+    async fn move_osnode(
+        &self,
+        _: &Request,
+        from: u32,
+        to: u32,
+        kernel: Vec<u8>,
+    ) -> Result<Done, Refusal> {
+        moving::run(self, from, to, text(&kernel)).await
+    }
+
+    async fn destroy(&self, _: &Request, core: u32) -> Result<Done, Refusal> {
+        destruction::run(self, core).await
+    }
+
+    async fn core_at(&self, _: &Request, index: u32) -> Result<Core, Refusal> {
+        queries::core(self, index).await
+    }
+
+    async fn kernel_at(&self, _: &Request, index: u32) -> Result<Kernel, Refusal> {
+        queries::kernel(self, index).await
+    }
+
+    async fn osnode_at(&self, _: &Request, index: u32) -> Result<Osnode, Refusal> {
+        queries::osnode(self, index).await
+    }
+
+    async fn log(&self, _: &Request, core: u32) -> Result<Log, Refusal> {
+        queries::log(self, core).await
+    }
+
+    async fn tell_everything(&self, _: &Request) -> Result<Told, Refusal> {
+        knowledge::connect(self).await;
+        Ok(Told {})
     }
 }

@@ -4,65 +4,48 @@ use alloc::format;
 use alloc::string::String;
 
 use devmgr::MovePlan;
-use proto::iface::cores::{CoreState, CoresReply};
+use proto::iface::cores::{CoreState, Done};
 use proto::iface::system::NOWHERE;
-use proto::{CallError, ServiceError};
-use rt::chan::Request;
+use proto::{CallError, Refusal};
 use rt::time;
 
-use crate::operations::{driver, locate, lost, refused, state_now, wake, when_free};
-use crate::{Manager, answer, knowledge, queries, refuse};
+use crate::operations::{driver, locate, lost, no_answer, said_done, state_now, wake, when_free};
+use crate::{Manager, knowledge, queries};
 
-/// Moves the OSnode of core `from` to core `to`, and answers.
-pub async fn run(manager: &Manager, request: &Request, from: u32, to: u32) {
+/// Moves the OSnode of core `from` to core `to`.
+///
+/// # Errors
+/// The error and a sentence.
+pub async fn run(manager: &Manager, from: u32, to: u32, kernel: String) -> Result<Done, Refusal> {
     let start = time::system_ns();
     for core in [from, to] {
         queries::observe(manager, core).await;
     }
-    let plan = match when_free(manager, |r| r.plan_move(from, to)).await {
-        Ok(plan) => plan,
-        Err(r) => {
-            let (error, text) = refused(&r);
-            return refuse(request, error, &text);
-        }
-    };
-    let kernel = match request.text() {
-        name if name.is_empty() => knowledge::kernel(manager, to).await,
-        name => name,
+    let plan = when_free(manager, |r| r.plan_move(from, to)).await?;
+    let kernel = match kernel.is_empty() {
+        true => knowledge::kernel(manager, to).await,
+        false => kernel,
     };
     let result = carry_out(manager, plan, &kernel).await;
     let at = settle(manager, plan).await;
     // The monitor answers when the OSnode's own monitor was heard from there.
     let told = locate(manager, plan.osnode, at.unwrap_or(NOWHERE)).await;
-    match (result, told) {
-        (Ok(text), Ok(())) => {
-            let reply = CoresReply::Done {
-                osnode: plan.osnode,
-                took_ns: time::system_ns() - start,
-                together_ns: 0,
-            };
-            answer(request, &reply, &text);
-        }
-        (Ok(text), Err(e)) => {
-            let text = format!("{text}, but its monitor is not heard: {e}");
-            refuse(request, ServiceError::NoAnswer, &text);
-        }
-        (Err((error, text)), _) => refuse(request, error, &text),
+    let text = result?;
+    match told {
+        Ok(()) => Ok(said_done(plan.osnode, start, text)),
+        Err(e) => Err(no_answer(format!(
+            "{text}, but its monitor is not heard: {e}"
+        ))),
     }
 }
 
-async fn carry_out(
-    manager: &Manager,
-    plan: MovePlan,
-    kernel: &str,
-) -> Result<String, (ServiceError, String)> {
-    let no_answer = |text| (ServiceError::NoAnswer, text);
+async fn carry_out(manager: &Manager, plan: MovePlan, kernel: &str) -> Result<String, Refusal> {
     let driver = driver(manager, plan.executor).await.map_err(no_answer)?;
     let (from, to) = (plan.from, plan.to);
     let moved = driver.move_osnode(plan.osnode, from, to, plan.runs, kernel.as_bytes());
     match moved.await {
         Ok(done) => Ok(String::from_utf8_lossy(&done.text).into_owned()),
-        Err(CallError::Refused(r)) => Err((r.error.error, r.text)),
+        Err(CallError::Refused(r)) => Err(Refusal::new(r.error.error, r.text)),
         Err(CallError::Peer(e)) => Err(no_answer(format!(
             "{}; the one after it finds the move under way: cores says what came of it",
             lost(e)

@@ -5,15 +5,15 @@ use alloc::string::{String, ToString};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use devmgr::{Operation, Plan, Refusal, Registry, state_word};
-use proto::iface::cores::{CoreOp, CoreState, CoresReply};
+use devmgr::{Operation, Plan, Registry, state_word};
+use proto::iface::cores::{self as said, CoreOp, CoreState};
 use proto::iface::driver::{Driver, DriverClient, DriverError};
 use proto::iface::system::NOWHERE;
-use proto::{CallError, PeerError, ServiceError};
-use rt::chan::{self, Client, Request};
+use proto::{CallError, PeerError, Refusal, ServiceError};
+use rt::chan::{self, Client};
 use rt::{env, time};
 
-use crate::{Manager, answer, knowledge, queries, refuse};
+use crate::{Manager, knowledge, queries};
 
 /// How long a started OSnode's monitor may take to say hello (ns of system time).
 const HELLO_NS: u64 = 20_000_000_000;
@@ -25,30 +25,39 @@ const PATIENCE_NS: u64 = 60_000_000_000;
 /// A boot driver.
 pub type BootDriver = DriverClient<Client>;
 
-/// Executes one operation and answers.
-pub async fn run(manager: &Manager, request: &Request, wanted: Operation) {
-    let kernel = request.text();
+/// Executes one operation.
+///
+/// # Errors
+/// The error and a sentence.
+pub async fn run(
+    manager: &Manager,
+    wanted: Operation,
+    kernel: &str,
+) -> Result<said::Done, Refusal> {
     let start = time::system_ns();
-    let result = match plan(manager, wanted).await {
-        Ok(plan) => carry_out(manager, plan, &kernel, 0).await,
-        Err(r) => Err(refused(&r)),
-    };
-    match result {
-        Ok(done) => {
-            let reply = CoresReply::Done {
-                osnode: done.osnode,
-                took_ns: time::system_ns() - start,
-                together_ns: 0,
-            };
-            answer(request, &reply, &done.text);
-        }
-        Err((error, text)) => refuse(request, error, &text),
+    let plan = plan(manager, wanted).await?;
+    let done = carry_out(manager, plan, kernel, 0).await?;
+    Ok(said_done(done.osnode, start, done.text))
+}
+
+/// What is said of an operation that began at `start`.
+pub fn said_done(osnode: u64, start: u64, text: String) -> said::Done {
+    said::Done {
+        osnode,
+        took_ns: time::system_ns() - start,
+        together_ns: 0,
+        text: text.into_bytes(),
     }
 }
 
-/// A refusal as it is answered.
-pub fn refused(r: &Refusal) -> (ServiceError, String) {
-    (error_of(r), r.to_string())
+/// Nobody who was asked answers, with a sentence.
+pub fn no_answer(text: impl Into<String>) -> Refusal {
+    Refusal::new(ServiceError::NoAnswer, text)
+}
+
+/// Why an operation is not planned, as it is answered.
+pub fn refused(r: &devmgr::Refusal) -> Refusal {
+    Refusal::new(error_of(r), r.to_string())
 }
 
 /// Executes a planned operation, in group `together` of the boot driver's, and what follows from
@@ -61,7 +70,7 @@ pub async fn carry_out(
     plan: Plan,
     kernel: &str,
     together: u64,
-) -> Result<Done, (ServiceError, String)> {
+) -> Result<Done, Refusal> {
     let starts = plan.operation.op != CoreOp::Stop || plan.operation.pause_ns > 0;
     let chosen = if kernel.is_empty() && starts {
         knowledge::kernel(manager, plan.operation.core).await
@@ -82,14 +91,14 @@ pub async fn carry_out(
     match result {
         Ok(done) => match settle(manager, plan, &done).await {
             Ok(()) => Ok(done),
-            Err(text) => Err((ServiceError::NoAnswer, text)),
+            Err(text) => Err(no_answer(text)),
         },
         Err(f) => {
             if f.osnode != 0 && f.state != CoreState::Running {
                 // It does not run; a monitor that is gone keeps no list.
                 let _ = locate(manager, f.osnode, NOWHERE).await;
             }
-            Err((f.error, f.text))
+            Err(Refusal::new(f.error, f.text))
         }
     }
 }
@@ -123,12 +132,13 @@ struct Failed {
     text: String,
 }
 
-fn error_of(r: &Refusal) -> ServiceError {
+fn error_of(r: &devmgr::Refusal) -> ServiceError {
+    use devmgr::Refusal as R;
     match r {
-        Refusal::NoCore(..) => ServiceError::NoCore,
-        Refusal::NoExecutor(_) | Refusal::Console(_) | Refusal::Home(..) => ServiceError::OwnCore,
-        Refusal::NoOsnode(_) => ServiceError::NoOsnode,
-        Refusal::Busy(_) => ServiceError::Busy,
+        R::NoCore(..) => ServiceError::NoCore,
+        R::NoExecutor(_) | R::Console(_) | R::Home(..) => ServiceError::OwnCore,
+        R::NoOsnode(_) => ServiceError::NoOsnode,
+        R::Busy(_) => ServiceError::Busy,
         _ => ServiceError::BadCoreState,
     }
 }
@@ -147,14 +157,14 @@ pub async fn plan(manager: &Manager, wanted: Operation) -> Result<Plan, Refusal>
 /// What a plan comes to; waits while other operations are in the way.
 pub async fn when_free<T>(
     manager: &Manager,
-    mut plan: impl FnMut(&mut Registry) -> Result<T, Refusal>,
+    mut plan: impl FnMut(&mut Registry) -> Result<T, devmgr::Refusal>,
 ) -> Result<T, Refusal> {
     let until = time::now_ns() + PATIENCE_NS;
-    let mut last = Refusal::Busy(0);
+    let mut last = devmgr::Refusal::Busy(0);
     let planned = poll_fn(|cx| {
         let mut s = manager.state.borrow_mut();
         match plan(&mut s.registry) {
-            Err(r @ Refusal::Busy(_)) => {
+            Err(r @ devmgr::Refusal::Busy(_)) => {
                 last = r;
                 s.wakers.push(cx.waker().clone());
                 Poll::Pending
@@ -162,10 +172,8 @@ pub async fn when_free<T>(
             result => Poll::Ready(result),
         }
     });
-    match time::timeout(until, planned).await {
-        Some(result) => result,
-        None => Err(last),
-    }
+    let planned = time::timeout(until, planned).await;
+    planned.unwrap_or(Err(last)).map_err(|r| refused(&r))
 }
 
 /// The boot driver of an OSnode; one that was started again is described the cores anew.

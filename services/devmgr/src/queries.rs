@@ -5,14 +5,13 @@ use alloc::string::String;
 
 use devmgr::state_word;
 use firmware::processor::WORDS;
-use proto::iface::cores::{CoreState, CoresReply};
+use proto::iface::cores::{Core, CoreState, Kernel, Log, Osnode};
 use proto::iface::system::NOWHERE;
-use proto::{CallError, ServiceError};
-use rt::chan::Request;
+use proto::{CallError, Refusal, ServiceError};
 use rt::{env, time};
 
-use crate::operations::{BootDriver, driver, knows, locate};
-use crate::{Manager, answer, knowledge, refuse};
+use crate::operations::{BootDriver, driver, knows, locate, lost, no_answer};
+use crate::{Manager, knowledge};
 
 /// The boot driver of this OSnode.
 async fn own_driver(manager: &Manager) -> Option<BootDriver> {
@@ -86,57 +85,50 @@ pub async fn observe(manager: &Manager, core: u32) -> String {
 }
 
 /// One core.
-pub async fn core(manager: &Manager, request: &Request, index: u32) {
+pub async fn core(manager: &Manager, index: u32) -> Result<Core, Refusal> {
     let words = observe(manager, index).await;
     let s = manager.state.borrow();
-    let Some(c) = s.registry.core(index) else {
-        return refuse(request, ServiceError::End, "");
-    };
+    let c = s.registry.core(index).ok_or(ServiceError::End)?;
     let d = c.description;
     let place = if d.capacity == 1024 {
         format!("node {}\n{words}", d.node)
     } else {
         format!("node {} ({}/1024)\n{words}", d.node, d.capacity)
     };
-    let reply = CoresReply::Core {
+    Ok(Core {
         core: index,
         state: c.state,
         osnode: c.osnode,
         node: d.node,
         hw_id: d.hw_id,
-    };
-    answer(request, &reply, &place);
+        text: place.into_bytes(),
+    })
 }
 
 /// What the kernel that runs on a core says of itself: asked there.
-pub async fn kernel(manager: &Manager, request: &Request, index: u32) {
+pub async fn kernel(manager: &Manager, index: u32) -> Result<Kernel, Refusal> {
     let found = {
         let s = manager.state.borrow();
         s.registry.core(index).map(|c| (c.state, c.osnode))
     };
-    let osnode = match found {
-        Some((CoreState::Running, osnode)) => osnode,
-        Some((state, _)) => {
-            let text = format!("core {index} is {}", state_word(state));
-            return refuse(request, ServiceError::BadCoreState, &text);
-        }
-        None => return refuse(request, ServiceError::End, ""),
-    };
+    let (state, osnode) = found.ok_or(ServiceError::End)?;
+    if state != CoreState::Running {
+        let text = format!("core {index} is {}", state_word(state));
+        return Err(Refusal::new(ServiceError::BadCoreState, text));
+    }
     match manager.spawn.kernel(osnode).await {
-        Ok(k) => {
-            let reply = CoresReply::Kernel {
-                name: k.name,
-                epoch: k.epoch,
-            };
-            answer(request, &reply, &String::from_utf8_lossy(&k.build));
-        }
-        Err(CallError::Refused(r)) => refuse(request, r.error, &r.text),
-        Err(e) => refuse(request, ServiceError::NoAnswer, &format!("o{osnode}: {e}")),
+        Ok(k) => Ok(Kernel {
+            name: k.name,
+            epoch: k.epoch,
+            build: k.build,
+        }),
+        Err(CallError::Refused(r)) => Err(r),
+        Err(CallError::Peer(e)) => Err(no_answer(format!("o{osnode}: {e}"))),
     }
 }
 
 /// One OSnode.
-pub async fn osnode(manager: &Manager, request: &Request, index: u32) {
+pub async fn osnode(manager: &Manager, index: u32) -> Result<Osnode, Refusal> {
     if index == 0 {
         let others = manager.state.borrow().registry.others_running(env::core());
         for core in others {
@@ -144,40 +136,27 @@ pub async fn osnode(manager: &Manager, request: &Request, index: u32) {
         }
     }
     let all = manager.state.borrow().registry.osnodes();
-    match all.get(index as usize) {
-        Some(&(osnode, core, attached)) => {
-            let reply = CoresReply::Osnode {
-                osnode,
-                core,
-                attached,
-            };
-            answer(request, &reply, "");
-        }
-        None => refuse(request, ServiceError::End, ""),
-    }
+    let found = all.get(index as usize).ok_or(ServiceError::End)?;
+    let &(osnode, core, attached) = found;
+    Ok(Osnode {
+        osnode,
+        core,
+        attached,
+    })
 }
 
 /// What the kernels of a core logged.
-pub async fn log(manager: &Manager, request: &Request, core: u32) {
+pub async fn log(manager: &Manager, core: u32) -> Result<Log, Refusal> {
     if !knows(&manager.state.borrow().registry, core) {
         let count = manager.state.borrow().registry.len();
         let text = format!("there is no core {core}: this machine has {count}");
-        return refuse(request, ServiceError::NoCore, &text);
+        return Err(Refusal::new(ServiceError::NoCore, text));
     }
-    let Some(driver) = own_driver(manager).await else {
-        return refuse(request, ServiceError::NoAnswer, "there is no boot driver");
-    };
+    let driver = own_driver(manager).await;
+    let driver = driver.ok_or_else(|| no_answer("there is no boot driver"))?;
     match driver.log(core).await {
-        Ok(l) => answer(
-            request,
-            &CoresReply::Log {},
-            &String::from_utf8_lossy(&l.text),
-        ),
-        Err(CallError::Refused(r)) => refuse(request, ServiceError::NoCore, &r.text),
-        Err(CallError::Peer(e)) => refuse(
-            request,
-            ServiceError::NoAnswer,
-            &format!("the boot driver: {e}"),
-        ),
+        Ok(l) => Ok(Log { text: l.text }),
+        Err(CallError::Refused(r)) => Err(Refusal::new(ServiceError::NoCore, r.text)),
+        Err(CallError::Peer(e)) => Err(no_answer(lost(e))),
     }
 }

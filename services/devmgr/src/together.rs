@@ -6,19 +6,18 @@ use alloc::vec::Vec;
 use core::future::Future;
 use core::pin::Pin;
 
-use devmgr::{Operation, Plan, Refusal};
-use proto::ServiceError;
-use proto::iface::cores::{CoreOp, CoresReply};
-use rt::chan::Request;
+use devmgr::{Operation, Plan, Refusal as Unplanned};
+use proto::iface::cores::{self as said, CoreOp};
+use proto::{Refusal, ServiceError};
 use rt::{env, task, time};
 
 use crate::operations::{Done, carry_out, plan, refused};
-use crate::{Manager, answer, queries, refuse};
+use crate::{Manager, queries};
 
 /// Most operations of a group.
 const MAX_GROUP: usize = 255;
 
-type Outcome = Result<Done, (ServiceError, String)>;
+type Outcome = Result<Done, Refusal>;
 type Running<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// Kernel name and cores of an `OperateAll`.
@@ -30,20 +29,26 @@ fn parse(blob: &[u8]) -> Option<(String, Vec<u32>)> {
     (rest.is_empty() && !cores.is_empty()).then(|| (String::from(kernel), cores))
 }
 
-/// Executes an operation on several cores and answers for all of them. Those that this OSnode's
-/// boot driver can begin now go together; the others follow as they can.
-pub async fn run(manager: &Manager, request: &Request, op: CoreOp, fresh: bool) {
+/// Executes an operation on several cores. Those that this OSnode's boot driver can begin now go
+/// together; the others follow as they can.
+///
+/// # Errors
+/// The first error, and a sentence for each core.
+pub async fn run(
+    manager: &Manager,
+    op: CoreOp,
+    fresh: bool,
+    kernel_and_cores: &[u8],
+) -> Result<said::Done, Refusal> {
     let start = time::system_ns();
-    let Some((kernel, cores)) = parse(&request.blob) else {
-        return refuse(request, ServiceError::BadMessage, "");
-    };
+    let (kernel, cores) = parse(kernel_and_cores).ok_or(ServiceError::BadMessage)?;
     let wanted = |core| Operation {
         op,
         core,
         fresh,
         pause_ns: 0,
     };
-    let mut plans: Vec<(Operation, Result<Plan, Refusal>)> = Vec::new();
+    let mut plans: Vec<(Operation, Result<Plan, Unplanned>)> = Vec::new();
     for core in cores {
         queries::observe(manager, core).await;
         let planned = manager.state.borrow_mut().registry.plan(wanted(core));
@@ -60,23 +65,20 @@ pub async fn run(manager: &Manager, request: &Request, op: CoreOp, fresh: bool) 
         _ => 0,
     };
     let all = group != 0 && count == plans.len();
-    let one = |(wanted, planned): (Operation, Result<Plan, Refusal>)| -> Running<'_> {
+    let one = |(wanted, planned): (Operation, Result<Plan, Unplanned>)| -> Running<'_> {
         let kernel = kernel.as_str();
         Box::pin(async move {
             let (plan, group) = match planned {
                 Ok(p) if here(&p) => (p, group),
                 Ok(p) => (p, 0),
-                Err(Refusal::Busy(_)) => {
-                    let later = plan(manager, wanted).await;
-                    (later.map_err(|r| refused(&r))?, 0)
-                }
+                Err(Unplanned::Busy(_)) => (plan(manager, wanted).await?, 0),
                 Err(r) => return Err(refused(&r)),
             };
             carry_out(manager, plan, kernel, group).await
         })
     };
     let results = task::join(plans.into_iter().map(one).collect()).await;
-    report(request, &results, time::system_ns() - start, all);
+    report(&results, time::system_ns() - start, all)
 }
 
 /// A number for a group, its low byte empty.
@@ -86,17 +88,17 @@ fn next_group(manager: &Manager) -> u64 {
     s.last_group << 8
 }
 
-fn report(request: &Request, results: &[Outcome], took_ns: u64, all_together: bool) {
+fn report(results: &[Outcome], took_ns: u64, all_together: bool) -> Result<said::Done, Refusal> {
     let lines: Vec<&str> = results
         .iter()
         .map(|r| match r {
             Ok(done) => done.text.as_str(),
-            Err((_, text)) => text.as_str(),
+            Err(r) => r.text.as_str(),
         })
         .collect();
     let text = lines.join("\n");
-    if let Some((error, _)) = results.iter().find_map(|r| r.as_ref().err()) {
-        return refuse(request, *error, &text);
+    if let Some(first) = results.iter().find_map(|r| r.as_ref().err()) {
+        return Err(Refusal::new(first.error, text));
     }
     let spans = || results.iter().flatten().map(|d| d.switched);
     let from = spans().map(|s| s.0).max().unwrap_or(0);
@@ -106,10 +108,10 @@ fn report(request: &Request, results: &[Outcome], took_ns: u64, all_together: bo
         false => 0,
     };
     let osnode = results.iter().flatten().map(|d| d.osnode).next();
-    let reply = CoresReply::Done {
+    Ok(said::Done {
         osnode: osnode.unwrap_or(0),
         took_ns,
         together_ns,
-    };
-    answer(request, &reply, &text);
+        text: text.into_bytes(),
+    })
 }

@@ -15,11 +15,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use proto::iface::cores::{CoresReply, CoresRequest};
-use proto::iface::names::{NamesReply, NamesRequest};
+use proto::iface::cores::CoresClient;
+use proto::iface::names::NamesClient;
 use proto::iface::skb::{SkbReply, SkbRequest};
-use proto::{Name, PeerError, ServiceError};
-use rt::chan::{Answer, Attach, Client, Request, Server};
+use proto::{CallError, Name, PeerError, ServiceError};
+use rt::chan::{Attach, Client, Request, Server};
 use rt::{task, time};
 use skb::news::News;
 use skb::service::Service;
@@ -143,17 +143,13 @@ async fn forget_closed(known: Rc<Known>, server: Server) {
 /// If the device manager is there already, this is not the machine's first knowledge base: it
 /// must tell everything again. Else it comes and tells by itself.
 async fn ask_to_be_told() -> Result<(), PeerError> {
-    let name = Name::truncated("cores");
-    let names = Client::names().await?;
-    let lookup = NamesRequest::Lookup { name, wait: false };
-    let found: Answer<NamesReply> = names.request(&lookup, Attach::NONE).await?;
-    let Some(endpoint) = found.cap else {
-        return Ok(());
+    let names = NamesClient(Client::names().await?);
+    let endpoint = match names.lookup(Name::truncated("cores"), false).await {
+        Ok(found) => found.cap,
+        Err(CallError::Refused(_)) => return Ok(()),
+        Err(CallError::Peer(e)) => return Err(e),
     };
-    let manager = Client::bind(endpoint.addr()).await?;
-    let told: Answer<CoresReply> = manager
-        .request(&CoresRequest::Tell {}, Attach::NONE)
-        .await?;
-    drop(told);
+    let manager = CoresClient(Client::bind(endpoint.addr()).await?);
+    manager.tell_everything().await?;
     Ok(())
 }

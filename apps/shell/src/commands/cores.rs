@@ -4,14 +4,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::CallError;
-use proto::iface::cores::{CoreOp, CoreState, CoresReply, CoresRequest};
+use proto::iface::cores::{CoreOp, CoreState, CoresClient, Done};
 use proto::iface::system::MemberStatus;
+use proto::{CallError, list};
+use rt::chan::Client;
 use rt::time;
 use shell::{Args, parse_core_list};
 
 use super::{time_unit, usage};
-use crate::session::{Service, Session, ask, text_of};
+use crate::session::{Session, at_index, of_cores};
 
 fn state_word(s: CoreState) -> &'static str {
     match s {
@@ -33,19 +34,13 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         "core", "state", "place", "kernel", "build", "OSnode"
     );
     let mut crashes = String::new();
+    let cores = session.cores().await?;
     for index in 0.. {
-        let request = CoresRequest::Core { index };
-        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
-        let CoresReply::Core {
-            core,
-            state,
-            osnode,
-            ..
-        } = a.message
-        else {
+        let Some(found) = at_index(cores.core_at(index).await)? else {
             break;
         };
-        let blob = String::from_utf8_lossy(&a.blob);
+        let (core, state, osnode) = (found.core, found.state, found.osnode);
+        let blob = String::from_utf8_lossy(&found.text);
         let (place, words) = blob.split_once('\n').unwrap_or((&blob, ""));
         if state == CoreState::Crashed {
             crashes += &format!(
@@ -53,7 +48,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
             );
         }
         let (kernel, build) = match state {
-            CoreState::Running => running_kernel(&session.cores, index).await?,
+            CoreState::Running => running_kernel(&cores, index).await?,
             _ => ("-".to_string(), "-".to_string()),
         };
         let osnode = match osnode {
@@ -70,17 +65,13 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
 }
 
 /// Name and build id that the kernel running on a core gives itself.
-async fn running_kernel(cores: &Service, index: u32) -> Result<(String, String), String> {
-    let request = CoresRequest::Kernel { index };
-    let a = ask::<CoresReply>(cores, &request, &[]).await?;
-    match a.message {
-        CoresReply::Kernel { name, .. } => {
-            let build = String::from_utf8_lossy(&a.blob).into_owned();
-            Ok((name.to_string(), build))
-        }
-        CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the device manager's answer is not understood".into()),
-    }
+async fn running_kernel(
+    cores: &CoresClient<Client>,
+    index: u32,
+) -> Result<(String, String), String> {
+    let kernel = cores.kernel_at(index).await.map_err(of_cores)?;
+    let build = String::from_utf8_lossy(&kernel.build).into_owned();
+    Ok((kernel.name.to_string(), build))
 }
 
 /// `core start|stop|update|recover LIST`.
@@ -122,39 +113,18 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
         return Err("--kernel does not go with stop".into());
     }
     let cores = parse_core_list(&list).map_err(usage)?;
-    let mut blob = kernel.unwrap_or_default().into_bytes();
-    let request = match cores.as_slice() {
+    let mut kernel = kernel.unwrap_or_default().into_bytes();
+    let manager = session.cores().await?;
+    let done = match cores.as_slice() {
         [_] if together => return Err("--together goes with several cores".into()),
-        [core] => CoresRequest::Operate {
-            op,
-            core: *core,
-            fresh,
-        },
+        [core] => manager.operate(op, *core, fresh, &kernel).await,
         several => {
-            blob.push(0);
-            blob.extend(several.iter().flat_map(|c| c.to_le_bytes()));
-            CoresRequest::OperateAll { op, fresh }
+            kernel.push(0);
+            kernel.extend(several.iter().flat_map(|c| c.to_le_bytes()));
+            manager.operate_all(op, fresh, &kernel).await
         }
     };
-    let a = ask::<CoresReply>(&session.cores, &request, &blob).await?;
-    let (took_ns, together_ns) = match a.message {
-        CoresReply::Done {
-            took_ns,
-            together_ns,
-            ..
-        } => (took_ns, together_ns),
-        CoresReply::Refused { error } => return Err(text_of(&a.blob, error)),
-        _ => return Err("the device manager's answer is not understood".into()),
-    };
-    let mut text = String::from_utf8_lossy(&a.blob).into_owned();
-    let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
-    let unit = time_unit();
-    text += &format!(" ({ms}.{us:03} {unit})\n");
-    if together_ns > 0 {
-        let (ms, us) = (together_ns / 1_000_000, together_ns / 1000 % 1000);
-        text += &format!("all were between two kernels at once for {ms}.{us:03} {unit}\n");
-    }
-    session.say(&text).await;
+    let together_ns = say_done(session, done).await?;
     if together && together_ns == 0 {
         return Err("the cores were not between two kernels at the same time".into());
     }
@@ -165,8 +135,8 @@ pub async fn operate(session: &mut Session, mut args: Args) -> Result<(), String
 async fn destroy(session: &mut Session, mut args: Args) -> Result<(), String> {
     let core = core_number(&mut args, "a core's number")?;
     args.finish().map_err(usage)?;
-    let request = CoresRequest::Destroy { core };
-    ask_one(session, &request, "").await
+    let done = session.cores().await?.destroy(core).await;
+    say_done(session, done).await.map(drop)
 }
 
 /// `core stop N --for MS`.
@@ -176,7 +146,8 @@ async fn pause_core(session: &mut Session, mut args: Args, pause: &str) -> Resul
     let ms: Option<u64> = pause.parse().ok().filter(|ms| *ms > 0);
     let for_ns = ms.and_then(|ms| ms.checked_mul(1_000_000));
     let for_ns = for_ns.ok_or_else(|| format!("\"{pause}\" is not a number of milliseconds"))?;
-    ask_one(session, &CoresRequest::Pause { core, for_ns }, "").await
+    let done = session.cores().await?.pause(core, for_ns).await;
+    say_done(session, done).await.map(drop)
 }
 
 fn core_number(args: &mut Args, what: &'static str) -> Result<u32, String> {
@@ -191,44 +162,39 @@ async fn move_osnode(session: &mut Session, mut args: Args) -> Result<(), String
     let from = core_number(&mut args, "the core to leave")?;
     let to = core_number(&mut args, "the core to go to")?;
     args.finish().map_err(usage)?;
-    let request = CoresRequest::Move { from, to };
-    ask_one(session, &request, &kernel.unwrap_or_default()).await
+    let kernel = kernel.unwrap_or_default().into_bytes();
+    let done = session.cores().await?.move_osnode(from, to, &kernel).await;
+    say_done(session, done).await.map(drop)
 }
 
-/// Asks for an operation and says what came of it.
-async fn ask_one(session: &mut Session, request: &CoresRequest, blob: &str) -> Result<(), String> {
-    let a = ask::<CoresReply>(&session.cores, request, blob.as_bytes()).await?;
-    let took_ns = match a.message {
-        CoresReply::Done { took_ns, .. } => took_ns,
-        CoresReply::Refused { error } => return Err(text_of(&a.blob, error)),
-        _ => return Err("the device manager's answer is not understood".into()),
-    };
-    let mut text = String::from_utf8_lossy(&a.blob).into_owned();
-    let (ms, us) = (took_ns / 1_000_000, took_ns / 1000 % 1000);
-    text += &format!(" ({ms}.{us:03} {})\n", time_unit());
+/// Says what came of an operation; how long several cores were between two kernels at once.
+async fn say_done(session: &mut Session, done: Result<Done, CallError>) -> Result<u64, String> {
+    let done = done.map_err(of_cores)?;
+    let mut text = String::from_utf8_lossy(&done.text).into_owned();
+    let unit = time_unit();
+    let spent = |ns: u64| format!("{}.{:03} {unit}", ns / 1_000_000, ns / 1000 % 1000);
+    text += &format!(" ({})\n", spent(done.took_ns));
+    if done.together_ns > 0 {
+        let together = spent(done.together_ns);
+        text += &format!("all were between two kernels at once for {together}\n");
+    }
     session.say(&text).await;
-    Ok(())
+    Ok(done.together_ns)
 }
 
 /// `osnodes`.
 pub async fn osnodes(session: &mut Session, args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let mut text = format!("{:<8} {}\n", "OSnode", "where");
+    let cores = session.cores().await?;
     for index in 0.. {
-        let request = CoresRequest::Osnode { index };
-        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
-        let CoresReply::Osnode {
-            osnode,
-            core,
-            attached,
-        } = a.message
-        else {
+        let Some(found) = at_index(cores.osnode_at(index).await)? else {
             break;
         };
-        let place = if attached {
-            format!("runs on core {core}")
-        } else {
-            format!("does not run, was on core {core}")
+        let (osnode, core) = (found.osnode, found.core);
+        let place = match found.attached {
+            true => format!("runs on core {core}"),
+            false => format!("does not run, was on core {core}"),
         };
         text += &format!("o{osnode:<7} {place}\n");
     }
@@ -287,16 +253,15 @@ async fn members_tree(session: &mut Session, last: bool) -> Result<(), String> {
         ),
         _ => String::from("tree of unmaps, by the knowledge base\n"),
     };
-    let (words, _) = tree.nodes.as_chunks();
-    let (nodes, _) = words.as_chunks();
+    let nodes: Vec<(u64, u32)> = list::read(&tree.nodes).map_err(|e| e.to_string())?;
     // How many are still to come below each that stands above.
-    let mut open: Vec<u64> = Vec::new();
-    for [osnode, below] in nodes {
+    let mut open: Vec<u32> = Vec::new();
+    for (osnode, below) in nodes {
         open.retain(|left| *left > 0);
         open.iter_mut().for_each(|left| *left -= 1);
         let indent = "  ".repeat(open.len());
-        text += &format!("{indent}o{}\n", u64::from_le_bytes(*osnode));
-        open.push(u64::from_le_bytes(*below));
+        text += &format!("{indent}o{osnode}\n");
+        open.push(below);
     }
     session.say(&text).await;
     Ok(())
@@ -338,10 +303,6 @@ pub async fn log(session: &mut Session, mut args: Args) -> Result<(), String> {
 }
 
 async fn read_log(session: &Session, core: u32) -> Result<String, String> {
-    let a = ask::<CoresReply>(&session.cores, &CoresRequest::Log { core }, &[]).await?;
-    match a.message {
-        CoresReply::Log {} => Ok(String::from_utf8_lossy(&a.blob).into_owned()),
-        CoresReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the device manager's answer is not understood".into()),
-    }
+    let log = session.cores().await?.log(core).await.map_err(of_cores)?;
+    Ok(String::from_utf8_lossy(&log.text).into_owned())
 }

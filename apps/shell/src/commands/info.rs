@@ -6,28 +6,23 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use abi::CapAddr;
-use proto::iface::cores::{CoresReply, CoresRequest};
 use proto::iface::spawn::{Memory, MemoryChecked};
 use proto::{CallError, ServiceError};
 use rt::{invoke, time};
 use shell::Args;
 
 use super::usage;
-use crate::session::{Session, ask, of_spawn};
+use crate::session::{Session, at_index, of_spawn};
 
 /// The OSnodes, and whether they run.
 pub async fn osnodes(session: &Session) -> Result<Vec<(u64, bool)>, String> {
     let mut all = Vec::new();
+    let cores = session.cores().await?;
     for index in 0.. {
-        let request = CoresRequest::Osnode { index };
-        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
-        let CoresReply::Osnode {
-            osnode, attached, ..
-        } = a.message
-        else {
+        let Some(found) = at_index(cores.osnode_at(index).await)? else {
             break;
         };
-        all.push((osnode, attached));
+        all.push((found.osnode, found.attached));
     }
     Ok(all)
 }

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::iface::cores::{CoreState, CoresReply, CoresRequest};
+use proto::iface::cores::CoreState;
 use proto::iface::spawn::{
     Place, ProcessState, Restart, ServiceState, USUAL_LIMIT, Usage, join_words,
 };
@@ -12,7 +12,7 @@ use proto::{CallError, Pid, ServiceError};
 use shell::{ArgError, Args};
 
 use super::{time_unit, usage};
-use crate::session::{Session, ask, of_spawn};
+use crate::session::{Session, at_index, of_spawn};
 
 /// A process as listed.
 struct Listed {
@@ -128,15 +128,14 @@ async fn restarts(session: &Session, p: &Listed) -> Result<String, String> {
 /// OSnodes that do not run, a sentence for each.
 async fn absent(session: &Session) -> Result<Vec<String>, String> {
     let mut found = Vec::new();
+    let cores = session.cores().await?;
     for index in 0.. {
-        let request = CoresRequest::Osnode { index };
-        let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
-        match a.message {
-            CoresReply::Osnode { attached: true, .. } => {}
-            CoresReply::Osnode { osnode, core, .. } => {
-                found.push(format!("o{osnode} does not run, was on core {core}"));
-            }
-            _ => break,
+        let Some(o) = at_index(cores.osnode_at(index).await)? else {
+            break;
+        };
+        if !o.attached {
+            let (osnode, core) = (o.osnode, o.core);
+            found.push(format!("o{osnode} does not run, was on core {core}"));
         }
     }
     Ok(found)
@@ -144,18 +143,13 @@ async fn absent(session: &Session) -> Result<Vec<String>, String> {
 
 /// The OSnode that runs on a core.
 async fn osnode_on(session: &Session, core: u32) -> Result<u64, String> {
-    let request = CoresRequest::Core { index: core };
-    let a = ask::<CoresReply>(&session.cores, &request, &[]).await?;
-    match a.message {
-        CoresReply::Core {
-            state: CoreState::Running,
-            osnode,
-            ..
-        } if osnode != 0 => Ok(osnode),
-        CoresReply::Core { .. } => Err(format!(
+    let found = session.cores().await?.core_at(core).await;
+    match at_index(found)? {
+        Some(c) if c.state == CoreState::Running && c.osnode != 0 => Ok(c.osnode),
+        Some(_) => Err(format!(
             "core {core} runs no OSnode: core start {core} gives it one"
         )),
-        _ => Err(format!("there is no core {core}")),
+        None => Err(format!("there is no core {core}")),
     }
 }
 

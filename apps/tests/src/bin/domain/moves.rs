@@ -6,13 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use proto::iface::cores::{CoresReply, CoresRequest};
-use rt::chan::{Answer, Attach, Client};
 use rt::domain::sync::Mutex;
 use rt::domain::{self, Change, CoreSet, Member, SharedMemory};
 use rt::skb::Knowledge;
 use rt::{env, task, time};
-use tests::Suite;
+use tests::{Suite, cores};
 
 /// How long the news of a move may take (ns).
 const NEWS_NS: u64 = 20_000_000_000;
@@ -149,12 +147,6 @@ fn check(changes: &[Change], member: Member, from: u32, to: u32) -> Result<(), S
 }
 
 async fn move_osnode(from: u32, to: u32) -> Result<(), String> {
-    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
-    let request = CoresRequest::Move { from, to };
-    let answer = cores.request(&request, Attach::NONE).await;
-    let answer: Answer<CoresReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        CoresReply::Done { .. } => Ok(()),
-        _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
-    }
+    let moved = cores::manager().await?.move_osnode(from, to, b"").await;
+    moved.map(drop).map_err(|e| e.to_string())
 }

@@ -5,13 +5,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use capfmt::CapType;
-use proto::iface::cores::{CoresReply, CoresRequest};
 use proto::iface::spawn::Place;
-use rt::chan::{Answer, Attach, Client};
+use rt::chan::{Attach, Client};
 use rt::vspace::{self, Access};
 use rt::{Capability, env, invoke, mem};
 use tests::partner::{PartnerRequest, SELF, ask, done, is_gone, keep};
-use tests::{Child, Suite};
+use tests::{Child, Suite, cores};
 
 use super::{PAGE, SUM, expect, frame, text, until_private};
 
@@ -104,13 +103,6 @@ async fn heirs(dies: u64, child: &Child, dying: &Client, living: &Client) -> Res
 }
 
 async fn destroy(core: u64) -> Result<(), String> {
-    let cores = Client::lookup("cores").await.map_err(|e| e.to_string())?;
-    let core = core as u32;
-    let request = CoresRequest::Destroy { core };
-    let answer = cores.request(&request, Attach::NONE).await;
-    let answer: Answer<CoresReply> = answer.map_err(|e| e.to_string())?;
-    match answer.message {
-        CoresReply::Done { .. } => Ok(()),
-        _ => Err(String::from_utf8_lossy(&answer.blob).into_owned()),
-    }
+    let destroyed = cores::manager().await?.destroy(core as u32).await;
+    destroyed.map(drop).map_err(|e| e.to_string())
 }
