@@ -12,8 +12,8 @@ use monitor::agree::unmap::Tree;
 use monitor::{Fan, Placement, Way};
 use proto::iface::monitor as iface;
 use proto::iface::skb::{Edge, Subject, Topic};
-use proto::{Name, ServiceError};
-use rt::skb::{Knowledge, Unanswered};
+use proto::{CallError, Name, ServiceError};
+use rt::skb::Knowledge;
 use rt::{task, time};
 
 use crate::world::World;
@@ -142,10 +142,10 @@ async fn ask_here(
     world: &World,
     osnode: u64,
     known: u64,
-) -> Result<(u64, Option<Placement>), Unanswered> {
+) -> Result<(u64, Option<Placement>), CallError> {
     let name = Name::truncated(rt::skb::NAME);
     let client = bind::service(world, name).await;
-    let client = client.map_err(|e| Unanswered::Refused(e, "it does not run".into()))?;
+    let client = client.map_err(|e| CallError::Refused(e.into()))?;
     let base = Knowledge::over(client.0);
     let version = base.version(Topic::Tree).await?;
     if version == known {
@@ -161,11 +161,8 @@ async fn ask_here(
     Ok((version, Some(Placement::from_ways(OsnodeId(osnode), ways))))
 }
 
-fn refusal(why: Unanswered) -> ServiceError {
-    match why {
-        Unanswered::Peer(e) => peers::refusal(e),
-        Unanswered::Refused(error, _) => error,
-    }
+fn refusal(why: CallError) -> ServiceError {
+    peers::refusal(why.into())
 }
 
 /// Another monitor asks.

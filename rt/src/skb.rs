@@ -6,12 +6,11 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt;
 
-use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject, Topic};
-use proto::{PeerError, ServiceError, WireError};
+use proto::iface::skb::{Edge, MemoryAt, Place, Record, SkbClient, Subject, Topic};
+use proto::{CallError, PeerError, Refusal, ServiceError, WireError};
 
-use crate::chan::{Answer, Attach, Client};
+use crate::chan::{Client, Until};
 use crate::{env, time};
 
 /// Name of the service.
@@ -19,77 +18,14 @@ pub const NAME: &str = "skb";
 /// How long an answer is waited for (ns of system time).
 pub const PATIENCE_NS: u64 = 2_000_000_000;
 
-/// Why there is no answer.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Unanswered {
-    /// The knowledge base is not there, ended, or was silent for too long.
-    Peer(PeerError),
-    /// It refused; its words for people.
-    Refused(ServiceError, String),
-}
-
-impl Unanswered {
-    /// Whether it runs, but does not know.
-    #[must_use]
-    pub fn is_unknown(&self) -> bool {
-        matches!(self, Self::Refused(ServiceError::NotFound, _))
-    }
-}
-
-impl fmt::Display for Unanswered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Peer(e) => e.fmt(f),
-            Self::Refused(error, text) if text.is_empty() => error.fmt(f),
-            Self::Refused(_, text) => f.write_str(text),
-        }
-    }
-}
-
-impl From<PeerError> for Unanswered {
-    fn from(e: PeerError) -> Self {
-        Self::Peer(e)
-    }
-}
-
-/// Where something is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// NUMA node.
-    pub node: u32,
-    /// Core.
-    pub core: u32,
-    /// OSnode there, or 0.
-    pub osnode: u64,
-}
-
 /// A connection to the knowledge base. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Knowledge {
     client: Client,
 }
 
-fn accepted(answer: Answer<SkbReply>) -> Result<(SkbReply, Vec<u8>), Unanswered> {
-    match answer.message {
-        SkbReply::Refused { error } => {
-            let text = String::from_utf8_lossy(&answer.blob).into_owned();
-            Err(Unanswered::Refused(error, text))
-        }
-        reply => Ok((reply, answer.blob)),
-    }
-}
-
-fn version_in(reply: SkbReply) -> Result<u64, Unanswered> {
-    match reply {
-        SkbReply::Version { version } => Ok(version),
-        _ => Err(strange()),
-    }
-}
-
 /// An answer that fits no question.
-fn strange() -> Unanswered {
-    Unanswered::Peer(PeerError::BadAnswer(WireError::UnknownOp))
-}
+const STRANGE: CallError = CallError::Peer(PeerError::BadAnswer(WireError::BadBlob));
 
 impl Knowledge {
     /// Connects to the one that runs on `osnode`: the one that the loader made, which is the
@@ -97,7 +33,7 @@ impl Knowledge {
     ///
     /// # Errors
     /// It is not there within [`PATIENCE_NS`].
-    pub async fn connect(osnode: u64) -> Result<Self, Unanswered> {
+    pub async fn connect(osnode: u64) -> Result<Self, CallError> {
         let until = time::system_ns().saturating_add(PATIENCE_NS);
         let found = if osnode == env::osnode() {
             time::system_timeout(until, Client::lookup(NAME)).await
@@ -120,99 +56,74 @@ impl Knowledge {
         self.client.is_gone()
     }
 
-    async fn request(
-        &self,
-        request: &SkbRequest,
-        blob: &[u8],
-    ) -> Result<(SkbReply, Vec<u8>), Unanswered> {
+    /// The stub; each call has its deadline.
+    fn stub(&self) -> SkbClient<Until> {
         let until = time::system_ns().saturating_add(PATIENCE_NS);
-        let asked = self
-            .client
-            .request_until(request, Attach::blob(blob), until);
-        accepted(asked.await?)
+        SkbClient(self.client.until(until))
     }
 
     /// The number of what is known of a topic now: as long as it stays, so do the answers about it.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn version(&self, topic: Topic) -> Result<u64, Unanswered> {
-        let request = SkbRequest::News { topic, known: 0 };
-        version_in(self.request(&request, &[]).await?.0)
+    /// [`CallError`].
+    pub async fn version(&self, topic: Topic) -> Result<u64, CallError> {
+        Ok(self.stub().news(topic, 0).await?.version)
     }
 
     /// The number of what is known of a topic, once it is another one than `known`. That may take
     /// for ever, and wakes nobody meanwhile.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn news(&self, topic: Topic, known: u64) -> Result<u64, Unanswered> {
-        let request = SkbRequest::News { topic, known };
-        let asked = self.client.request_unprobed(&request, Attach::NONE);
-        version_in(accepted(asked.await?)?.0)
+    /// [`CallError`].
+    pub async fn news(&self, topic: Topic, known: u64) -> Result<u64, CallError> {
+        let base = SkbClient(self.client.unprobed());
+        Ok(base.news(topic, known).await?.version)
     }
 
     /// Where a core or a running OSnode is.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn place_of(&self, subject: Subject, number: u64) -> Result<Place, Unanswered> {
-        let request = SkbRequest::PlaceOf { subject, number };
-        match self.request(&request, &[]).await?.0 {
-            SkbReply::Place { node, core, osnode } => Ok(Place { node, core, osnode }),
-            _ => Err(strange()),
-        }
+    /// [`CallError`].
+    pub async fn place_of(&self, subject: Subject, number: u64) -> Result<Place, CallError> {
+        self.stub().place_of(subject, number).await
     }
 
     /// The distance between two NUMA nodes: 10 is local.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn distance(&self, from: u32, to: u32) -> Result<u32, Unanswered> {
-        let request = SkbRequest::Distance { from, to };
-        match self.request(&request, &[]).await?.0 {
-            SkbReply::Distance { distance } => Ok(distance),
-            _ => Err(strange()),
-        }
+    /// [`CallError`].
+    pub async fn distance(&self, from: u32, to: u32) -> Result<u32, CallError> {
+        Ok(self.stub().distance(from, to).await?.distance)
     }
 
     /// The NUMA nodes with memory as seen from a core, an OSnode or a node, nearest first.
     ///
     /// # Errors
-    /// [`Unanswered`].
+    /// [`CallError`].
     pub async fn memories(
         &self,
         subject: Subject,
         number: u64,
-    ) -> Result<Vec<MemoryAt>, Unanswered> {
-        let request = SkbRequest::Memories { subject, number };
-        let (reply, blob) = self.request(&request, &[]).await?;
-        match (reply, MemoryAt::read_all(&blob)) {
-            (SkbReply::Listed { .. }, Some(all)) => Ok(all),
-            _ => Err(strange()),
-        }
+    ) -> Result<Vec<MemoryAt>, CallError> {
+        let listed = self.stub().memories(subject, number).await?;
+        MemoryAt::read_all(&listed.records).ok_or(STRANGE)
     }
 
     /// The multicast tree from a core or a running OSnode, in the order in which it is best sent.
     ///
     /// # Errors
-    /// [`Unanswered`]; `Refused(Busy)` when the tree changed during the answer: ask again.
-    pub async fn tree(&self, subject: Subject, number: u64) -> Result<Vec<Edge>, Unanswered> {
+    /// [`CallError`]; `Refused(Busy)` when the tree changed during the answer: ask again.
+    pub async fn tree(&self, subject: Subject, number: u64) -> Result<Vec<Edge>, CallError> {
         let mut edges: Vec<Edge> = Vec::new();
         let mut expected = None;
         loop {
-            let request = SkbRequest::Tree {
-                subject,
-                number,
-                first: edges.len() as u64,
-            };
-            let (reply, blob) = self.request(&request, &[]).await?;
-            let (SkbReply::Listed { count }, Some(part)) = (reply, Edge::read_all(&blob)) else {
-                return Err(strange());
-            };
+            let first = edges.len() as u64;
+            let listed = self.stub().tree(subject, number, first).await?;
+            let part = Edge::read_all(&listed.records).ok_or(STRANGE)?;
+            let count = listed.count;
             if *expected.get_or_insert(count) != count {
-                let text = "the tree changed during the answer: ask again".to_string();
-                return Err(Unanswered::Refused(ServiceError::Busy, text));
+                let text = "the tree changed during the answer: ask again";
+                return Err(refused(ServiceError::Busy, text));
             }
             let end = part.is_empty();
             edges.extend(part);
@@ -226,19 +137,15 @@ impl Knowledge {
     /// quotes around texts. For answers of at most [`proto::iface::skb::MAX_CHUNK`] bytes.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn ask(&self, question: &str) -> Result<Vec<Vec<String>>, Unanswered> {
-        let request = SkbRequest::Ask { offset: 0 };
-        let (reply, blob) = self.request(&request, question.as_bytes()).await?;
-        match reply {
-            SkbReply::Answer { bytes, .. } if bytes == blob.len() as u64 => {}
-            SkbReply::Answer { bytes, .. } => {
-                let text = alloc::format!("the answer has {bytes} bytes: ask for less");
-                return Err(Unanswered::Refused(ServiceError::BadArgument, text));
-            }
-            _ => return Err(strange()),
+    /// [`CallError`].
+    pub async fn ask(&self, question: &str) -> Result<Vec<Vec<String>>, CallError> {
+        let answer = self.stub().ask(0, question.as_bytes()).await?;
+        let bytes = answer.bytes;
+        if bytes != answer.text.len() as u64 {
+            let text = alloc::format!("the answer has {bytes} bytes: ask for less");
+            return Err(refused(ServiceError::BadArgument, text));
         }
-        let text = String::from_utf8_lossy(&blob).into_owned();
+        let text = String::from_utf8_lossy(&answer.text).into_owned();
         // The first line has the columns' names.
         let row = |line: &str| line.split('\t').map(plain).collect();
         Ok(text.lines().skip(1).map(row).collect())
@@ -248,8 +155,8 @@ impl Knowledge {
     /// `asserted`, all or none; both together fit a blob (8 KiB).
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn change(&self, withdrawn: &str, asserted: &str) -> Result<(), Unanswered> {
+    /// [`CallError`].
+    pub async fn change(&self, withdrawn: &str, asserted: &str) -> Result<(), CallError> {
         self.part(withdrawn, asserted, false).await
     }
 
@@ -257,19 +164,16 @@ impl Knowledge {
     /// happens before the last one, for which `more` is false.
     ///
     /// # Errors
-    /// [`Unanswered`].
-    pub async fn part(
-        &self,
-        withdrawn: &str,
-        asserted: &str,
-        more: bool,
-    ) -> Result<(), Unanswered> {
+    /// [`CallError`].
+    pub async fn part(&self, withdrawn: &str, asserted: &str, more: bool) -> Result<(), CallError> {
         let blob = [withdrawn.as_bytes(), b"\0", asserted.as_bytes()].concat();
-        match self.request(&SkbRequest::Change { more }, &blob).await?.0 {
-            SkbReply::Changed { .. } => Ok(()),
-            _ => Err(strange()),
-        }
+        self.stub().change(more, &blob).await?;
+        Ok(())
     }
+}
+
+fn refused(error: ServiceError, text: impl Into<String>) -> CallError {
+    CallError::Refused(Refusal::new(error, text))
 }
 
 /// A value without the quotes of a text.

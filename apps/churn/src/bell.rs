@@ -9,10 +9,9 @@ use alloc::format;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
-use churn::wire::{RallyReply, RallyRequest};
-use churn::{Ball, Rally};
-use proto::PeerError;
-use rt::chan::{Answer, Attach, Client};
+use churn::Rally;
+use churn::wire::hit;
+use rt::chan::Client;
 use rt::control::{self, Verdict};
 use rt::{env, time};
 
@@ -38,7 +37,7 @@ pub async fn run(name: &str) -> i32 {
     control::ready();
     loop {
         let ball = rally.borrow_mut().serve(time::now_ns());
-        match hit(&peer, ball).await {
+        match hit(peer.unprobed(), ball).await {
             Ok(ball) => rally.borrow_mut().returned(ball, time::now_ns()),
             Err(e) => {
                 rt::println!("churn: peer inside the OSnode: {e}");
@@ -47,25 +46,6 @@ pub async fn run(name: &str) -> i32 {
         }
         time::sleep(REST_NS).await;
     }
-}
-
-async fn hit(peer: &Client, ball: Ball) -> Result<Ball, PeerError> {
-    let request = RallyRequest::Hit {
-        number: ball.number,
-        hash: ball.hash,
-        filling: ball.filling,
-    };
-    let answer: Answer<RallyReply> = peer.request_unprobed(&request, Attach::NONE).await?;
-    let RallyReply::Back {
-        number,
-        hash,
-        filling,
-    } = answer.message;
-    Ok(Ball {
-        number,
-        hash,
-        filling,
-    })
 }
 
 fn verdict(rally: &mut Rally) -> Verdict {

@@ -10,11 +10,11 @@ use core::cell::RefCell;
 use abi::slots;
 use capfmt::{CapType, Rights};
 use churn::fpu::{EXPECTED, ROUNDS, digest, work};
-use churn::wire::{RallyReply, RallyRequest};
-use churn::{Ball, CapModel, CapOp, CapView, Rally, Random};
+use churn::wire::hit;
+use churn::{CapModel, CapOp, CapView, Rally, Random};
 use proto::Pid;
 use proto::iface::spawn::{Place, Spawn, SpawnClient, join_words};
-use rt::chan::{Answer, Attach, Client, connect};
+use rt::chan::{Client, connect};
 use rt::control::{self, Verdict};
 use rt::{CapAddr, SysError, cap, env, invoke, mem, task, time, tls};
 
@@ -188,25 +188,8 @@ async fn live_registers(state: &Shared) -> i32 {
 async fn rally(state: &Shared, peer: &Client, far: bool) {
     loop {
         let ball = with_rally(state, far, |r| r.serve(time::now_ns()));
-        let request = RallyRequest::Hit {
-            number: ball.number,
-            hash: ball.hash,
-            filling: ball.filling,
-        };
-        let answer: Result<Answer<RallyReply>, _> = peer.request(&request, Attach::NONE).await;
-        match answer.map(|a| a.message) {
-            Ok(RallyReply::Back {
-                number,
-                hash,
-                filling,
-            }) => {
-                let ball = Ball {
-                    number,
-                    hash,
-                    filling,
-                };
-                with_rally(state, far, |r| r.returned(ball, time::now_ns()));
-            }
+        match hit(peer.clone(), ball).await {
+            Ok(ball) => with_rally(state, far, |r| r.returned(ball, time::now_ns())),
             Err(e) => {
                 let which = if far { "UMP" } else { "LMP" };
                 return fail(state, format!("{which} peer: {e}"));

@@ -5,9 +5,10 @@ use alloc::format;
 use alloc::rc::Rc;
 use core::cell::RefCell;
 
-use churn::wire::{RallyReply, RallyRequest};
+use churn::wire::{Back, Court, CourtServer};
 use churn::{Ball, Peer};
-use rt::chan::{Attach, Server};
+use proto::Refusal;
+use rt::chan::{self, Request};
 use rt::control::{self, Verdict};
 
 /// Registers under `name` and sends every ball back.
@@ -29,38 +30,35 @@ pub async fn serve(name: &str) -> i32 {
             },
         }
     }));
-    let server = match Server::open() {
-        Ok(s) => s,
+    match chan::serve::<Court, _>(name, &Returning(peer)).await {
+        Ok(never) => match never {},
         Err(e) => {
-            rt::println!("churn: no endpoint for the peer: {}", e.message());
-            return 1;
+            rt::println!("churn: cannot serve as {name}: {e}");
+            1
         }
-    };
-    if let Err(e) = server.register(name).await {
-        rt::println!("churn: cannot register {name}: {e}");
-        return 1;
     }
-    loop {
-        let request = server.next().await;
-        let Ok(RallyRequest::Hit {
-            number,
-            hash,
-            filling,
-        }) = request.decode()
-        else {
-            continue;
-        };
-        let back = peer.borrow_mut().hit(Ball {
+}
+
+/// Sends every ball back.
+struct Returning(Rc<RefCell<Peer>>);
+
+impl CourtServer<Request> for Returning {
+    async fn hit(
+        &self,
+        _: &Request,
+        number: u64,
+        hash: u64,
+        filling: u64,
+    ) -> Result<Back, Refusal> {
+        let back = self.0.borrow_mut().hit(Ball {
             number,
             hash,
             filling,
         });
-        let reply = RallyReply::Back {
+        Ok(Back {
             number: back.number,
             hash: back.hash,
             filling: back.filling,
-        };
-        // An asker that is gone ends its side of the rally; its own check says so.
-        let _ = request.answer(&reply, Attach::NONE);
+        })
     }
 }

@@ -9,10 +9,11 @@ use core::cell::RefCell;
 use proto::iface::console::ConsoleClient;
 use proto::iface::cores::CoresClient;
 use proto::iface::files::FilesClient;
+use proto::iface::registry::RegistryClient;
 use proto::iface::spawn::SpawnClient;
 use proto::iface::system::SystemClient;
-use proto::{CallError, PeerError, ServiceError, Wire};
-use rt::chan::{Answer, Attach, Client};
+use proto::{CallError, PeerError, ServiceError};
+use rt::chan::Client;
 use rt::{env, time};
 use shell::Record;
 
@@ -78,8 +79,7 @@ pub struct Session {
     files: Service,
     cores: Service,
     spawn: Service,
-    /// The registry.
-    pub registry: Service,
+    registry: Service,
     /// The monitor.
     pub system: SystemClient<Client>,
     output: String,
@@ -121,6 +121,17 @@ impl Session {
     pub async fn cores(&self) -> Result<CoresClient<Client>, String> {
         let client = self.cores.client().await;
         client.map(CoresClient).map_err(|e| of_cores(e.into()))
+    }
+
+    /// The registry.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn registry(&self) -> Result<RegistryClient<Client>, String> {
+        let client = self.registry.client().await;
+        client
+            .map(RegistryClient)
+            .map_err(|e| of_registry(e.into()))
     }
 
     /// Prints without keeping it for the command's record.
@@ -227,15 +238,6 @@ impl Session {
     }
 }
 
-/// Text of a refusal: what the service says, or what the error means.
-pub fn text_of(blob: &[u8], error: ServiceError) -> String {
-    if blob.is_empty() {
-        error.message().to_string()
-    } else {
-        String::from_utf8_lossy(blob).into_owned()
-    }
-}
-
 /// What a service says, or what it says no more, as a sentence.
 fn of(service: &str, e: CallError) -> String {
     match e {
@@ -254,6 +256,11 @@ pub fn of_cores(e: CallError) -> String {
     of("cores", e)
 }
 
+/// What the registry says, or what it says no more, as a sentence.
+pub fn of_registry(e: CallError) -> String {
+    of("registry", e)
+}
+
 /// An answer to a question with an index, `None` past the last.
 ///
 /// # Errors
@@ -264,26 +271,4 @@ pub fn at_index<T>(answer: Result<T, CallError>) -> Result<Option<T>, String> {
         Err(CallError::Refused(_)) => Ok(None),
         Err(e) => Err(of_cores(e)),
     }
-}
-
-/// Asks a service.
-pub async fn ask<R: Wire>(
-    service: &Service,
-    request: &impl Wire,
-    blob: &[u8],
-) -> Result<Answer<R>, String> {
-    let client = service.client().await;
-    let client = client.map_err(|e| format!("{}: {e}", service.name))?;
-    let answer = ask_client(&client, request, blob).await;
-    answer.map_err(|e| format!("{}: {e}", service.name))
-}
-
-/// Asks over a connection.
-pub async fn ask_client<R: Wire>(
-    client: &Client,
-    request: &impl Wire,
-    blob: &[u8],
-) -> Result<Answer<R>, String> {
-    let answer = client.request(request, Attach::blob(blob)).await;
-    answer.map_err(|e| e.to_string())
 }

@@ -133,7 +133,7 @@ crate::interface! {
             topic: Topic,
             /// What the asker knows; 0 = nothing.
             known: u64,
-        } -> Version;
+        } => Version;
     }
 }
 

@@ -59,6 +59,33 @@ impl Ask for Leaving {
     }
 }
 
+/// A connection whose calls never look whether the service still lives ([`Client::unprobed`]).
+#[derive(Clone, Debug)]
+pub struct Unprobed(pub(super) Client);
+
+impl Ask for Unprobed {
+    type Cap = Capability;
+    async fn ask<Q: Wire>(
+        &self,
+        request: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<Raw<Capability>, PeerError> {
+        let with = Attach::of(blob, cap.as_ref());
+        let answer = self.0.inner().ask_once(request, with).await?;
+        given(cap);
+        Ok(answer)
+    }
+    fn tell<Q: Wire>(
+        &self,
+        message: &Q,
+        blob: &[u8],
+        cap: Option<Pass<Capability>>,
+    ) -> Result<(), PeerError> {
+        self.0.tell(message, blob, cap)
+    }
+}
+
 /// A connection whose calls have a deadline ([`Client::until`]).
 #[derive(Clone, Debug)]
 pub struct Until {

@@ -14,7 +14,7 @@ use proto::stub::InterfaceId;
 use proto::{Header, PeerError, Raw, ServiceError, Versions, Wire, WireError};
 
 use super::outbox::{Carrier, Outbox};
-use super::{Answer, Attach, Leaving, Until, find, transfer};
+use super::{Answer, Attach, Leaving, Unprobed, Until, find, transfer};
 use crate::cap::{self, Capability};
 use crate::exec::driver::{self, Incoming, Sink};
 use crate::lmp::Words;
@@ -192,7 +192,7 @@ impl Inner {
         }
     }
 
-    async fn ask_once<Q: Wire>(
+    pub async fn ask_once<Q: Wire>(
         &self,
         request: &Q,
         with: Attach<'_>,
@@ -378,17 +378,11 @@ impl Client {
         typed(self.0.0.ask(request, with).await?)
     }
 
-    /// As [`Client::request`], but never looks whether the service still lives: nothing but its
-    /// answer, or the end of the connection, wakes either side. For checks that nothing is lost.
-    ///
-    /// # Errors
-    /// [`PeerError`].
-    pub async fn request_unprobed<Q: Wire, R: Wire>(
-        &self,
-        request: &Q,
-        with: Attach<'_>,
-    ) -> Result<Answer<R>, PeerError> {
-        typed(self.0.0.ask_once(request, with).await?)
+    /// The same connection for stubs whose calls never look whether the service still lives: nothing but its answer,
+    /// or the end of the connection, wakes either side. For what may wait for ever, and checks that nothing is lost.
+    #[must_use]
+    pub fn unprobed(&self) -> Unprobed {
+        Unprobed(self.clone())
     }
 
     /// As [`Client::request`], but gives up at `deadline_ns` of system time.
@@ -410,18 +404,6 @@ impl Client {
     #[must_use]
     pub fn until(&self, deadline_ns: u64) -> Until {
         Until::new(self.clone(), deadline_ns)
-    }
-
-    /// Blocking form of [`Client::request`]; other tasks go on meanwhile.
-    ///
-    /// # Errors
-    /// [`PeerError`].
-    pub fn request_blocking<Q: Wire, R: Wire>(
-        &self,
-        request: &Q,
-        with: Attach<'_>,
-    ) -> Result<Answer<R>, PeerError> {
-        task::block_on(self.request(request, with))
     }
 
     /// As [`Client::notice`], at once: messages posted one after another arrive in that order.

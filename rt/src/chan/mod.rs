@@ -25,7 +25,7 @@ use proto::Pass;
 
 use crate::cap::{self, Capability};
 
-pub use ask::{Leaving, Until};
+pub use ask::{Leaving, Unprobed, Until};
 pub use client::Client;
 pub(crate) use client::look_after_services;
 pub use find::{BindError, connect, connect_on};

@@ -15,9 +15,9 @@ use core::task::Poll;
 use devmgr::Ledger;
 use devmgr::choice::{self, Rows};
 use firmware::processor::Processor;
-use proto::PeerError;
 use proto::iface::cores::CoreState;
-use rt::skb::{Knowledge, Unanswered};
+use proto::{CallError, PeerError};
+use rt::skb::Knowledge;
 use rt::{env, task, time};
 use skb::collect;
 use skb::datalog::{Changes, Value};
@@ -63,7 +63,7 @@ pub async fn connect(manager: &Manager) {
         s.link.base = None;
     }
     let mut filled = fill(manager).await;
-    if let Err(Unanswered::Peer(PeerError::Gone)) = filled {
+    if let Err(CallError::Peer(PeerError::Gone)) = filled {
         // Its name was still another one's, which ended.
         filled = fill(manager).await;
     }
@@ -78,7 +78,7 @@ pub async fn connect(manager: &Manager) {
     }
 }
 
-async fn fill(manager: &Manager) -> Result<Knowledge, Unanswered> {
+async fn fill(manager: &Manager) -> Result<Knowledge, CallError> {
     let base = Knowledge::connect(env::osnode()).await?;
     let parts = {
         let mut s = manager.state.borrow_mut();
@@ -94,7 +94,7 @@ async fn fill(manager: &Manager) -> Result<Knowledge, Unanswered> {
 }
 
 /// It did not take what it was told, or did not answer.
-fn lost(manager: &Manager, why: &Unanswered) {
+fn lost(manager: &Manager, why: &CallError) {
     let mut s = manager.state.borrow_mut();
     s.link.base = None;
     s.link.ledger.forget();
@@ -116,7 +116,7 @@ fn base(manager: &Manager) -> Option<Knowledge> {
     known
 }
 
-type Sending = Pin<Box<dyn Future<Output = Result<(), Unanswered>>>>;
+type Sending = Pin<Box<dyn Future<Output = Result<(), CallError>>>>;
 
 /// Tells what changed. It is on its way when this returns: a question that is asked after it is
 /// answered after it.
@@ -146,10 +146,10 @@ pub async fn tell(manager: &Manager) {
     }
 }
 
-fn told(manager: &Manager, results: &[Result<(), Unanswered>]) {
+fn told(manager: &Manager, results: &[Result<(), CallError>]) {
     match results.iter().find_map(|r| r.as_ref().err()) {
         None => {}
-        Some(Unanswered::Refused(_, why)) => {
+        Some(CallError::Refused(why)) => {
             rt::println!("devmgr: the knowledge base refuses what it is told: {why}");
         }
         Some(why) => lost(manager, why),
@@ -161,7 +161,7 @@ async fn ask(manager: &Manager, question: &str) -> Option<Rows> {
     let base = base(manager)?;
     match base.ask(question).await {
         Ok(rows) => Some(rows),
-        Err(Unanswered::Refused(_, why)) => {
+        Err(CallError::Refused(why)) => {
             rt::println!("devmgr: the knowledge base does not understand {question}: {why}");
             None
         }

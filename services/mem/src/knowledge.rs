@@ -7,9 +7,9 @@
 use alloc::vec::Vec;
 
 use mem::Topology;
-use proto::PeerError;
 use proto::iface::skb::{Subject, Topic};
-use rt::skb::{Knowledge, Unanswered};
+use proto::{CallError, PeerError, ServiceError};
+use rt::skb::Knowledge;
 use rt::{env, task, time};
 
 use crate::service::{Role, Service};
@@ -60,7 +60,7 @@ impl Service {
     }
 
     /// Asks for as long as it answers; one that ended is looked for, since it is started again.
-    async fn follow(&self) -> Unanswered {
+    async fn follow(&self) -> CallError {
         let home = match self.state.borrow().role {
             Role::Front(Some(home)) => home,
             _ => env::osnode(),
@@ -73,14 +73,14 @@ impl Service {
             };
             match self.follow_one(&base, &mut tries).await {
                 // Its name may for a moment still be that of the one that ended.
-                Unanswered::Peer(PeerError::Gone) => tries += 1,
+                CallError::Peer(PeerError::Gone) => tries += 1,
                 why => return why,
             }
         }
-        Unanswered::Peer(PeerError::Gone)
+        CallError::Peer(PeerError::Gone)
     }
 
-    async fn follow_one(&self, base: &Knowledge, tries: &mut u32) -> Unanswered {
+    async fn follow_one(&self, base: &Knowledge, tries: &mut u32) -> CallError {
         let mut known = 0;
         loop {
             match base.news(Topic::Memory, known).await {
@@ -95,14 +95,14 @@ impl Service {
     }
 
     /// Asks for the nodes by their distance from each node.
-    async fn take_orders(&self, base: &Knowledge) -> Result<(), Unanswered> {
+    async fn take_orders(&self, base: &Knowledge) -> Result<(), CallError> {
         let nodes = self.state.borrow().books.topology.nodes();
         let mut news = false;
         for node in nodes {
             let near = match base.memories(Subject::Node, node.into()).await {
                 Ok(near) => near,
                 // Nobody told it of this node.
-                Err(why) if why.is_unknown() => Vec::new(),
+                Err(why) if why.is(ServiceError::NotFound) => Vec::new(),
                 Err(why) => return Err(why),
             };
             let order = near.iter().filter_map(|m| u8::try_from(m.node).ok());

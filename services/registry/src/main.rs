@@ -13,10 +13,10 @@ use alloc::vec::Vec;
 use core::cell::RefCell;
 use core::convert::Infallible;
 
-use proto::ServiceError;
-use proto::iface::registry::{RegistryReply, RegistryRequest};
+use proto::iface::registry::{self as declared, RegistryReply, RegistryRequest};
+use proto::{Call, stub};
 use registry::{Answer, ClientId, Registry, Ticket};
-use rt::chan::{Attach, Request, Server};
+use rt::chan::{Request, Server};
 use rt::{task, time};
 
 mod keeper;
@@ -70,6 +70,7 @@ async fn serve() -> Result<Infallible, String> {
     }));
     let open = |id| {
         let server = Server::open().map_err(|e| e.message().to_string())?;
+        server.offer::<declared::Registry>();
         let desk = desk.clone();
         Ok::<_, String>(Counter { desk, server, id })
     };
@@ -85,21 +86,15 @@ async fn serve() -> Result<Infallible, String> {
     let beside = programs.clone();
     task::spawn(async move {
         loop {
-            let request = system.server.next().await;
-            let is_end = matches!(
-                request.decode::<RegistryRequest>(),
-                Ok(RegistryRequest::Ended { .. })
-            );
-            system.take(request);
-            if is_end {
+            let asked = system.take(system.server.next().await);
+            if matches!(asked, Some(RegistryRequest::Ended { .. })) {
                 // Connections inside this OSnode are not named after processes: each is asked.
                 beside.server.sweep();
             }
         }
     });
     loop {
-        let request = programs.server.next().await;
-        programs.take(request);
+        programs.take(programs.server.next().await);
     }
 }
 
@@ -112,15 +107,12 @@ async fn watch_ends(counter: &Counter) {
 }
 
 impl Counter {
-    fn take(&self, request: Request) {
+    /// Takes a request: the registry takes it as the interface declares it, and says who is answered, now or later.
+    fn take(&self, mut request: Request) -> Option<RegistryRequest> {
         let client = (self.id)(request.connection());
-        let Ok(message) = request.decode::<RegistryRequest>() else {
-            let error = ServiceError::BadMessage;
-            // An asker that is gone needs no answer.
-            let _ = request.answer(&RegistryReply::Refused { error }, Attach::NONE);
-            return;
-        };
-        let text = request.text();
+        let opened = stub::open::<RegistryRequest, RegistryReply, _>(&mut request);
+        let (message, blob, _) = opened?;
+        let text = String::from_utf8_lossy(&blob);
         let answers = {
             let mut d = self.desk.borrow_mut();
             d.last += 1;
@@ -132,6 +124,7 @@ impl Counter {
         };
         self.send(answers);
         self.look_after_holders();
+        Some(message)
     }
 
     fn closed(&self, client: ClientId) {
@@ -148,8 +141,7 @@ impl Counter {
             let Some((client, request)) = waiting else {
                 continue;
             };
-            let with = Attach::blob(answer.text.as_bytes());
-            if request.answer(&answer.reply, with).is_err() {
+            if !Call::answer(&request, &answer.reply, answer.text.as_bytes(), None) {
                 answers.extend(self.desk.borrow_mut().closed(client));
             }
         }

@@ -13,13 +13,18 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::RefCell;
+use core::cell::{Ref, RefCell};
+use core::convert::Infallible;
+use core::future::poll_fn;
+use core::task::{Poll, Waker};
 
 use proto::iface::cores::CoresClient;
 use proto::iface::names::NamesClient;
-use proto::iface::skb::{SkbReply, SkbRequest};
-use proto::{CallError, Name, PeerError, ServiceError};
-use rt::chan::{Attach, Client, Request, Server};
+use proto::iface::skb::{
+    Answer, Changed, Distance, Listed, Place, Skb, SkbServer, Subject, Topic, Version,
+};
+use proto::{CallError, Later, Name, PeerError, Refusal};
+use rt::chan::{Client, Request, Server};
 use rt::{task, time};
 use skb::news::News;
 use skb::service::Service;
@@ -45,19 +50,30 @@ async fn run() -> i32 {
     }
 }
 
-/// The knowledge base, and who waits for news.
+/// The knowledge base, and who waits.
 struct Known {
     service: RefCell<Service>,
-    news: RefCell<News<Request>>,
+    news: RefCell<News<Later<Version, Request>>>,
+    /// Questions that wait for the first facts.
+    held: RefCell<Vec<Waker>>,
+    /// System time until which they do.
+    until: u64,
 }
 
-async fn serve() -> Result<core::convert::Infallible, String> {
+/// The knowledge base as it is asked.
+#[derive(Clone)]
+struct Served(Rc<Known>);
+
+async fn serve() -> Result<Infallible, String> {
     let service = Service::new().map_err(|e| format!("its rules: {e}"))?;
-    let known = Rc::new(Known {
+    let served = Served(Rc::new(Known {
         service: RefCell::new(service),
         news: RefCell::default(),
-    });
+        held: RefCell::default(),
+        until: time::system_ns().saturating_add(PATIENCE_NS),
+    }));
     let server = Server::open().map_err(|e| e.message().to_string())?;
+    server.offer::<Skb>();
     let registered = server.register(rt::skb::NAME).await;
     registered.map_err(|e| e.to_string())?;
     task::spawn(async {
@@ -65,70 +81,98 @@ async fn serve() -> Result<core::convert::Infallible, String> {
             rt::println!("skb: the device manager tells nothing: {e}");
         }
     });
-    task::spawn(forget_closed(known.clone(), server.clone()));
-    hold_back(&known, &server).await;
-    loop {
-        let request = server.next().await;
-        answer(&known, request);
-    }
+    task::spawn(forget_closed(served.0.clone(), server.clone()));
+    Ok(server.serve_side_by_side::<Skb, _>(Rc::new(served)).await)
 }
 
-/// Until the first facts are there, only what brings facts is served; what asks for them waits.
-async fn hold_back(known: &Known, server: &Server) {
-    let until = time::system_ns().saturating_add(PATIENCE_NS);
-    let mut held: Vec<Request> = Vec::new();
-    while !known.service.borrow().is_filled() && held.len() < MAX_HELD {
-        match time::system_timeout(until, server.next()).await {
-            Some(request) if is_question(&request) => held.push(request),
-            Some(request) => answer(known, request),
-            None => break,
+impl Known {
+    /// Waits for the first facts, a while: what asks for them before would be answered wrongly.
+    async fn filled(&self) {
+        let filled = poll_fn(|cx| {
+            let mut held = self.held.borrow_mut();
+            if self.service.borrow().is_filled() || held.len() >= MAX_HELD {
+                return Poll::Ready(());
+            }
+            held.push(cx.waker().clone());
+            Poll::Pending
+        });
+        // Those that waited for nothing are answered by what there is.
+        let _ = time::system_timeout(self.until, filled).await;
+    }
+
+    /// The service, to be asked.
+    async fn asked(&self) -> Ref<'_, Service> {
+        self.filled().await;
+        self.service.borrow()
+    }
+
+    /// Changes something; who waits for it hears of it.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Service) -> Result<Changed, Refusal>,
+    ) -> Result<Changed, Refusal> {
+        let changed = change(&mut self.service.borrow_mut());
+        if self.service.borrow().is_filled() {
+            self.held.take().into_iter().for_each(Waker::wake);
         }
-    }
-    for request in held {
-        answer(known, request);
-    }
-}
-
-fn is_question(request: &Request) -> bool {
-    matches!(
-        request.decode(),
-        Ok(SkbRequest::Ask { .. }
-            | SkbRequest::PlaceOf { .. }
-            | SkbRequest::Distance { .. }
-            | SkbRequest::Memories { .. }
-            | SkbRequest::Tree { .. }
-            | SkbRequest::News { .. })
-    )
-}
-
-fn answer(known: &Known, request: Request) {
-    let message = request.decode::<SkbRequest>();
-    if let Ok(wanted @ SkbRequest::News { .. }) = message {
-        let now = {
-            let service = known.service.borrow();
-            known.news.borrow_mut().take(&service, request, &wanted)
-        };
-        now.iter().for_each(|(request, reply)| say(request, reply));
-        return;
-    }
-    let reply = match message {
-        Err(_) => {
-            let error = ServiceError::BadMessage;
-            (SkbReply::Refused { error }, Vec::new())
+        let due = self.news.borrow_mut().due(&self.service.borrow());
+        for (asker, version) in due {
+            asker.answer(Ok(version));
         }
-        Ok(message) => {
-            let mut service = known.service.borrow_mut();
-            service.take(request.connection(), message, &request.blob)
-        }
-    };
-    say(&request, &reply);
-    let due = known.news.borrow_mut().due(&known.service.borrow());
-    due.iter().for_each(|(request, reply)| say(request, reply));
+        changed
+    }
 }
 
-/// An asker that is gone needs no answer.
-fn say(request: &Request, (reply, blob): &(SkbReply, Vec<u8>)) {
-    let _ = request.answer(reply, Attach::blob(blob));
+impl SkbServer<Request> for Served {
+    async fn ask(&self, _: &Request, offset: u64, question: Vec<u8>) -> Result<Answer, Refusal> {
+        self.0.asked().await.ask(&question, offset)
+    }
+    async fn assert(&self, _: &Request, facts: Vec<u8>) -> Result<Changed, Refusal> {
+        self.0.change(|s| s.assert(&facts))
+    }
+    async fn withdraw(&self, _: &Request, atom: Vec<u8>) -> Result<Changed, Refusal> {
+        self.0.change(|s| s.withdraw(&atom))
+    }
+    async fn load(&self, _: &Request, rules: Vec<u8>) -> Result<Changed, Refusal> {
+        self.0.change(|s| s.load(&rules))
+    }
+    async fn change(
+        &self,
+        request: &Request,
+        more: bool,
+        changes: Vec<u8>,
+    ) -> Result<Changed, Refusal> {
+        let connection = request.connection();
+        self.0.change(|s| s.change(connection, &changes, more))
+    }
+    async fn place_of(&self, _: &Request, of: Subject, number: u64) -> Result<Place, Refusal> {
+        self.0.asked().await.place_of(of, number)
+    }
+    async fn distance(&self, _: &Request, from: u32, to: u32) -> Result<Distance, Refusal> {
+        self.0.asked().await.distance(from, to)
+    }
+    async fn memories(&self, _: &Request, of: Subject, number: u64) -> Result<Listed, Refusal> {
+        self.0.asked().await.memories(of, number)
+    }
+    async fn tree(
+        &self,
+        _: &Request,
+        root: Subject,
+        number: u64,
+        first: u64,
+    ) -> Result<Listed, Refusal> {
+        self.0.asked().await.tree(root, number, first)
+    }
+    fn news(&self, asker: Later<Version, Request>, topic: Topic, known: u64) {
+        let base = self.0.clone();
+        task::spawn(async move {
+            let service = base.asked().await;
+            let now = base.news.borrow_mut().take(&service, asker, topic, known);
+            if let Some((asker, said)) = now {
+                asker.answer(said);
+            }
+        });
+    }
 }
 
 async fn forget_closed(known: Rc<Known>, server: Server) {
@@ -136,7 +180,7 @@ async fn forget_closed(known: Rc<Known>, server: Server) {
         let (connection, _) = server.next_closed().await;
         known.service.borrow_mut().closed(connection);
         let mut news = known.news.borrow_mut();
-        news.forget(|request| request.connection() == connection);
+        news.forget(|asker| asker.call().connection() == connection);
     }
 }
 

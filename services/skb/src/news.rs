@@ -2,10 +2,10 @@
 
 use alloc::vec::Vec;
 
-use proto::ServiceError;
-use proto::iface::skb::{SkbReply, SkbRequest, Topic};
+use proto::iface::skb::{Topic, Version};
+use proto::{Refusal, ServiceError};
 
-use crate::service::{Reply, Service};
+use crate::service::Service;
 use crate::typed;
 
 /// Most askers that wait.
@@ -28,32 +28,28 @@ impl<R> Default for News<R> {
 }
 
 impl<R> News<R> {
-    /// Takes a question for news. Answers it, or keeps the asker until there are some; any other
-    /// request comes back.
+    /// Takes a question for news. Answers it, or keeps the asker until there are some.
     pub fn take(
         &mut self,
         service: &Service,
         asker: R,
-        request: &SkbRequest,
-    ) -> Option<(R, Reply)> {
-        let &SkbRequest::News { topic, known } = request else {
-            return None;
-        };
+        topic: Topic,
+        known: u64,
+    ) -> Option<(R, Result<Version, Refusal>)> {
         let version = typed::version(service.base(), topic);
         if version != known {
-            return Some((asker, (SkbReply::Version { version }, Vec::new())));
+            return Some((asker, Ok(Version { version })));
         }
         if self.waiting.len() >= MAX_WAITING {
-            let error = ServiceError::Busy;
             let why = "too many others wait for news";
-            return Some((asker, (SkbReply::Refused { error }, why.into())));
+            return Some((asker, Err(Refusal::new(ServiceError::Busy, why))));
         }
         self.waiting.push((asker, topic, known));
         None
     }
 
     /// Who is to be answered now. Costs nothing unless something was told since the last time.
-    pub fn due(&mut self, service: &Service) -> Vec<(R, Reply)> {
+    pub fn due(&mut self, service: &Service) -> Vec<(R, Version)> {
         if self.seen == service.changes() {
             return Vec::new();
         }
@@ -68,7 +64,7 @@ impl<R> News<R> {
         let due = self.waiting.extract_if(.., |(_, t, k)| now(t) != Some(*k));
         due.filter_map(|(asker, topic, _)| {
             let version = now(&topic)?;
-            Some((asker, (SkbReply::Version { version }, Vec::new())))
+            Some((asker, Version { version }))
         })
         .collect()
     }

@@ -1,11 +1,11 @@
 //! What the knowledge base answers, apart from how messages come and go.
 
 use alloc::collections::BTreeMap;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use proto::ServiceError;
-use proto::iface::skb::{MAX_CHUNK, Record, SkbReply, SkbRequest, Subject};
+use proto::iface::skb::{Answer, Changed, Distance, Listed, MAX_CHUNK, Place, Record, Subject};
+use proto::{Refusal, ServiceError};
 
 use crate::datalog::{Applied, Base, Changes, Error, Limits};
 use crate::typed;
@@ -14,12 +14,6 @@ use crate::typed;
 const MAX_KEPT: usize = 65_536;
 /// Most connections with an unfinished change.
 const MAX_UNFINISHED: usize = 16;
-
-/// A reply with its blob.
-pub type Reply = (SkbReply, Vec<u8>);
-
-/// Why not, with a sentence.
-type Refusal = (ServiceError, String);
 
 /// The knowledge base and the changes that it was told in part.
 pub struct Service {
@@ -79,97 +73,103 @@ impl Service {
         self.unfinished.remove(&connection);
     }
 
-    /// Answers one request.
-    pub fn take(&mut self, connection: u32, request: SkbRequest, blob: &[u8]) -> Reply {
-        self.answer(connection, request, blob)
-            .unwrap_or_else(|(error, why)| (SkbReply::Refused { error }, why.into_bytes()))
-    }
-
-    fn answer(
-        &mut self,
-        connection: u32,
-        request: SkbRequest,
-        blob: &[u8],
-    ) -> Result<Reply, Refusal> {
-        let text = || {
-            let text = core::str::from_utf8(blob);
-            text.map_err(|_| (ServiceError::BadMessage, "the text is not UTF-8".into()))
-        };
-        match request {
-            SkbRequest::Ask { offset } => self.ask(text()?, offset),
-            SkbRequest::Assert {} => {
-                let mut changes = Changes::default();
-                changes.assert_text(text()?).map_err(bad)?;
-                self.apply(&changes).map(done).map_err(bad)
-            }
-            SkbRequest::Withdraw {} => {
-                let mut changes = Changes::default();
-                changes.withdraw_text(text()?).map_err(bad)?;
-                self.apply(&changes).map(done).map_err(bad)
-            }
-            SkbRequest::Load {} => {
-                self.changes += 1;
-                self.base.load(text()?).map_err(bad)?;
-                Ok(changed(0, 0))
-            }
-            SkbRequest::Change { more } => self.change(connection, text()?, more),
-            SkbRequest::PlaceOf { subject, number } => {
-                let found = typed::place_of(&self.base, subject, number);
-                let place = found.ok_or_else(|| unknown(subject, number))?;
-                let reply = SkbReply::Place {
-                    node: place.node,
-                    core: place.core,
-                    osnode: place.osnode,
-                };
-                Ok((reply, Vec::new()))
-            }
-            SkbRequest::Distance { from, to } => {
-                let found = typed::distance(&self.base, from, to);
-                let distance = found.ok_or_else(|| {
-                    let why = alloc::format!("node {from} cannot reach node {to}, or is not known");
-                    (ServiceError::NotFound, why)
-                })?;
-                Ok((SkbReply::Distance { distance }, Vec::new()))
-            }
-            SkbRequest::Memories { subject, number } => {
-                let found = typed::memories(&self.base, subject, number);
-                let all = found.ok_or_else(|| unknown(subject, number))?;
-                Ok(listed(&all, 0))
-            }
-            SkbRequest::Tree {
-                subject,
-                number,
-                first,
-            } => {
-                let found = typed::tree(&self.base, subject, number);
-                let all = found.ok_or_else(|| unknown(subject, number))?;
-                Ok(listed(&all, first))
-            }
-            // Who may be kept waiting for it asks through [`crate::news::News`].
-            SkbRequest::News { topic, .. } => {
-                let version = typed::version(&self.base, topic);
-                Ok((SkbReply::Version { version }, Vec::new()))
-            }
-        }
-    }
-
-    fn ask(&self, question: &str, offset: u64) -> Result<Reply, Refusal> {
-        let found = self.base.ask(question).map_err(bad)?;
+    /// Answers a question: text from byte `offset` on.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn ask(&self, question: &[u8], offset: u64) -> Result<Answer, Refusal> {
+        let found = self.base.ask(text(question)?).map_err(bad)?;
         let whole = found.to_string();
         let from = whole
             .len()
             .min(usize::try_from(offset).unwrap_or(usize::MAX));
         let to = whole.len().min(from.saturating_add(MAX_CHUNK));
-        let reply = SkbReply::Answer {
+        Ok(Answer {
             rows: found.rows.len() as u64,
             bytes: whole.len() as u64,
-        };
-        Ok((reply, whole.as_bytes()[from..to].to_vec()))
+            text: whole.as_bytes()[from..to].to_vec(),
+        })
+    }
+
+    /// Asserts facts.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn assert(&mut self, facts: &[u8]) -> Result<Changed, Refusal> {
+        let mut changes = Changes::default();
+        changes.assert_text(text(facts)?).map_err(bad)?;
+        self.apply(&changes).map(done).map_err(bad)
+    }
+
+    /// Withdraws the facts that fit an atom.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn withdraw(&mut self, atom: &[u8]) -> Result<Changed, Refusal> {
+        let mut changes = Changes::default();
+        changes.withdraw_text(text(atom)?).map_err(bad)?;
+        self.apply(&changes).map(done).map_err(bad)
+    }
+
+    /// Adds rules.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn load(&mut self, rules: &[u8]) -> Result<Changed, Refusal> {
+        self.changes += 1;
+        self.base.load(text(rules)?).map_err(bad)?;
+        Ok(changed(0, 0))
+    }
+
+    /// Where a core or OSnode is.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn place_of(&self, subject: Subject, number: u64) -> Result<Place, Refusal> {
+        let found = typed::place_of(&self.base, subject, number);
+        found.ok_or_else(|| unknown(subject, number))
+    }
+
+    /// The distance between two nodes.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn distance(&self, from: u32, to: u32) -> Result<Distance, Refusal> {
+        let found = typed::distance(&self.base, from, to);
+        let distance = found.ok_or_else(|| {
+            let why = alloc::format!("node {from} cannot reach node {to}, or is not known");
+            Refusal::new(ServiceError::NotFound, why)
+        })?;
+        Ok(Distance { distance })
+    }
+
+    /// The nodes with memory, nearest first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn memories(&self, subject: Subject, number: u64) -> Result<Listed, Refusal> {
+        let found = typed::memories(&self.base, subject, number);
+        let all = found.ok_or_else(|| unknown(subject, number))?;
+        Ok(listed(&all, 0))
+    }
+
+    /// The multicast tree, from its edge `first` on.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn tree(&self, subject: Subject, number: u64, first: u64) -> Result<Listed, Refusal> {
+        let found = typed::tree(&self.base, subject, number);
+        let all = found.ok_or_else(|| unknown(subject, number))?;
+        Ok(listed(&all, first))
     }
 
     /// A change, or a part of one. A part that is wrong takes those before it along.
-    fn change(&mut self, connection: u32, text: &str, more: bool) -> Result<Reply, Refusal> {
+    ///
+    /// # Errors
+    /// What is wrong with it; `Busy`.
+    pub fn change(&mut self, connection: u32, blob: &[u8], more: bool) -> Result<Changed, Refusal> {
         let mut changes = self.unfinished.remove(&connection).unwrap_or_default();
+        let text = text(blob)?;
         let (withdrawn, asserted) = text.split_once('\0').unwrap_or((text, ""));
         for atom in withdrawn.lines().filter(|l| !l.trim().is_empty()) {
             changes.withdraw_text(atom).map_err(bad)?;
@@ -182,31 +182,35 @@ impl Service {
         }
         if changes.withdrawn.len() + changes.asserted.len() > MAX_KEPT {
             let why = alloc::format!("a change of more than {MAX_KEPT} facts");
-            return Err((ServiceError::BadArgument, why));
+            return Err(Refusal::new(ServiceError::BadArgument, why));
         }
         if self.unfinished.len() >= MAX_UNFINISHED {
             let why = "too many others have begun a change";
-            return Err((ServiceError::Busy, why.into()));
+            return Err(Refusal::new(ServiceError::Busy, why));
         }
         self.unfinished.insert(connection, changes);
         Ok(changed(0, 0))
     }
 }
 
-fn bad(e: Error) -> Refusal {
-    (ServiceError::BadArgument, e.to_string())
+fn text(blob: &[u8]) -> Result<&str, Refusal> {
+    let text = core::str::from_utf8(blob);
+    text.map_err(|_| Refusal::new(ServiceError::BadMessage, "the text is not UTF-8"))
 }
 
-fn done(applied: Applied) -> Reply {
+fn bad(e: Error) -> Refusal {
+    Refusal::new(ServiceError::BadArgument, e.to_string())
+}
+
+fn done(applied: Applied) -> Changed {
     changed(applied.asserted, applied.withdrawn)
 }
 
-fn changed(asserted: usize, withdrawn: usize) -> Reply {
-    let reply = SkbReply::Changed {
+fn changed(asserted: usize, withdrawn: usize) -> Changed {
+    Changed {
         asserted: asserted as u64,
         withdrawn: withdrawn as u64,
-    };
-    (reply, Vec::new())
+    }
 }
 
 fn unknown(subject: Subject, number: u64) -> Refusal {
@@ -215,16 +219,16 @@ fn unknown(subject: Subject, number: u64) -> Refusal {
         Subject::Osnode => alloc::format!("o{number} does not run"),
         Subject::Node => alloc::format!("there is no node {number}"),
     };
-    (ServiceError::NotFound, why)
+    Refusal::new(ServiceError::NotFound, why)
 }
 
 /// As many records from the `first` on as go in one answer.
-fn listed<R: Record>(all: &[R], first: u64) -> Reply {
+fn listed<R: Record>(all: &[R], first: u64) -> Listed {
     let first = usize::try_from(first).unwrap_or(usize::MAX);
-    let mut blob = Vec::new();
+    let mut records = Vec::new();
     for record in all.iter().skip(first).take(MAX_CHUNK / R::BYTES) {
-        record.write(&mut blob);
+        record.write(&mut records);
     }
     let count = all.len() as u64;
-    (SkbReply::Listed { count }, blob)
+    Listed { count, records }
 }

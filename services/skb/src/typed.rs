@@ -3,20 +3,9 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use proto::iface::skb::{Edge, MemoryAt, Subject, Topic};
+use proto::iface::skb::{Edge, MemoryAt, Place, Subject, Topic};
 
 use crate::datalog::{Base, Value};
-
-/// Where something is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Place {
-    /// NUMA node.
-    pub node: u32,
-    /// Core.
-    pub core: u32,
-    /// OSnode that it is, or the first one that the core runs; 0 = none.
-    pub osnode: u64,
-}
 
 /// Rows of a predicate whose arguments are numbers.
 fn numbers<'a, const N: usize>(base: &'a Base, name: &'a str) -> impl Iterator<Item = [u64; N]> {

@@ -12,10 +12,10 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use proto::iface::registry::{RegistryReply, RegistryRequest, SetMode, WatchOn};
+use proto::iface::registry::{Registry, RegistryClient, SetMode, WatchOn};
 use proto::iface::spawn::ServiceState;
-use proto::{PeerError, Pid};
-use rt::chan::{Answer, Attach, Client};
+use proto::{CallError, PeerError, Pid};
+use rt::chan::{self, Client};
 use rt::task::{Either, select};
 use rt::{env, time};
 
@@ -125,11 +125,11 @@ pub async fn publish(service: Service) {
     let mut pause = AGAIN_NS;
     loop {
         service.news.some().await;
-        if let Ok(client) = connect(&service).await {
+        if let Ok(registry) = connect(&service).await {
             pause = AGAIN_NS;
             service.news.all_changed(true);
             // Why it ended does not matter: it is begun anew.
-            let _ = tell(&service, &client).await;
+            let _ = tell(&service, &registry).await;
             service.news.all_changed(false);
         }
         time::system_sleep_until(time::system_ns().saturating_add(pause)).await;
@@ -138,28 +138,33 @@ pub async fn publish(service: Service) {
 }
 
 /// The registry is on the first OSnode, which made the others.
-async fn connect(service: &Service) -> Result<Client, PeerError> {
+async fn connect(service: &Service) -> Result<RegistryClient<Client>, PeerError> {
     let first = peers::next_osnode(service, 0).await;
     let first = first.map_err(PeerError::Refused)?.osnode;
     let bound = match first == env::osnode() {
-        true => Client::lookup(".registry").await,
-        false => Client::lookup_on(first, ".registry").await,
+        true => chan::connect::<Registry>(".registry").await,
+        false => chan::connect_on::<Registry>(first, ".registry").await,
     };
     Ok(bound?)
 }
 
-async fn ask(client: &Client, request: &RegistryRequest, text: &str) -> Result<(), PeerError> {
-    let with = Attach::blob(text.as_bytes());
-    let _: Answer<RegistryReply> = client.request(request, with).await?;
-    Ok(())
-}
-
 /// Tells what is new until the registry ends.
-async fn tell(service: &Service, client: &Client) -> Result<(), PeerError> {
-    let mut end = Box::pin(end_of(client));
+async fn tell(service: &Service, registry: &RegistryClient<Client>) -> Result<(), PeerError> {
+    let mut end = Box::pin(end_of(registry));
     loop {
-        while let Some((request, text)) = next(service) {
-            ask(client, &request, &text).await?;
+        while let Some(news) = next(service) {
+            let told = match news {
+                Item::Ended(pid) => registry.ended(pid).await.map(drop),
+                Item::Gone(name) => registry.delete(name.as_bytes()).await.map(drop),
+                Item::Record(record) => {
+                    let set = registry.set(SetMode::Replace, false, false, 0, record.as_bytes());
+                    set.await.map(drop)
+                }
+            };
+            // What it refuses is not told again.
+            if let Err(CallError::Peer(gone)) = told {
+                return Err(gone);
+            }
         }
         if let Either::Right(gone) = select(service.news.some(), &mut end).await {
             return Err(gone);
@@ -168,30 +173,36 @@ async fn tell(service: &Service, client: &Client) -> Result<(), PeerError> {
 }
 
 /// Ends with the registry: a question for an event that never comes.
-async fn end_of(client: &Client) -> PeerError {
-    let watch = RegistryRequest::Watch {
-        on: WatchOn::Delete,
-        once: true,
-        present: false,
-    };
-    if let Err(e) = ask(client, &watch, "no-such-record").await {
-        return e;
+async fn end_of(registry: &RegistryClient<Client>) -> PeerError {
+    let watch = registry.watch(WatchOn::Delete, true, false, b"no-such-record");
+    if let Err(CallError::Peer(gone)) = watch.await {
+        return gone;
     }
-    let next = RegistryRequest::Next { at_once: false };
-    let end: Result<Answer<RegistryReply>, _> = client.request_unprobed(&next, Attach::NONE).await;
-    end.err().unwrap_or(PeerError::Gone)
+    let waits = RegistryClient(registry.0.unprobed());
+    let end = waits.next(false).await;
+    end.err().map_or(PeerError::Gone, PeerError::from)
+}
+
+/// What the registry is told.
+enum Item {
+    /// A process ended.
+    Ended(Pid),
+    /// There is no such record any more.
+    Gone(String),
+    /// A record.
+    Record(String),
 }
 
 /// What is to be told next.
-fn next(service: &Service) -> Option<(RegistryRequest, String)> {
+fn next(service: &Service) -> Option<Item> {
     let mut n = service.news.0.borrow_mut();
     let osnode = env::osnode();
     if let Some(number) = n.ended.pop_front() {
         let pid = Pid { osnode, number };
-        return Some((RegistryRequest::Ended { pid }, String::new()));
+        return Some(Item::Ended(pid));
     }
     if let Some(name) = n.gone.pop_front() {
-        return Some((RegistryRequest::Delete {}, name));
+        return Some(Item::Gone(name));
     }
     while let Some(id) = n.changed.pop_first() {
         let s = service.state.borrow();
@@ -214,13 +225,7 @@ fn next(service: &Service) -> Option<(RegistryRequest, String)> {
             of.restarts,
             state_word(of.state)
         );
-        let set = RegistryRequest::Set {
-            mode: SetMode::Replace,
-            ephemeral: false,
-            sequential: false,
-            version: 0,
-        };
-        return Some((set, record));
+        return Some(Item::Record(record));
     }
     None
 }

@@ -6,14 +6,14 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use proto::ServiceError;
-use proto::iface::registry::{EventKind, RegistryReply, RegistryRequest, SetMode, WatchOn};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::registry::{Event, EventKind, Registry, SetMode, WatchOn};
+use proto::{CallError, ServiceError};
+use rt::chan;
 use rt::time;
 use shell::{ArgError, Args};
 
 use super::usage;
-use crate::session::{Session, ask, ask_client, text_of};
+use crate::session::{Session, of_registry};
 
 /// How long a command waits if it is not told (ms).
 const PATIENCE_MS: u64 = 5_000;
@@ -37,8 +37,8 @@ pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String
         "lock" => lock(session, args).await,
         "unlock" => {
             let name = last(args, "a lock's name")?;
-            request(session, &RegistryRequest::Unlock {}, &name).await?;
-            Ok(())
+            let given_back = session.registry().await?.unlock(name.as_bytes()).await;
+            given_back.map(drop).map_err(of_registry)
         }
         _ => Err(format!(
             "\"{what}\" is not get, set, del, query, watch, unwatch, events, wait, lock or unlock"
@@ -68,40 +68,17 @@ fn within(args: &mut Args, usual_ms: u64) -> Result<u64, String> {
     Ok(time::system_ns().saturating_add(ms.saturating_mul(1_000_000)))
 }
 
-/// Asks; a refusal is an error.
-async fn request(
-    session: &Session,
-    request: &RegistryRequest,
-    text: &str,
-) -> Result<Answer<RegistryReply>, String> {
-    let a = ask::<RegistryReply>(&session.registry, request, text.as_bytes()).await?;
-    accepted(a)
-}
-
-fn accepted(a: Answer<RegistryReply>) -> Result<Answer<RegistryReply>, String> {
-    match a.message {
-        RegistryReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Ok(a),
-    }
-}
-
-fn text(a: &Answer<RegistryReply>) -> String {
-    String::from_utf8_lossy(&a.blob).into_owned()
-}
-
-fn strange() -> String {
-    "the registry's answer is not understood".into()
+fn text(blob: &[u8]) -> String {
+    String::from_utf8_lossy(blob).into_owned()
 }
 
 async fn get(session: &mut Session, args: Args) -> Result<(), String> {
     let name = last(args, "a record's name")?;
-    let a = request(session, &RegistryRequest::Get {}, &name).await?;
-    let RegistryReply::Record { version } = a.message else {
-        return Err(strange());
-    };
-    session
-        .say(&format!("{} (version {version})\n", text(&a)))
-        .await;
+    let found = session.registry().await?.get(name.as_bytes()).await;
+    let found = found.map_err(of_registry)?;
+    let (record, version) = (text(&found.record), found.version);
+    let line = format!("{record} (version {version})\n");
+    session.say(&line).await;
     Ok(())
 }
 
@@ -112,29 +89,23 @@ async fn set(session: &mut Session, mut args: Args) -> Result<(), String> {
         (false, true) => SetMode::Merge,
         (true, true) => return Err("--new and --merge do not go together".into()),
     };
-    let set = RegistryRequest::Set {
-        mode,
-        ephemeral: args.flag("--ephemeral"),
-        sequential: args.flag("--sequential"),
-        version: number(&mut args, "--version")?.unwrap_or(0),
-    };
+    let (ephemeral, sequential) = (args.flag("--ephemeral"), args.flag("--sequential"));
+    let version = number(&mut args, "--version")?.unwrap_or(0);
     let record = last(args, "a record in quotes, as in 'job.1 { state: ready }'")?;
-    let a = request(session, &set, &record).await?;
-    let RegistryReply::Stored { version } = a.message else {
-        return Err(strange());
-    };
+    let registry = session.registry().await?;
+    let set = registry.set(mode, ephemeral, sequential, version, record.as_bytes());
+    let stored = set.await.map_err(of_registry)?;
+    let (name, version) = (text(&stored.name), stored.version);
     session
-        .say(&format!("{} has version {version}\n", text(&a)))
+        .say(&format!("{name} has version {version}\n"))
         .await;
     Ok(())
 }
 
 async fn delete(session: &mut Session, args: Args) -> Result<(), String> {
     let query = last(args, "a name or a query in quotes")?;
-    let a = request(session, &RegistryRequest::Delete {}, &query).await?;
-    let RegistryReply::Deleted { count } = a.message else {
-        return Err(strange());
-    };
+    let deleted = session.registry().await?.delete(query.as_bytes()).await;
+    let count = deleted.map_err(of_registry)?.count;
     session.say(&format!("{count} deleted\n")).await;
     match count {
         0 => Err(format!("nothing fits {query}")),
@@ -155,11 +126,10 @@ async fn query(session: &mut Session, mut args: Args) -> Result<(), String> {
             Some(name) => format!("{query}\0{name}"),
             None => query.to_string(),
         };
-        let a = request(session, &RegistryRequest::Query {}, &page).await?;
-        let RegistryReply::Records { count, more } = a.message else {
-            return Err(strange());
-        };
-        let lines = text(&a);
+        let found = session.registry().await?.query(page.as_bytes()).await;
+        let found = found.map_err(of_registry)?;
+        let (count, more) = (found.count, found.more);
+        let lines = text(&found.records);
         session.say(&lines).await;
         total += count;
         let name = lines.lines().last().and_then(|l| l.split(' ').next());
@@ -182,16 +152,11 @@ async fn watch(session: &mut Session, mut args: Args) -> Result<(), String> {
         Some("both") | None => WatchOn::Both,
         Some(other) => return Err(usage(ArgError::Bad(what, other.to_string()))),
     };
-    let watch = RegistryRequest::Watch {
-        on,
-        once: args.flag("--once"),
-        present: args.flag("--present"),
-    };
+    let (once, present) = (args.flag("--once"), args.flag("--present"));
     let query = last(args, "a name or a query in quotes")?;
-    let a = request(session, &watch, &query).await?;
-    let RegistryReply::Watching { watch } = a.message else {
-        return Err(strange());
-    };
+    let registry = session.registry().await?;
+    let watching = registry.watch(on, once, present, query.as_bytes()).await;
+    let watch = watching.map_err(of_registry)?.watch;
     session.say(&format!("watch {watch}\n")).await;
     Ok(())
 }
@@ -200,27 +165,18 @@ async fn unwatch(session: &mut Session, args: Args) -> Result<(), String> {
     let text = last(args, "a watch's number")?;
     let watch = text.parse();
     let watch = watch.map_err(|_| format!("\"{text}\" is not a watch's number"))?;
-    let unwatch = RegistryRequest::Unwatch { watch };
-    request(session, &unwatch, "").await?;
-    Ok(())
+    let ended = session.registry().await?.unwatch(watch).await;
+    ended.map(drop).map_err(of_registry)
 }
 
-fn line(a: &Answer<RegistryReply>) -> Result<String, String> {
-    let RegistryReply::Event {
-        watch,
-        kind,
-        version,
-    } = a.message
-    else {
-        return Err(strange());
-    };
-    let record = text(a);
-    Ok(match kind {
+fn line(event: &Event) -> String {
+    let (watch, version, record) = (event.watch, event.version, text(&event.record));
+    match event.kind {
         EventKind::Set => format!("watch {watch}: set {record}\n"),
         EventKind::Delete => format!("watch {watch}: deleted {record}\n"),
         EventKind::Leave => format!("watch {watch}: fits no longer {record}\n"),
         EventKind::Lost => format!("{version} events were lost: query what is there\n"),
-    })
+    }
 }
 
 /// Prints what came; waits for the first event only.
@@ -229,24 +185,20 @@ async fn events(session: &mut Session, mut args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let mut found = 0u64;
     loop {
-        let next = RegistryRequest::Next { at_once: true };
-        let a = ask::<RegistryReply>(&session.registry, &next, &[]).await?;
-        match a.message {
-            RegistryReply::Refused {
-                error: ServiceError::NotFound,
-            } if found == 0 && time::system_ns() < until => time::sleep(LOOK_NS).await,
-            RegistryReply::Refused {
-                error: ServiceError::NotFound,
-            } => break,
-            // A watch that told once was the last one.
-            RegistryReply::Refused {
-                error: ServiceError::End,
-            } if found > 0 => break,
-            _ => {
-                let shown = line(&accepted(a)?)?;
-                session.say(&shown).await;
+        match session.registry().await?.next(true).await {
+            Ok(event) => {
+                session.say(&line(&event)).await;
                 found += 1;
             }
+            Err(e) if e.is(ServiceError::NotFound) => {
+                if found > 0 || time::system_ns() >= until {
+                    break;
+                }
+                time::sleep(LOOK_NS).await;
+            }
+            // A watch that told once was the last one.
+            Err(e) if e.is(ServiceError::End) && found > 0 => break,
+            Err(e) => return Err(of_registry(e)),
         }
     }
     if found == 0 {
@@ -275,43 +227,41 @@ async fn wait(session: &mut Session, mut args: Args) -> Result<(), String> {
 /// A record that fits, now or later; none when the registry ends.
 async fn fitting(query: &str) -> Result<Option<String>, String> {
     // A connection of its own: its events are no others' and it goes with the wait.
-    let Ok(client) = Client::lookup("registry").await else {
+    let Ok(registry) = chan::connect::<Registry>("registry").await else {
         return Ok(None);
     };
-    let watch = RegistryRequest::Watch {
-        on: WatchOn::Set,
-        once: true,
-        present: true,
+    let watched = registry.watch(WatchOn::Set, true, true, query.as_bytes());
+    let event = async {
+        watched.await?;
+        registry.next(false).await
     };
-    let with = Attach::blob(query.as_bytes());
-    let Ok(a) = client.request::<_, RegistryReply>(&watch, with).await else {
-        return Ok(None);
-    };
-    accepted(a)?;
-    let next = RegistryRequest::Next { at_once: false };
-    match ask_client::<RegistryReply>(&client, &next, &[]).await {
-        Ok(a) => accepted(a).map(|a| Some(text(&a))),
-        Err(_) => Ok(None),
+    match event.await {
+        Ok(event) => Ok(Some(text(&event.record))),
+        Err(CallError::Refused(r)) => Err(r.to_string()),
+        Err(CallError::Peer(_)) => Ok(None),
     }
 }
 
 async fn lock(session: &mut Session, mut args: Args) -> Result<(), String> {
     let until = within(&mut args, PATIENCE_MS)?;
     let places = number(&mut args, "--places")?.unwrap_or(1);
-    let lock = RegistryRequest::Lock {
-        places: u32::try_from(places).unwrap_or(u32::MAX),
-        at_once: args.flag("--at-once"),
-    };
+    let places = u32::try_from(places).unwrap_or(u32::MAX);
+    let at_once = args.flag("--at-once");
     let name = last(args, "a lock's name")?;
-    match time::system_timeout(until, request(session, &lock, &name)).await {
+    let registry = session.registry().await?;
+    let locked = registry.lock(places, at_once, name.as_bytes());
+    match time::system_timeout(until, locked).await {
         Some(done) => {
-            done?;
+            done.map_err(of_registry)?;
             session.say(&format!("lock {name} is held\n")).await;
             Ok(())
         }
         None => {
             // Else its turn would come when nobody looks for it any more.
-            request(session, &RegistryRequest::Unlock {}, &name).await?;
+            registry
+                .unlock(name.as_bytes())
+                .await
+                .map_err(of_registry)?;
             Err(format!("lock {name} was not free in time"))
         }
     }

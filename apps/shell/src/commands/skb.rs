@@ -4,15 +4,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::iface::names::{NamesReply, NamesRequest};
-use proto::iface::skb::{SkbReply, SkbRequest};
-use proto::{Name, PeerError};
-use rt::chan::{Answer, Attach, Client};
+use proto::iface::names::NamesClient;
+use proto::iface::skb::{Skb, SkbClient};
+use proto::{CallError, Interface, Name, PeerError};
+use rt::chan::Client;
 use rt::time;
 use shell::Args;
 
 use super::usage;
-use crate::session::{Session, ask_client as ask, text_of};
+use crate::session::Session;
 
 /// How long a knowledge base that was just started is waited for (ns).
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -32,50 +32,39 @@ pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String
     }
     let text = args.next("a text in quotes").map_err(usage)?;
     args.finish().map_err(usage)?;
-    let request = match what.as_str() {
-        "query" => {
-            let base = connect().await?;
-            return query(session, &base, &text).await;
-        }
-        "assert" => SkbRequest::Assert {},
-        "withdraw" => SkbRequest::Withdraw {},
-        "load" => SkbRequest::Load {},
+    let base = connect().await?;
+    let text = text.as_bytes();
+    let changed = match what.as_str() {
+        "query" => return query(session, &base, text).await,
+        "assert" => base.assert(text).await,
+        "withdraw" => base.withdraw(text).await,
+        "load" => base.load(text).await,
         _ => {
             return Err(format!(
                 "\"{what}\" is not query, assert, withdraw, load or measure"
             ));
         }
     };
-    let base = connect().await?;
-    let a = ask::<SkbReply>(&base, &request, text.as_bytes()).await?;
-    match a.message {
-        SkbReply::Changed {
-            asserted,
-            withdrawn,
-        } => {
-            let line = format!("{asserted} facts more, {withdrawn} facts less\n");
-            session.say(&line).await;
-            Ok(())
-        }
-        SkbReply::Refused { error } => Err(text_of(&a.blob, error)),
-        _ => Err("the knowledge base's answer is not understood".into()),
-    }
+    let changed = changed.map_err(|e| e.to_string())?;
+    let (more, less) = (changed.asserted, changed.withdrawn);
+    let line = format!("{more} facts more, {less} facts less\n");
+    session.say(&line).await;
+    Ok(())
 }
 
 /// The knowledge base, if it runs.
-async fn connect() -> Result<Client, String> {
+async fn connect() -> Result<SkbClient<Client>, String> {
     let name = Name::new("skb").ok_or("its name is too long")?;
-    let names = Client::names().await.map_err(|e| e.to_string())?;
+    let names = NamesClient(Client::names().await.map_err(|e| e.to_string())?);
     let until = time::now_ns().saturating_add(PATIENCE_NS);
     loop {
-        let request = NamesRequest::Lookup { name, wait: false };
-        let a = names.request(&request, Attach::NONE).await;
-        let a: Answer<NamesReply> = a.map_err(|e| e.to_string())?;
-        if let (NamesReply::Found {}, Some(endpoint)) = (a.message, a.cap) {
-            match Client::bind(endpoint.addr()).await {
+        match names.lookup(name, false).await {
+            Ok(found) => match Client::bind_for(found.cap.addr(), Some(Skb::ID)).await {
                 Err(PeerError::Gone) => {}
-                bound => return bound.map_err(|e| e.to_string()),
-            }
+                bound => return bound.map(SkbClient).map_err(|e| e.to_string()),
+            },
+            Err(CallError::Refused(_)) => {}
+            Err(CallError::Peer(e)) => return Err(e.to_string()),
         }
         // Nobody has the name, or one that ended: another one may be about to take it.
         if time::now_ns() >= until {
@@ -85,22 +74,18 @@ async fn connect() -> Result<Client, String> {
     }
 }
 
-async fn query(session: &mut Session, base: &Client, text: &str) -> Result<(), String> {
+async fn query(session: &mut Session, base: &SkbClient<Client>, text: &[u8]) -> Result<(), String> {
     let mut found: Vec<u8> = Vec::new();
     let mut first = None;
     loop {
         let offset = found.len() as u64;
-        let a = ask::<SkbReply>(base, &SkbRequest::Ask { offset }, text.as_bytes()).await?;
-        let (rows, bytes) = match a.message {
-            SkbReply::Answer { rows, bytes } => (rows, bytes),
-            SkbReply::Refused { error } => return Err(text_of(&a.blob, error)),
-            _ => return Err("the knowledge base's answer is not understood".into()),
-        };
+        let a = base.ask(offset, text).await.map_err(|e| e.to_string())?;
+        let (rows, bytes) = (a.rows, a.bytes);
         if *first.get_or_insert((rows, bytes)) != (rows, bytes) {
             return Err("facts changed during the answer: ask again".into());
         }
-        found.extend_from_slice(&a.blob);
-        if found.len() as u64 >= bytes || a.blob.is_empty() {
+        found.extend_from_slice(&a.text);
+        if found.len() as u64 >= bytes || a.text.is_empty() {
             let lines = String::from_utf8_lossy(&found);
             let unit = if rows == 1 { "row" } else { "rows" };
             session.say(lines.trim_start_matches('\n')).await;

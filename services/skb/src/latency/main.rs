@@ -33,7 +33,7 @@ fn main() -> i32 {
     let words: Vec<&str> = env::args().skip(1).collect();
     let done = match words[..] {
         [] => task::block_on(measure()),
-        ["node", name] => task::block_on(node::serve(name)),
+        ["node", name] => task::block_on(node::serve(name)).map(|never| match never {}),
         _ => Err(format!("\"{}\" is not understood", words.join(" "))),
     };
     match done {

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 
 use proto::Pid;
 use proto::iface::spawn::{Place, Spawn, SpawnClient, join_words};
-use rt::chan::{Answer, Attach, Client, connect};
+use rt::chan::{Client, connect, connect_on};
 use rt::{env, time};
 
-use crate::node::{NodeReply, NodeRequest};
+use crate::node::{self as declared, NodeClient};
 
 /// How long a pair may take (ns of system time).
 const PATIENCE_NS: u64 = 10_000_000_000;
@@ -44,7 +44,7 @@ pub struct Measured {
 struct Node {
     member: Member,
     pid: Pid,
-    client: Client,
+    client: NodeClient<Client>,
 }
 
 /// Measures all pairs; what failed, as sentences.
@@ -86,10 +86,9 @@ async fn start(spawn: &SpawnClient<Client>, member: Member, name: &str) -> Resul
     let words = join_words(&["latency", "node", name]);
     let started = spawn.spawn(Place::Osnode, osnode, 0, &words).await;
     let started = started.map_err(|e| format!("nothing can be started on o{osnode}: {e}"))?;
-    let client = if osnode == env::osnode() {
-        Client::lookup(name).await
-    } else {
-        Client::lookup_on(osnode, name).await
+    let client = match osnode == env::osnode() {
+        true => connect::<declared::Node>(name).await,
+        false => connect_on::<declared::Node>(osnode, name).await,
     };
     let client = client.map_err(|e| format!("no channel to o{osnode}: {e}"))?;
     Ok(Node {
@@ -101,25 +100,13 @@ async fn start(spawn: &SpawnClient<Client>, member: Member, name: &str) -> Resul
 
 async fn pair(a: &Node, b: &Node, name: &str) -> Result<Measured, String> {
     let (from, to) = (a.member, b.member);
-    let request = NodeRequest::Measure { osnode: to.osnode };
     let until = time::system_ns().saturating_add(PATIENCE_NS);
-    let asked = a
-        .client
-        .request_until(&request, Attach::blob(name.as_bytes()), until);
-    let answer: Answer<NodeReply> = asked
-        .await
-        .map_err(|e| format!("core {} to core {}: {e}", from.core, to.core))?;
-    match answer.message {
-        NodeReply::Measured { ns } => Ok(Measured {
-            a: from.core,
-            b: to.core,
-            ns,
-        }),
-        _ => Err(format!(
-            "core {} to core {}: {}",
-            from.core,
-            to.core,
-            String::from_utf8_lossy(&answer.blob)
-        )),
-    }
+    let asked = NodeClient(a.client.0.until(until));
+    let measured = asked.measure(to.osnode, name.as_bytes()).await;
+    let measured = measured.map_err(|e| format!("core {} to core {}: {e}", from.core, to.core))?;
+    Ok(Measured {
+        a: from.core,
+        b: to.core,
+        ns: measured.ns,
+    })
 }

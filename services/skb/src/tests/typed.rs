@@ -8,7 +8,7 @@ use crate::service::Service;
 use crate::typed;
 use proptest::prelude::*;
 use proto::ServiceError;
-use proto::iface::skb::{Edge, MemoryAt, Record, SkbReply, SkbRequest, Subject, Topic};
+use proto::iface::skb::{Changed, Edge, MemoryAt, Record, Subject, Topic};
 use std::collections::BTreeSet;
 use std::string::String;
 use std::vec::Vec;
@@ -199,18 +199,15 @@ fn who_waits_hears_of_what_changes_its_topic() {
     let mut news = News::<u32>::default();
     let told = |s: &mut Service, text: &str| {
         let blob = [b"\0", text.as_bytes()].concat();
-        s.take(1, SkbRequest::Change { more: false }, &blob);
+        s.change(1, &blob, false).expect("changed");
     };
     told(
         &mut s,
         "isa(x86_64). core(0, 0). core(1, 1). memory(0, 4096, 0). running(0, 1).",
     );
     let ask = |news: &mut News<u32>, s: &Service, who, topic, known| {
-        let now = news.take(s, who, &SkbRequest::News { topic, known })?;
-        match now.1.0 {
-            SkbReply::Version { version } => Some(version),
-            _ => None,
-        }
+        let (_, said) = news.take(s, who, topic, known)?;
+        said.ok().map(|v| v.version)
     };
     let memory = ask(&mut news, &s, 1, Topic::Memory, 0).expect("at once");
     let tree = ask(&mut news, &s, 2, Topic::Tree, 0).expect("at once");
@@ -232,17 +229,8 @@ fn who_waits_hears_of_what_changes_its_topic() {
     for who in 0..256 {
         assert_eq!(ask(&mut news, &s, who, Topic::Memory, version), None);
     }
-    let request = SkbRequest::News {
-        topic: Topic::Memory,
-        known: version,
-    };
-    let refused = news.take(&s, 256, &request).map(|(_, (reply, _))| reply);
-    let busy = SkbReply::Refused {
-        error: ServiceError::Busy,
-    };
-    assert_eq!(refused, Some(busy));
-    let other = news.take(&s, 7, &SkbRequest::Ask { offset: 0 });
-    assert!(other.is_none());
+    let (_, refused) = news.take(&s, 256, Topic::Memory, version).expect("at once");
+    assert_eq!(refused.map_err(|r| r.error), Err(ServiceError::Busy));
 }
 
 #[test]
@@ -257,30 +245,26 @@ fn long_lists_come_in_parts() {
     let cut = facts[..half].rfind(". ").expect("many") + 2;
     let change = |s: &mut Service, text: &str, more| {
         let blob = [b"core(_, _)\nrunning(_, _)\0", text.as_bytes()].concat();
-        s.take(7, SkbRequest::Change { more }, &blob).0
+        s.change(7, &blob, more)
     };
-    let nothing = SkbReply::Changed {
+    let nothing = Changed {
         asserted: 0,
         withdrawn: 0,
     };
-    assert_eq!(change(&mut s, &facts[..cut], true), nothing);
+    assert_eq!(change(&mut s, &facts[..cut], true), Ok(nothing));
     assert!(!s.is_filled());
-    let whole = SkbReply::Changed {
+    let whole = Changed {
         asserted: 401,
         withdrawn: 0,
     };
-    assert_eq!(change(&mut s, &facts[cut..], false), whole);
+    assert_eq!(change(&mut s, &facts[cut..], false), Ok(whole));
     assert!(s.is_filled());
     let mut all: Vec<Edge> = Vec::new();
     loop {
-        let request = SkbRequest::Tree {
-            subject: Subject::Osnode,
-            number: 1,
-            first: all.len() as u64,
-        };
-        let (reply, blob) = s.take(1, request, &[]);
-        assert_eq!(reply, SkbReply::Listed { count: 199 });
-        let part = Edge::read_all(&blob).expect("whole records");
+        let listed = s.tree(Subject::Osnode, 1, all.len() as u64);
+        let listed = listed.expect("a tree");
+        assert_eq!(listed.count, 199);
+        let part = Edge::read_all(&listed.records).expect("whole records");
         if part.is_empty() {
             break;
         }
@@ -293,36 +277,25 @@ fn long_lists_come_in_parts() {
 #[test]
 fn a_change_whose_part_is_wrong_changes_nothing() {
     let mut s = Service::new().expect("its rules");
-    let refused = |reply| {
-        matches!(
-            reply,
-            SkbReply::Refused {
-                error: ServiceError::BadArgument
-            }
-        )
-    };
     let part = |s: &mut Service, from, text: &[u8], more| {
-        s.take(from, SkbRequest::Change { more }, text).0
+        let changed = s.change(from, text, more);
+        changed.map(drop).map_err(|r| r.error)
     };
-    part(&mut s, 1, b"\0core(0, 0).", true);
-    assert!(refused(part(&mut s, 1, b"\0core(", true)));
-    part(&mut s, 1, b"\0core(1, 1).", false);
+    assert_eq!(part(&mut s, 1, b"\0core(0, 0).", true), Ok(()));
+    let wrong = part(&mut s, 1, b"\0core(", true);
+    assert_eq!(wrong, Err(ServiceError::BadArgument));
+    assert_eq!(part(&mut s, 1, b"\0core(1, 1).", false), Ok(()));
     assert_eq!(super::ask(s.base(), "core(C, _)"), "1");
     // What a connection told in part ends with it.
-    part(&mut s, 2, b"\0core(5, 5).", true);
+    assert_eq!(part(&mut s, 2, b"\0core(5, 5).", true), Ok(()));
     s.closed(2);
-    part(&mut s, 2, b"core(1, _)\0core(2, 2).", false);
+    assert_eq!(part(&mut s, 2, b"core(1, _)\0core(2, 2).", false), Ok(()));
     assert_eq!(super::ask(s.base(), "core(C, _)"), "2");
     for from in 10..26 {
-        part(&mut s, from, b"\0core(9, 9).", true);
+        assert_eq!(part(&mut s, from, b"\0core(9, 9).", true), Ok(()));
     }
     let many = part(&mut s, 26, b"\0core(9, 9).", true);
-    assert_eq!(
-        many,
-        SkbReply::Refused {
-            error: ServiceError::Busy
-        }
-    );
+    assert_eq!(many, Err(ServiceError::Busy));
 }
 
 proptest! {
@@ -344,11 +317,20 @@ proptest! {
 
     /// Whatever bytes come: an answer, and no panic.
     #[test]
-    fn any_bytes_are_answered(blob in prop::collection::vec(any::<u8>(), 0..64), words in any::<[u64; 5]>(), op in 0u16..13) {
-        use proto::Wire;
+    fn any_bytes_are_answered(blob in prop::collection::vec(any::<u8>(), 0..64), words in any::<[u64; 2]>(), small in 0..9u64, more: bool) {
         let mut s = Service::new().expect("its rules");
-        if let Ok(request) = SkbRequest::decode(op, words) {
-            let _ = s.take(1, request, &blob);
+        let _ = s.ask(&blob, words[0]);
+        let _ = s.assert(&blob);
+        let _ = s.withdraw(&blob);
+        let _ = s.load(&blob);
+        let _ = s.change(1, &blob, more);
+        let _ = s.distance(words[0] as u32, words[1] as u32);
+        for subject in [Subject::Core, Subject::Osnode, Subject::Node] {
+            for number in [words[0], small] {
+                let _ = s.place_of(subject, number);
+                let _ = s.memories(subject, number);
+                let _ = s.tree(subject, number, words[1]);
+            }
         }
     }
 }
