@@ -3,11 +3,12 @@
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use proto::ServiceError;
-use proto::iface::console::{ConsoleReply, ConsoleRequest, written_bytes};
-use rt::chan::{Attach, Request, Server};
+use proto::iface::console::{Console, ConsoleServer, Key, Line, Written, written_bytes};
+use proto::{Later, Refusal, ServiceError};
+use rt::chan::{Request, Server};
 use rt::io::Interrupt;
 use rt::{SysError, task};
 
@@ -52,13 +53,60 @@ struct State<U> {
     /// The device holds more keys than found a place in `keys`.
     held_up: bool,
     editor: Editor,
-    /// A `ReadLine` or `ReadKey` that waits.
-    reader: Option<(Request, bool)>,
+    /// Who reads.
+    reader: Option<Reader>,
     /// Further readers.
-    waiting: VecDeque<(Request, bool)>,
+    waiting: VecDeque<Reader>,
     /// Writes and flushes to be answered when their ticket is done.
-    unanswered: VecDeque<(Request, u64)>,
+    unanswered: VecDeque<(Writer, u64)>,
 }
+
+/// Who waits for input.
+enum Reader {
+    /// For a line, behind a prompt.
+    Line(Later<Line, Request>, String),
+    /// For a key.
+    Key(Later<Key, Request>),
+}
+
+/// The console as it is asked.
+struct Served<U>(Rc<RefCell<State<U>>>);
+
+impl<U: Uart> Served<U> {
+    fn with(&self, take: impl FnOnce(&mut State<U>)) {
+        let mut s = self.0.borrow_mut();
+        take(&mut s);
+        if let Err(e) = s.go_on() {
+            rt::io::log(format_args!("console: the device fails: {}\n", e.message()));
+        }
+    }
+}
+
+impl<U: Uart> ConsoleServer<Request> for Served<U> {
+    fn write(&self, asker: Writer, len: u8, low: (u64, u64), high: (u64, u64)) {
+        let (bytes, n) = written_bytes(len, low, high);
+        self.with(|s| s.write(asker, &bytes[..n]));
+    }
+    fn write_text(&self, asker: Writer, text: Vec<u8>) {
+        self.with(|s| s.write(asker, &text));
+    }
+    fn read_line(&self, asker: Later<Line, Request>, prompt: Vec<u8>) {
+        let prompt = String::from_utf8_lossy(&prompt).into_owned();
+        self.with(|s| s.read(Reader::Line(asker, prompt)));
+    }
+    fn read_key(&self, asker: Later<Key, Request>) {
+        self.with(|s| s.read(Reader::Key(asker)));
+    }
+    fn flush(&self, asker: Writer) {
+        self.with(|s| {
+            let ticket = s.output.write(&[]);
+            s.unanswered.push_back((asker, ticket));
+        });
+    }
+}
+
+/// Who writes.
+type Writer = Later<Written, Request>;
 
 /// Serves the console until the service cannot go on; returns an exit status.
 pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt) -> i32 {
@@ -93,18 +141,12 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
             let _ = interrupt.acknowledge();
         }
     });
+    server.offer::<Console>();
     if let Err(e) = server.register("console").await {
         rt::io::log(format_args!("{name}: cannot register the service: {e}\n"));
         return 1;
     }
-    loop {
-        let request = server.next().await;
-        let mut s = state.borrow_mut();
-        s.take(request);
-        if let Err(e) = s.go_on() {
-            rt::io::log(format_args!("console: the device fails: {}\n", e.message()));
-        }
-    }
+    match server.serve::<Console, _>(&Served(state)).await {}
 }
 
 impl<U: Uart> State<U> {
@@ -142,67 +184,42 @@ impl<U: Uart> State<U> {
         }
     }
 
-    /// Takes one request over: it is answered now or later.
-    fn take(&mut self, request: Request) {
-        match request.decode::<ConsoleRequest>() {
-            Ok(ConsoleRequest::Write { len, low, high }) => {
-                let (bytes, n) = written_bytes(len, low, high);
-                self.write(request, &bytes[..n]);
-            }
-            Ok(ConsoleRequest::WriteBlob {}) => {
-                let bytes = request.blob.clone();
-                self.write(request, &bytes);
-            }
-            Ok(ConsoleRequest::Flush {}) => {
-                let ticket = self.output.write(&[]);
-                self.unanswered.push_back((request, ticket));
-            }
-            Ok(ConsoleRequest::ReadLine {}) => self.read(request, true),
-            Ok(ConsoleRequest::ReadKey {}) => self.read(request, false),
-            Err(_) => {
-                let error = ServiceError::BadMessage;
-                // A client that is gone needs no answer; so everywhere below.
-                let _ = request.answer(&ConsoleReply::Refused { error }, Attach::NONE);
-            }
-        }
-    }
-
-    fn write(&mut self, request: Request, bytes: &[u8]) {
+    fn write(&mut self, asker: Writer, bytes: &[u8]) {
         let ticket = self.output.write(bytes);
         if self.output.is_full() {
-            self.unanswered.push_back((request, ticket));
+            self.unanswered.push_back((asker, ticket));
         } else {
-            let _ = request.answer(&ConsoleReply::Written {}, Attach::NONE);
+            asker.answer(Ok(Written {}));
         }
     }
 
-    fn read(&mut self, request: Request, line: bool) {
+    fn read(&mut self, reader: Reader) {
         if self.reader.is_some() {
-            self.waiting.push_back((request, line));
+            self.waiting.push_back(reader);
             return;
         }
-        self.begin(request, line);
+        self.begin(reader);
         self.feed_readers();
     }
 
-    fn begin(&mut self, request: Request, line: bool) {
-        if line {
+    fn begin(&mut self, reader: Reader) {
+        if let Reader::Line(_, prompt) = &reader {
             let mut shown = String::new();
-            self.editor.set_prompt(&request.text());
+            self.editor.set_prompt(prompt);
             self.editor.start(&mut shown);
             self.output.write(shown.as_bytes());
         }
-        self.reader = Some((request, line));
+        self.reader = Some(reader);
     }
 
     /// Gives typed keys to whoever reads.
     fn feed_readers(&mut self) {
         loop {
             if self.reader.is_none() {
-                let Some((request, line)) = self.waiting.pop_front() else {
+                let Some(reader) = self.waiting.pop_front() else {
                     return;
                 };
-                self.begin(request, line);
+                self.begin(reader);
             }
             let Some(key) = self.keys.pop_front() else {
                 return;
@@ -212,29 +229,29 @@ impl<U: Uart> State<U> {
     }
 
     fn key(&mut self, byte: u8) {
-        let Some((request, line)) = self.reader.take() else {
-            return;
+        let (asker, prompt) = match self.reader.take() {
+            Some(Reader::Line(asker, prompt)) => (asker, prompt),
+            Some(Reader::Key(asker)) => {
+                asker.answer(Ok(Key { byte }));
+                return;
+            }
+            None => return,
         };
-        if !line {
-            let _ = request.answer(&ConsoleReply::Key { byte }, Attach::NONE);
-            return;
-        }
         let mut shown = String::new();
         let feedback = self.editor.feed(byte, &mut shown);
         self.output.write(shown.as_bytes());
-        let (reply, text) = match feedback {
+        let text = match feedback {
             Feedback::Editing => {
-                self.reader = Some((request, line));
+                self.reader = Some(Reader::Line(asker, prompt));
                 return;
             }
-            Feedback::Line(text) => (ConsoleReply::Line {}, text),
-            Feedback::Interrupted => (ConsoleReply::Line {}, String::new()),
-            Feedback::End => {
-                let error = ServiceError::End;
-                (ConsoleReply::Refused { error }, String::new())
-            }
+            Feedback::Line(text) => Ok(text),
+            Feedback::Interrupted => Ok(String::new()),
+            Feedback::End => Err(Refusal::from(ServiceError::End)),
         };
-        let _ = request.answer(&reply, Attach::blob(text.as_bytes()));
+        asker.answer(text.map(|text| Line {
+            text: text.into_bytes(),
+        }));
     }
 
     /// Sends what the device takes; answers what is done.
@@ -254,8 +271,8 @@ impl<U: Uart> State<U> {
             while !self.uart.is_idle()? {
                 rt::time::spin_pause();
             }
-            if let Some((request, _)) = self.unanswered.pop_front() {
-                let _ = request.answer(&ConsoleReply::Written {}, Attach::NONE);
+            if let Some((asker, _)) = self.unanswered.pop_front() {
+                asker.answer(Ok(Written {}));
             }
         }
         Ok(())

@@ -27,16 +27,16 @@ crate::interface! {
             low: (u64, u64),
             /// Bytes, going on.
             high: (u64, u64),
-        } -> Written;
+        } => Written;
         /// Writes text. Answered as `Write`.
-        WriteBlob = 2 write_text {} blob text -> Written;
+        WriteBlob = 2 write_text {} blob text => Written;
         /// Reads one line, with editing and history by the service; refused with `End` at the
         /// end of the input.
-        ReadLine = 3 read_line {} blob prompt -> Line;
+        ReadLine = 3 read_line {} blob prompt => Line;
         /// Reads one key without echo.
-        ReadKey = 4 read_key {} -> Key;
+        ReadKey = 4 read_key {} => Key;
         /// Answered when everything written before has left the machine.
-        Flush = 5 flush {} -> Written;
+        Flush = 5 flush {} => Written;
     }
 }
 
