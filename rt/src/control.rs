@@ -2,10 +2,12 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use proto::iface::process::{ProcessNotice, ProcessRequest};
+use proto::iface::process::{Checked, Process, ProcessNotice, ProcessServer, Stopping};
+use proto::{Later, Refusal, ServiceError};
 
-use crate::chan::{Attach, Request, Server};
+use crate::chan::{Request, Server};
 use crate::single::Single;
 use crate::{io, process, task};
 
@@ -73,9 +75,7 @@ pub(crate) fn start() {
 }
 
 async fn serve(server: Server) {
-    loop {
-        answer(&server.next().await);
-    }
+    match server.serve::<Process, _>(&Control).await {}
 }
 
 /// Runs a handler that is taken out of its place meanwhile: it may install another.
@@ -94,27 +94,35 @@ fn run<H, R>(
     Some(result)
 }
 
-fn answer(request: &Request) {
-    let verdict = match request.decode::<ProcessRequest>() {
-        Ok(ProcessRequest::Check {}) => run(|h| &mut h.check, |f| f()),
-        Ok(ProcessRequest::Tell {}) => run(|h| &mut h.tell, |f| f(&request.text())),
-        Ok(ProcessRequest::Stop {}) => {
-            run(|h| &mut h.stop, |f| f());
-            // The starter is told twice: by the answer, and by the notice of `exit`.
-            let _ = request.answer(&ProcessNotice::Stopping {}, Attach::NONE);
-            process::exit(0);
-        }
-        Ok(ProcessRequest::Look {}) => return crate::chan::look_after_services(),
-        Err(_) => None,
-    };
-    // A starter that is gone has no use for the answer.
-    let _ = match verdict {
-        Some(v) => {
-            let text = v.text.as_bytes();
-            let text = &text[..text.len().min(proto::blob::MAX_BLOB)];
-            let (ok, inside) = (v.ok, v.inside);
-            request.answer(&ProcessNotice::Checked { ok, inside }, Attach::blob(text))
-        }
-        None => request.answer(&ProcessNotice::Unsupported {}, Attach::NONE),
-    };
+/// The program, as its starter asks it.
+struct Control;
+
+fn checked(verdict: Option<Verdict>) -> Result<Checked, Refusal> {
+    let v = verdict.ok_or(ServiceError::Unsupported)?;
+    let mut text = v.text.into_bytes();
+    text.truncate(proto::blob::MAX_BLOB);
+    Ok(Checked {
+        ok: v.ok,
+        inside: v.inside,
+        text,
+    })
+}
+
+impl ProcessServer<Request> for Control {
+    async fn check(&self, _: &Request) -> Result<Checked, Refusal> {
+        checked(run(|h| &mut h.check, |f| f()))
+    }
+    fn stop(&self, asker: Later<Stopping, Request>) {
+        run(|h| &mut h.stop, |f| f());
+        // The starter is told twice: by the answer, and by the notice of `exit`.
+        asker.answer(Ok(Stopping {}));
+        process::exit(0)
+    }
+    async fn command(&self, _: &Request, text: Vec<u8>) -> Result<Checked, Refusal> {
+        let text = String::from_utf8_lossy(&text);
+        checked(run(|h| &mut h.tell, |f| f(&text)))
+    }
+    fn look(&self, _: &Request) {
+        crate::chan::look_after_services();
+    }
 }

@@ -21,7 +21,7 @@ crate::codes! {
 crate::interface! {
     /// What a starter asks of its process. Among the replies are the notices (tag 0) that the
     /// process sends by itself.
-    pub interface Process = 5, version 1, errors ServiceError;
+    pub interface Process = 5, version 2, errors ServiceError;
     messages ProcessRequest, ProcessNotice;
     stubs ProcessClient, ProcessServer;
     replies {
@@ -34,8 +34,6 @@ crate::interface! {
         } blob text;
         /// Ends now.
         Stopping = 0x8002 {};
-        /// The program does not take this request.
-        Unsupported = 0x8003 {};
         /// Notice: start-up is over (services: the name is registered).
         Ready = 0x8010 {};
         /// Notice: the capability that comes along is given to the program's next process under this
@@ -60,11 +58,11 @@ crate::interface! {
         } blob text;
     }
     requests {
-        /// Check yourself. May be answered `Unsupported`.
+        /// Check yourself. Refused with `Unsupported` by a program that cannot.
         Check = 1 check {} -> Checked;
         /// End. `Exited` follows.
-        Stop = 2 stop {} -> Stopping;
-        /// A command of the program's own. May be answered `Unsupported`.
+        Stop = 2 stop {} => Stopping;
+        /// A command of the program's own. Refused with `Unsupported` by a program that has none.
         Tell = 3 command {} blob text -> Checked;
         /// Some service ended: look whether those that you wait for are still there.
         Look = 4 look {};

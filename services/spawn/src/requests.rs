@@ -6,12 +6,12 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use abi::slots;
-use proto::iface::process::{ProcessNotice, ProcessRequest};
+use proto::iface::process::{self, ProcessNotice};
 use proto::iface::spawn::{
     Checked, Ended, Kept, Kernel, Memory, MemoryChecked, Place, Process, ProcessState, Restart,
     Spawn, SpawnServer, Spawned, Supervised, Usage, join_words, split_words, unpack_limit,
 };
-use proto::{Dispatch, Name, Pid, Refusal, ServiceError, Wire};
+use proto::{CallError, Dispatch, Name, Pid, Refusal, ServiceError, Wire};
 use rt::chan::Request;
 use rt::{Capability, env, invoke, task, time};
 use spawn::{NameError, Rules};
@@ -307,26 +307,18 @@ fn find(service: &Service, pid: Pid, name: &str) -> Result<u64, Refusal> {
     })
 }
 
-async fn ask(
-    service: &Service,
-    pid: Pid,
-    name: &str,
-    request: &ProcessRequest,
-    text: &[u8],
-) -> Result<Checked, Refusal> {
-    let number = find(service, pid, name)?;
-    match service.ask_process(number, request, text, CHECK_NS).await {
-        Ok(a) => match a.message {
-            ProcessNotice::Checked { ok, inside } => Ok(Checked {
-                ok,
-                inside,
-                text: a.blob,
-            }),
-            _ => {
-                let text = "the program cannot check itself";
-                Err(Refusal::new(ServiceError::Unsupported, text))
-            }
-        },
+/// What a process said of itself.
+fn said(checked: Result<process::Checked, CallError>) -> Result<Checked, Refusal> {
+    match checked {
+        Ok(c) => Ok(Checked {
+            ok: c.ok,
+            inside: c.inside,
+            text: c.text,
+        }),
+        Err(e) if e.is(ServiceError::Unsupported) => {
+            let text = "the program cannot check itself";
+            Err(Refusal::new(ServiceError::Unsupported, text))
+        }
         Err(e) => {
             let text = format!("the process does not answer: {e}");
             Err(Refusal::new(ServiceError::NoAnswer, text))
@@ -338,7 +330,12 @@ async fn ask(
 async fn check(service: &Service, pid: Pid, name: &str) -> Result<Checked, Refusal> {
     let until = time::system_ns().saturating_add(BEGIN_NS);
     loop {
-        match ask(service, pid, name, &ProcessRequest::Check {}, &[]).await {
+        let number = find(service, pid, name)?;
+        let checked = match service.process(number, CHECK_NS).await {
+            Ok(process) => process.check().await,
+            Err(e) => Err(e.into()),
+        };
+        match said(checked) {
             Err(r) if r.error == ServiceError::Unsupported && time::system_ns() < until => {
                 time::sleep(BEGIN_LOOK_NS).await;
             }
@@ -352,8 +349,11 @@ async fn tell(service: &Service, pid: Pid, text: &str) -> Result<Checked, Refusa
         0 => text.split_once('\0').unwrap_or((text, "")),
         _ => ("", text),
     };
-    let request = ProcessRequest::Tell {};
-    ask(service, pid, name, &request, text.as_bytes()).await
+    let number = find(service, pid, name)?;
+    said(match service.process(number, CHECK_NS).await {
+        Ok(process) => process.command(text.as_bytes()).await,
+        Err(e) => Err(e.into()),
+    })
 }
 
 /// Asks a process to end, and ends it if it does not.
@@ -361,9 +361,9 @@ async fn kill(service: &Service, pid: Pid) -> Result<u64, Refusal> {
     let number = find(service, pid, "")?;
     service.state.borrow_mut().killing.insert(number);
     // Whatever it answers: it is ended now.
-    let _ = service
-        .ask_process(number, &ProcessRequest::Stop {}, &[], STOP_NS)
-        .await;
+    if let Ok(process) = service.process(number, STOP_NS).await {
+        let _ = process.stop().await;
+    }
     service
         .end(number, ProcessState::Killed, 0, String::new())
         .await;

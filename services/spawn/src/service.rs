@@ -13,11 +13,11 @@ use abi::{MessageTag, slots};
 use archive::Archive;
 use proto::iface::memory::MemoryClient;
 use proto::iface::names::NamesClient;
-use proto::iface::process::{ProcessNotice, ProcessRequest};
+use proto::iface::process::{ProcessClient, ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Ended, ProcessState};
 use proto::iface::system::SystemClient;
 use proto::{Name, PeerError, Pid, Wire};
-use rt::chan::{Answer, Attach, Client, Request, Server};
+use rt::chan::{Client, Request, Server, Until};
 use rt::spawn::Process;
 use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
 use spawn::{End, Entry, Supervisor, Table};
@@ -289,22 +289,18 @@ impl Service {
         live.chain(left).chain(s.opening.iter().copied()).collect()
     }
 
-    /// Asks a process something; `None` when it is not there or does not answer in time.
+    /// A process, to be asked something; it may take so long to answer.
     ///
     /// # Errors
     /// What the channel says.
-    pub async fn ask_process(
+    pub async fn process(
         &self,
         number: u64,
-        request: &ProcessRequest,
-        text: &[u8],
         within_ns: u64,
-    ) -> Result<Answer<ProcessNotice>, PeerError> {
+    ) -> Result<ProcessClient<Until>, PeerError> {
         let client = self.control_of(number).await?;
         let until = time::system_ns() + within_ns;
-        client
-            .request_until(request, Attach::blob(text), until)
-            .await
+        Ok(ProcessClient(client.until(until)))
     }
 
     async fn control_of(&self, number: u64) -> Result<Client, PeerError> {
