@@ -2,7 +2,8 @@
 
 /// Declares the messages of one direction of an interface: an enum that is
 /// [`Wire`](crate::Wire). A version other than 1, and the interface's name, stand in
-/// parentheses after its number: `: 77 (Counter 2)`. Stubs come from [`interface!`](crate::interface).
+/// parentheses after its number: `: 77 (Counter 2)`. Stubs come from [`interface!`](crate::interface); this alone is
+/// for messages of the channel itself, and for programs that send what no stub sends.
 ///
 /// ```
 /// proto::messages! {

@@ -17,9 +17,10 @@ use alloc::vec::Vec;
 
 use abi::{disp, slots, vaddr};
 use proto::iface::spawn::Place;
-use rt::chan::{Answer, Attach, Client, Server};
+use proto::{Dispatch, Refusal, ServiceError};
+use rt::chan::{Request, Server, connect};
 use rt::vspace::{self, Access, Mapped};
-use rt::{env, process, task, time};
+use rt::{CapAddr, env, process, task, time};
 use tests::{Child, Random, Suite};
 
 rt::entry!(main);
@@ -74,18 +75,27 @@ fn lie(page: &Mapped, how: &str, random: &mut Random) {
     }
 }
 
-proto::messages! {
+proto::interface! {
     /// What the accomplice asks of the victim.
-    pub enum ForgeRequest: 103 {
-        /// The dispatcher frame. Answer: `Frame` with it.
-        Frame = 1 {},
+    pub interface Forge = 103, version 1, errors ServiceError;
+    messages ForgeRequest, ForgeReply;
+    stubs ForgeClient, ForgeServer;
+    replies {
+        /// The frame comes along.
+        Lent = 0x8001 {} copies frame;
+    }
+    requests {
+        /// The dispatcher frame.
+        Frame = 1 frame {} -> Lent;
     }
 }
-proto::messages! {
-    /// What the victim answers.
-    pub enum ForgeReply: 103 {
-        /// The frame comes along.
-        Frame = 0x8001 {},
+
+struct Victim;
+
+impl ForgeServer<Request> for Victim {
+    async fn frame(&self, _: &Request) -> Result<Lent<CapAddr>, Refusal> {
+        let frame = slots::DISP_FRAME;
+        Ok(Lent { frame })
     }
 }
 
@@ -123,11 +133,7 @@ async fn victim(name: &str) -> i32 {
     if server.register(name).await.is_err() {
         return 3;
     }
-    let request = server.next().await;
-    let with = Attach::cap(slots::DISP_FRAME);
-    if request.answer(&ForgeReply::Frame {}, with).is_err() {
-        return 4;
-    }
+    Forge::dispatch(&Victim, server.next().await).await;
     let mut random = Random::new(5);
     for _ in 0..ROUNDS {
         process::yield_core();
@@ -139,12 +145,10 @@ async fn victim(name: &str) -> i32 {
 
 /// Gets the victim's frame and lies in it whenever it has the core, that is, while the victim has not.
 async fn accomplice(name: &str, how: &str, seed: u64) -> i32 {
-    let Ok(client) = Client::lookup(name).await else {
+    let Ok(victim) = connect::<Forge>(name).await else {
         return 2;
     };
-    let answer = client.request(&ForgeRequest::Frame {}, Attach::NONE).await;
-    let answer: Result<Answer<ForgeReply>, _> = answer;
-    let Some(frame) = answer.ok().and_then(|a| a.cap) else {
+    let Ok(Lent { frame }) = victim.frame().await else {
         return 3;
     };
     let bytes = disp::FRAME_BYTES;

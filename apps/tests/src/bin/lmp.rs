@@ -11,62 +11,67 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use capfmt::CapType;
-use proto::PeerError;
 use proto::iface::spawn::Place;
-use rt::chan::{Answer, Attach, Client, Server};
-use rt::{env, invoke, mem, task};
+use proto::{CallError, PeerError, Refusal, ServiceError};
+use rt::chan::{self, Client, Request};
+use rt::{Capability, env, invoke, mem, process, task};
 use tests::{Child, Random, Suite};
 
 rt::entry!(main);
 
 const SELF: &str = "t-lmp";
 
-proto::messages! {
-    /// Requests of the echo.
-    pub enum EchoRequest: 101 {
-        /// Sends words, blob and capability back.
-        Echo = 1 {
+proto::interface! {
+    /// What is sent comes back.
+    pub interface Echo = 101, version 1, errors ServiceError;
+    messages EchoRequest, EchoReply;
+    stubs EchoClient, EchoServer;
+    replies {
+        /// What came.
+        Words = 0x8001 {
             /// A word.
             a: u64,
             /// Another.
             b: u64,
-        },
+        } blob bytes;
+        /// The capability that came.
+        Passed = 0x8002 {} gives cap;
+    }
+    requests {
+        /// Sends words and blob back.
+        Echo = 1 echo {
+            /// A word.
+            a: u64,
+            /// Another.
+            b: u64,
+        } blob bytes -> Words;
+        /// Sends a capability back.
+        Pass = 3 pass {} copies cap -> Passed;
         /// Ends without answering.
-        Die = 2 {},
+        Die = 2 die {};
     }
 }
-proto::messages! {
-    /// Replies of the echo.
-    pub enum EchoReply: 101 {
-        /// What came.
-        Echo = 0x8001 {
-            /// A word.
-            a: u64,
-            /// Another.
-            b: u64,
-        },
+
+type Echoing = EchoClient<Client>;
+
+struct Served;
+
+impl EchoServer<Request> for Served {
+    async fn echo(&self, _: &Request, a: u64, b: u64, bytes: Vec<u8>) -> Result<Words, Refusal> {
+        Ok(Words { a, b, bytes })
+    }
+    async fn pass(&self, _: &Request, cap: Capability) -> Result<Passed<Capability>, Refusal> {
+        Ok(Passed { cap })
+    }
+    fn die(&self, _: &Request) {
+        process::exit(0)
     }
 }
 
 async fn echo(name: &str) -> i32 {
-    let Ok(server) = Server::open() else { return 1 };
-    if server.register(name).await.is_err() {
-        return 1;
-    }
-    loop {
-        let request = server.next().await;
-        match request.decode::<EchoRequest>() {
-            Ok(EchoRequest::Echo { a, b }) => {
-                let cap = request.cap.as_ref().map(rt::Capability::addr);
-                let blob = request.blob.clone();
-                let with = Attach::with(&blob, cap);
-                if request.answer(&EchoReply::Echo { a, b }, with).is_err() {
-                    return 2;
-                }
-            }
-            Ok(EchoRequest::Die {}) => return 0,
-            Err(_) => return 3,
-        }
+    match chan::serve::<Echo, _>(name, &Served).await {
+        Ok(never) => match never {},
+        Err(_) => 1,
     }
 }
 
@@ -88,7 +93,7 @@ async fn run() -> i32 {
             return suite.failed();
         }
     };
-    let client = match Client::lookup(&name).await {
+    let client = match chan::connect::<Echo>(&name).await {
         Ok(c) => c,
         Err(e) => {
             suite.report("lookup", Err(e.to_string()));
@@ -102,56 +107,44 @@ async fn run() -> i32 {
     suite.failed()
 }
 
-async fn ask(
-    client: &Client,
-    a: u64,
-    b: u64,
-    with: Attach<'_>,
-) -> Result<Answer<EchoReply>, String> {
-    let answer = client.request(&EchoRequest::Echo { a, b }, with).await;
-    answer.map_err(|e| e.to_string())
-}
-
-async fn words(client: &Client) -> Result<(), String> {
+async fn words(client: &Echoing) -> Result<(), String> {
     let mut random = Random::new(1);
     for n in 0..1000 {
         let b = random.next_u64();
-        let answer = ask(client, n, b, Attach::NONE).await?;
-        if answer.message != (EchoReply::Echo { a: n, b }) {
-            return Err(format!("call {n} brought {:?}", answer.message));
+        let back = client.echo(n, b, &[]).await.map_err(|e| e.to_string())?;
+        if (back.a, back.b) != (n, b) {
+            return Err(format!("call {n} brought {back:?}"));
         }
     }
     Ok(())
 }
 
-async fn blobs(client: &Client) -> Result<(), String> {
+async fn blobs(client: &Echoing) -> Result<(), String> {
     let mut random = Random::new(2);
     for len in [0usize, 1, 31, 32, 33, 1000, 8192] {
         let blob: Vec<u8> = (0..len).map(|_| random.next_u64() as u8).collect();
-        let answer = ask(client, 0, 0, Attach::blob(&blob)).await?;
-        if answer.blob != blob {
-            return Err(format!(
-                "a blob of {len} bytes came back as {}",
-                answer.blob.len()
-            ));
+        let back = client.echo(0, 0, &blob).await.map_err(|e| e.to_string())?;
+        if back.bytes != blob {
+            let found = back.bytes.len();
+            return Err(format!("a blob of {len} bytes came back as {found}"));
         }
     }
     let large = alloc::vec![0; 8193];
-    match ask(client, 0, 0, Attach::blob(&large)).await {
+    match client.echo(0, 0, &large).await {
         Err(_) => Ok(()),
         Ok(_) => Err("a blob that is too long was sent".into()),
     }
 }
 
-async fn capabilities(client: &Client) -> Result<(), String> {
+async fn capabilities(client: &Echoing) -> Result<(), String> {
     let frame = mem::alloc_frame(4096).map_err(|e| e.to_string())?;
     let base = invoke::identify(frame.addr())
         .map_err(|e| e.message().to_string())?
         .cap
         .base;
-    for n in 0..100 {
-        let answer = ask(client, n, 0, Attach::cap(frame.addr())).await?;
-        let back = answer.cap.ok_or("no capability came back")?;
+    for _ in 0..100 {
+        let passed = client.pass(frame.addr()).await;
+        let back = passed.map_err(|e| e.to_string())?.cap;
         let id = invoke::identify(back.addr()).map_err(|e| e.message().to_string())?;
         if id.cap.kind != CapType::Frame || id.cap.base != base {
             return Err(format!("{:?} came back", id.cap));
@@ -160,15 +153,11 @@ async fn capabilities(client: &Client) -> Result<(), String> {
     mem::free_ram(frame).map_err(|e| e.to_string())
 }
 
-async fn peer_gone(client: &Client, child: &Child) -> Result<(), String> {
-    let sent = client.notice(&EchoRequest::Die {}, Attach::NONE).await;
-    sent.map_err(|e| e.to_string())?;
+async fn peer_gone(client: &Echoing, child: &Child) -> Result<(), String> {
+    client.die().map_err(|e| e.to_string())?;
     child.wait().await?.expect_success()?;
-    let answer: Result<Answer<EchoReply>, _> = client
-        .request(&EchoRequest::Echo { a: 1, b: 2 }, Attach::NONE)
-        .await;
-    match answer {
-        Err(PeerError::Gone) => Ok(()),
+    match client.echo(1, 2, &[]).await {
+        Err(CallError::Peer(PeerError::Gone)) => Ok(()),
         other => Err(format!("asking a process that ended: {other:?}")),
     }
 }

@@ -10,11 +10,12 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::cell::RefCell;
 
 use proto::iface::memory::MemoryPlace;
 use proto::iface::spawn::Place;
-use proto::{PeerError, ServiceError};
-use rt::chan::{Answer, Attach, Client, Server};
+use proto::{Dispatch, Later, PeerError, ServiceError};
+use rt::chan::{Request, Server, connect};
 use rt::control::Verdict;
 use rt::vspace::{self, Access};
 use rt::{Capability, env, invoke, mem, task, time};
@@ -40,18 +41,29 @@ fn main() -> i32 {
     }
 }
 
-proto::messages! {
-    /// What the heir is told.
-    pub enum HeirRequest: 105 {
+proto::interface! {
+    /// Who inherits.
+    pub interface Heir = 105, version 1, errors ServiceError;
+    messages HeirRequest, HeirReply;
+    stubs HeirClient, HeirServer;
+    replies {
+        /// It is taken.
+        Taken = 0x8001 {};
+    }
+    requests {
         /// Here is a Frame.
-        Take = 1 {},
+        Take = 1 take {} copies frame => Taken;
     }
 }
-proto::messages! {
-    /// Its answer.
-    pub enum HeirReply: 105 {
-        /// It is taken.
-        Taken = 0x8001 {},
+
+/// The Frame that came.
+#[derive(Default)]
+struct Inherited(RefCell<Option<Capability>>);
+
+impl HeirServer<Request> for Inherited {
+    fn take(&self, testator: Later<Taken, Request>, frame: Capability) {
+        self.0.replace(Some(frame));
+        testator.answer(Ok(Taken {}));
     }
 }
 
@@ -222,10 +234,10 @@ fn frame_of(ram: &Capability, bytes: u64) -> Result<Capability, String> {
 
 /// Gives memory of its own to another process, and ends.
 async fn testator() -> i32 {
-    let Some(heir) = env::args().nth(2) else {
+    let Some(name) = env::args().nth(2) else {
         return 1;
     };
-    let Ok(client) = Client::lookup(heir).await else {
+    let Ok(heir) = connect::<Heir>(name).await else {
         return 2;
     };
     let frame = match mem::alloc_frame(LENT) {
@@ -236,9 +248,7 @@ async fn testator() -> i32 {
         Ok(mapped) => mapped.store(LENT - 8, WORD),
         Err(_) => return 4,
     }
-    let with = Attach::cap(frame.addr());
-    let told: Result<Answer<HeirReply>, _> = client.request(&HeirRequest::Take {}, with).await;
-    i32::from(told.is_err())
+    i32::from(heir.take(frame.addr()).await.is_err())
 }
 
 /// What a process gave away is the other's when it has ended: nobody kept anything by which it could be
@@ -264,11 +274,9 @@ async fn passed_on() -> Result<(), String> {
 /// The Frame that a child left, once the child has ended, and what was free while it was there.
 async fn inherit(server: &Server, name: &str) -> Result<(Capability, u64), String> {
     let child = Child::start(&[SELF, "testator", name], Place::Here).await?;
-    let mut request = server.next().await;
-    let frame = request.cap.take().ok_or("no Frame came")?;
-    let told = request.answer(&HeirReply::Taken {}, Attach::NONE);
-    told.map_err(|e| e.to_string())?;
-    drop(request);
+    let inherited = Inherited::default();
+    Heir::dispatch(&inherited, server.next().await).await;
+    let frame = inherited.0.take().ok_or("no Frame came")?;
     child.wait().await?.expect_success()?;
     time::sleep(10_000_000).await;
     let mapped = vspace::map(frame.addr(), 0, LENT, Access::ReadWrite).map_err(text)?;

@@ -14,7 +14,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proto::iface::spawn::Place;
-use rt::chan::{Answer, Attach, Client, Server};
+use proto::{Refusal, ServiceError};
+use rt::chan::{self, Client, Request};
 use rt::{env, task, time};
 use tests::{Child, Random, Suite};
 
@@ -22,45 +23,52 @@ rt::entry!(main);
 
 const SELF: &str = "t-ump";
 
-proto::messages! {
-    /// Requests of the echo.
-    pub enum EchoRequest: 102 {
+proto::interface! {
+    /// What is sent comes back.
+    pub interface Echo = 102, version 1, errors ServiceError;
+    messages EchoRequest, EchoReply;
+    stubs EchoClient, EchoServer;
+    replies {
+        /// What came.
+        Back = 0x8001 {
+            /// A word.
+            a: u64,
+        } blob bytes;
+    }
+    requests {
         /// Sends word and blob back, after so many nanoseconds.
-        Echo = 1 {
+        Echo = 1 echo {
             /// A word.
             a: u64,
             /// Delay.
             delay_ns: u64,
-        },
+        } blob bytes -> Back;
     }
 }
-proto::messages! {
-    /// Replies of the echo.
-    pub enum EchoReply: 102 {
-        /// What came.
-        Echo = 0x8001 {
-            /// A word.
-            a: u64,
-        },
+
+type Echoing = EchoClient<Client>;
+
+struct Served;
+
+impl EchoServer<Request> for Served {
+    async fn echo(
+        &self,
+        _: &Request,
+        a: u64,
+        delay_ns: u64,
+        bytes: Vec<u8>,
+    ) -> Result<Back, Refusal> {
+        if delay_ns > 0 {
+            time::sleep(delay_ns).await;
+        }
+        Ok(Back { a, bytes })
     }
 }
 
 async fn echo(name: &str) -> i32 {
-    let Ok(server) = Server::open() else { return 1 };
-    if server.register(name).await.is_err() {
-        return 1;
-    }
-    loop {
-        let request = server.next().await;
-        let Ok(EchoRequest::Echo { a, delay_ns }) = request.decode() else {
-            return 3;
-        };
-        if delay_ns > 0 {
-            time::sleep(delay_ns).await;
-        }
-        let blob = request.blob.clone();
-        // A client that closed its channel needs no answer.
-        let _ = request.answer(&EchoReply::Echo { a }, Attach::blob(&blob));
+    match chan::serve::<Echo, _>(name, &Served).await {
+        Ok(never) => match never {},
+        Err(_) => 1,
     }
 }
 
@@ -81,7 +89,7 @@ async fn run() -> i32 {
             return suite.failed();
         }
     };
-    let client = match Client::lookup_on(child.pid.osnode, &name).await {
+    let client = match chan::connect_on::<Echo>(child.pid.osnode, &name).await {
         Ok(c) => c,
         Err(e) => {
             suite.report("bind", Err(e.to_string()));
@@ -97,24 +105,23 @@ async fn run() -> i32 {
     suite.failed()
 }
 
-async fn ask(client: &Client, a: u64, delay_ns: u64, blob: &[u8]) -> Result<Vec<u8>, String> {
-    let request = EchoRequest::Echo { a, delay_ns };
-    let answer = client.request(&request, Attach::blob(blob)).await;
-    let answer: Answer<EchoReply> = answer.map_err(|e| e.to_string())?;
-    if answer.message != (EchoReply::Echo { a }) {
-        return Err(format!("message {a} brought {:?}", answer.message));
+async fn ask(client: &Echoing, a: u64, delay_ns: u64, blob: &[u8]) -> Result<Vec<u8>, String> {
+    let back = client.echo(a, delay_ns, blob).await;
+    let back = back.map_err(|e| e.to_string())?;
+    if back.a != a {
+        return Err(format!("message {a} brought {back:?}"));
     }
-    Ok(answer.blob)
+    Ok(back.bytes)
 }
 
-async fn words(client: &Client) -> Result<(), String> {
+async fn words(client: &Echoing) -> Result<(), String> {
     for n in 0..1000 {
         ask(client, n, 0, &[]).await?;
     }
     Ok(())
 }
 
-async fn blobs(client: &Client) -> Result<(), String> {
+async fn blobs(client: &Echoing) -> Result<(), String> {
     let mut random = Random::new(3);
     for len in [0usize, 1, 32, 33, 4000, 8192] {
         let blob: Vec<u8> = (0..len).map(|_| random.next_u64() as u8).collect();
@@ -126,7 +133,7 @@ async fn blobs(client: &Client) -> Result<(), String> {
 }
 
 /// Both sides sleep before each answer: only a notification wakes them.
-async fn sleeps(client: &Client) -> Result<(), String> {
+async fn sleeps(client: &Echoing) -> Result<(), String> {
     for n in 0..20 {
         let asked = ask(client, n, 5_000_000, &[]);
         let until = time::now_ns() + 5_000_000_000;
@@ -140,9 +147,8 @@ async fn sleeps(client: &Client) -> Result<(), String> {
 
 async fn rebind(osnode: u64, name: &str) -> Result<(), String> {
     for n in 0..10 {
-        let client = Client::lookup_on(osnode, name)
-            .await
-            .map_err(|e| e.to_string())?;
+        let client = chan::connect_on::<Echo>(osnode, name).await;
+        let client = client.map_err(|e| e.to_string())?;
         ask(&client, n, 0, b"again").await?;
     }
     Ok(())
