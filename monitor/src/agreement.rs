@@ -1,11 +1,7 @@
 //! The agreement machine of this OSnode, run: its inputs, and what it wants to be done.
 
 use alloc::collections::BTreeMap;
-use alloc::rc::Rc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
-use core::future::poll_fn;
-use core::task::{Poll, Waker};
 
 use abi::{Op, slots};
 use capfmt::{CapType, OsnodeId, PhysAddr, RawCap};
@@ -22,6 +18,7 @@ use rt::{Capability, SysError, cap, task, time};
 use crate::channels;
 use crate::links::{self, Kind};
 use crate::oskernel::{self, OsKernel};
+use crate::soon::Soon;
 use crate::world::World;
 use crate::{parcels, unmaps};
 
@@ -30,17 +27,10 @@ const PATIENCE_NS: u64 = 30_000_000_000;
 /// How often deadlines are looked at while operations are open (ns of system time).
 const TICK_NS: u64 = 1_000_000_000;
 
-/// The end of an operation, for the task that waits for it.
-#[derive(Default)]
-struct Ended {
-    outcome: Option<Outcome>,
-    waker: Option<Waker>,
-}
-
 /// Who waits for an operation.
 enum Waiting {
     Call { dispatcher: u64, op: Op },
-    Task(Rc<RefCell<Ended>>),
+    Task(Soon<Outcome>),
 }
 
 /// The machine and its surroundings.
@@ -181,23 +171,19 @@ fn answered(world: &World, op: OpId, outcome: Outcome) {
             // A dispatcher that ended meanwhile needs no answer.
             let _ = invoke::cap_answer(slots::KERNEL, dispatcher, answer);
         }
-        Some(Waiting::Task(ended)) => {
-            let mut ended = ended.borrow_mut();
-            ended.outcome = Some(outcome);
-            ended.waker.take().into_iter().for_each(Waker::wake);
-        }
+        Some(Waiting::Task(ended)) => ended.tell(outcome),
         None => {}
     }
 }
 
-fn begin(world: &World, op: OpId, request: Request, waiting: Waiting) {
+fn begin(world: &World, op: OpId, request: Request, waiting: Waiting, patience_ns: u64) {
     world
         .state
         .borrow_mut()
         .agreement
         .waiting
         .insert(op, waiting);
-    let deadline = time::system_ns() + PATIENCE_NS;
+    let deadline = time::system_ns().saturating_add(patience_ns);
     let input = Input::Client {
         op,
         request,
@@ -236,6 +222,31 @@ pub async fn send(
     channel: u64,
     give: bool,
 ) -> Result<u64, ServiceError> {
+    carry(world, to, copy, channel, give, PATIENCE_NS).await
+}
+
+/// Sends a copy of a channel's Frame, which it also belongs to. What is said is how it ended, however long it took.
+///
+/// # Errors
+/// As [`send`].
+pub async fn lend(
+    world: &World,
+    to: u64,
+    copy: Capability,
+    region: u64,
+) -> Result<(), ServiceError> {
+    let lent = carry(world, to, copy, region, false, u64::MAX);
+    lent.await.map(drop)
+}
+
+async fn carry(
+    world: &World,
+    to: u64,
+    copy: Capability,
+    channel: u64,
+    give: bool,
+    patience_ns: u64,
+) -> Result<u64, ServiceError> {
     let id = invoke::identify(copy.addr())?;
     if !id.cap.kind.info().crosses {
         return Err(ServiceError::Sys(SysError::WrongType));
@@ -250,25 +261,21 @@ pub async fn send(
         true => Request::Move { object, to, gift },
         false => Request::Copy { object, to, gift },
     };
-    let ended = Rc::new(RefCell::new(Ended::default()));
+    let ended = Soon::new();
     let op = {
         let a = &mut world.state.borrow_mut().agreement;
         let op = a.op(world.osnode);
         a.kernel.leaving.insert(op, copy);
         op
     };
-    begin(world, op, request, Waiting::Task(ended.clone()));
-    let outcome = poll_fn(|cx| {
-        let mut ended = ended.borrow_mut();
-        match ended.outcome {
-            Some(outcome) => Poll::Ready(outcome),
-            None => {
-                ended.waker = Some(cx.waker().clone());
-                Poll::Pending
-            }
-        }
-    })
-    .await;
+    begin(
+        world,
+        op,
+        request,
+        Waiting::Task(ended.clone()),
+        patience_ns,
+    );
+    let outcome = ended.wait().await;
     let left = world
         .state
         .borrow_mut()
@@ -365,7 +372,13 @@ fn begin_call(world: &World, call: &Pending) {
         a.kernel.calls.insert(id, dispatcher);
         id
     };
-    begin(world, id, request, Waiting::Call { dispatcher, op });
+    begin(
+        world,
+        id,
+        request,
+        Waiting::Call { dispatcher, op },
+        PATIENCE_NS,
+    );
 }
 
 /// Looks what the kernel wants: deletions, and calls that wait.

@@ -1,13 +1,16 @@
-//! UMP channels between services of different OSnodes.
+//! The bind machine of this OSnode, run: UMP channels between clients and services, here and on other OSnodes.
 //!
-//! The client's monitor owns the Frame. It sends a copy of it to the service's OSnode and
-//! asks the monitor there, which hands it to the service and answers with the service's
-//! bell. Capabilities that clients and services send each other go the same way.
+//! The client's monitor owns the Frame. The machine decides; here are what it decides about: Frames, the
+//! services' connections, and the clients that wait.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use abi::MessageTag;
+use capfmt::OsnodeId;
+use monitor::agree::Shipped;
+use monitor::agree::bind::{BindInput, BindMessage, BindOutput, Binder, Bound, Line, Wanted};
+use monitor::agree::codec::Bytes;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptClient, UmpFrame};
@@ -15,58 +18,149 @@ use proto::iface::process::ProcessRequest;
 use proto::ump::Side;
 use proto::{CallError, Name, PeerError, ServiceError, Wire};
 use rt::chan::Client;
-use rt::{Capability, SysError, cap, lmp, time};
+use rt::{Capability, SysError, cap, lmp, task, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
+use crate::links::{self, Kind};
+use crate::soon::Soon;
 use crate::world::World;
 use crate::{agreement, parcels, peers};
 
 /// How long a name may take to appear (ns of OSnode time).
 const APPEARS_NS: u64 = 3_000_000_000;
+/// How often deadlines are looked at (ns of system time).
+const TICK_NS: u64 = 1_000_000_000;
 
-/// A channel of a client here.
-struct Outgoing {
+/// A line of a client here.
+struct Own {
     frame: ChannelFrame,
-    osnode: u64,
-    /// Connection of the client.
-    asker: u32,
+    to: u64,
     /// The client's own notification channel.
     channel: u64,
-    /// For the client, until it asks for it.
+    /// Wakes the service, until the client asks for it.
     notify: Option<Capability>,
 }
 
-/// A channel to a service here: key is (client's OSnode, region).
-struct Incoming {
+/// A line that a service here was brought.
+struct Served {
     name: Name,
+    /// The service's number for it.
     bind: u64,
     /// The service's own channel of the notification page, or `u64::MAX`.
     channel: u64,
 }
 
-/// All channels of this OSnode.
+/// All lines of this OSnode.
 pub struct Bindings {
-    outgoing: BTreeMap<u64, Outgoing>,
-    incoming: BTreeMap<(u64, u64), Incoming>,
+    pub machine: Binder,
+    own: BTreeMap<u64, Own>,
+    served: BTreeMap<Line, Served>,
+    /// Own Frames that services here may still use.
+    here: BTreeSet<u64>,
+    /// Clients that wait for an answer.
+    waiting: BTreeMap<u64, Soon<Bound>>,
     next: u64,
+    /// A task looks after deadlines.
+    ticking: bool,
 }
 
 impl Bindings {
-    pub const fn new() -> Bindings {
+    pub fn new(osnode: u64) -> Bindings {
         Bindings {
-            outgoing: BTreeMap::new(),
-            incoming: BTreeMap::new(),
+            machine: Binder::new(OsnodeId(osnode), Shipped),
+            own: BTreeMap::new(),
+            served: BTreeMap::new(),
+            here: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             next: 1,
+            ticking: false,
         }
-    }
-    /// Whether a channel with `osnode` has an end here.
-    pub fn has_end(&self, osnode: u64, region: u64) -> bool {
-        let own = |o: &Outgoing| o.osnode == osnode && o.frame.region == region;
-        self.incoming.contains_key(&(osnode, region)) || self.outgoing.values().any(own)
     }
     fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
+    }
+    /// Whether a service of this OSnode may still use an own Frame.
+    pub fn is_served_here(&self, region: u64) -> bool {
+        self.here.contains(&region)
+    }
+    /// The line that a service has under its number, and the service.
+    pub fn served(&self, bind: u64) -> Option<(Line, Name)> {
+        let mut all = self.served.iter();
+        let (line, s) = all.find(|(_, s)| s.bind == bind)?;
+        Some((*line, s.name))
+    }
+}
+
+/// Lets the machine take an input, and does what it says.
+fn step(world: &World, input: BindInput) {
+    // The borrow ends with the statement: what follows borrows again.
+    let outputs = {
+        let machine = &mut world.state.borrow_mut().bindings.machine;
+        machine.step(time::system_ns(), input)
+    };
+    for output in outputs {
+        perform(world, output);
+    }
+}
+
+fn perform(world: &World, output: BindOutput) {
+    match output {
+        BindOutput::Send { to, message } => {
+            links::say(world, to.0, Kind::Bind, message.to_bytes());
+        }
+        BindOutput::Lend { number, to } => lend(world, number, to),
+        BindOutput::Answer { number, bound } => {
+            let waiting = world.state.borrow_mut().bindings.waiting.remove(&number);
+            waiting.into_iter().for_each(|w| w.tell(bound));
+        }
+        BindOutput::Release { number } => release(world, number),
+        BindOutput::CloseAtClient { number } => {
+            let s = world.state.borrow();
+            let closed = s.bindings.own.get(&number);
+            let closed = closed.map(|o| channels::close_for_service(&o.frame, o.channel));
+            tell_if_failed(closed);
+        }
+        BindOutput::Offer { line, wanted } => offer(world, line, wanted),
+        BindOutput::CloseAtService { line, region } => {
+            let s = world.state.borrow();
+            let served = s.bindings.served.get(&line);
+            tell_if_failed(served.map(|s| close_for_client(line, region, s.channel)));
+        }
+        BindOutput::Withdraw { line, region } => withdraw(world, line, region),
+        BindOutput::ForgetLent { client } => parcels::forget_all(world, client),
+    }
+}
+
+fn tell_if_failed(closed: Option<Result<(), PeerError>>) {
+    if let Some(Err(e)) = closed {
+        rt::println!("monitor: a channel cannot be closed: {e}");
+    }
+}
+
+/// A message of another machine.
+pub fn message(world: &World, from: u64, bytes: &[u8]) {
+    let from = OsnodeId(from);
+    match BindMessage::from_bytes(bytes) {
+        Some(message) => step(world, BindInput::Message { from, message }),
+        None => rt::println!(
+            "monitor: o{} sent a message about a channel that cannot be read",
+            from.0
+        ),
+    }
+}
+
+/// Whether channels to an OSnode can be had now.
+fn reachable(world: &World, osnode: u64) -> Result<(), ServiceError> {
+    if osnode == world.osnode {
+        return Ok(());
+    }
+    match world.state.borrow().members.status(osnode) {
+        None => Err(ServiceError::NoOsnode),
+        Some(Status::Gone) => Err(ServiceError::OsnodeGone),
+        Some(Status::Stopped(_)) => Err(ServiceError::Sys(SysError::TryLater)),
+        // One in motion runs again soon.
+        Some(Status::Joining | Status::Running | Status::Moving(_)) => Ok(()),
     }
 }
 
@@ -78,121 +172,147 @@ pub async fn from_here(
     name: Name,
     channel: u64,
 ) -> Result<UmpFrame<Capability>, ServiceError> {
+    reachable(world, osnode)?;
     let frame = channels::take_frame(world).await.map_err(peers::refusal)?;
-    let notify = match reach(world, osnode, name, &frame, channel).await {
-        Ok(notify) => notify,
-        Err(e) => {
-            world.state.borrow_mut().pool.put(frame);
-            return Err(e);
-        }
+    let wanted = Wanted {
+        name,
+        region: frame.region,
+        bell: pack_bell(world.notification_page(), channel),
     };
-    let copy = cap::copy(frame.cap.addr());
-    let bind = {
-        let mut s = world.state.borrow_mut();
-        let bind = s.bindings.number();
-        let outgoing = Outgoing {
+    let soon = Soon::new();
+    let number = {
+        let b = &mut world.state.borrow_mut().bindings;
+        let number = b.number();
+        let own = Own {
             frame,
-            osnode,
-            asker,
+            to: osnode,
             channel,
-            notify,
+            notify: None,
         };
-        s.bindings.outgoing.insert(bind, outgoing);
-        bind
+        b.own.insert(number, own);
+        b.waiting.insert(number, soon.clone());
+        number
     };
+    let ask = BindInput::Ask {
+        number,
+        to: OsnodeId(osnode),
+        wanted,
+        asker,
+        deadline: time::system_ns() + peers::ANSWER_NS,
+    };
+    step(world, ask);
+    tick(world);
+    let bound = soon.wait().await;
+    let bell =
+        bound.map_err(|code| ServiceError::from_code(code).unwrap_or(ServiceError::NoAnswer))?;
+    let made = hand_out(world, number, osnode, bell);
+    if made.is_err() {
+        step(world, BindInput::Close(number));
+    }
+    made
+}
+
+/// What the client of a line gets.
+fn hand_out(
+    world: &World,
+    number: u64,
+    osnode: u64,
+    bell: u64,
+) -> Result<UmpFrame<Capability>, ServiceError> {
+    let notify = channels::notify_for(world, osnode, bell)?;
+    let s = &mut world.state.borrow_mut();
+    let own = s.bindings.own.get_mut(&number);
+    let own = own.ok_or(ServiceError::ProcessGone)?;
+    own.notify = notify;
     Ok(UmpFrame {
-        bind,
+        bind: number,
         bytes: CHANNEL_BYTES,
-        frame: copy?,
+        frame: cap::copy(own.frame.cap.addr())?,
     })
 }
 
-/// Joins the service to a channel; the capability that wakes it, if it wants to be woken.
-async fn reach(
-    world: &World,
-    osnode: u64,
-    name: Name,
-    frame: &ChannelFrame,
-    channel: u64,
-) -> Result<Option<Capability>, ServiceError> {
-    lend(world, osnode, frame).await?;
-    let bell = pack_bell(world.notification_page(), channel);
-    let theirs = match osnode == world.osnode {
-        true => accept(world, world.osnode, name, frame.region, bell).await?,
-        false => ask(world, osnode, name, frame.region, bell).await?,
+/// While clients wait, their deadlines are looked at.
+fn tick(world: &World) {
+    {
+        let b = &mut world.state.borrow_mut().bindings;
+        if !b.machine.is_asking() || core::mem::replace(&mut b.ticking, true) {
+            return;
+        }
+    }
+    let world = world.clone();
+    task::spawn(async move {
+        while world.state.borrow().bindings.machine.is_asking() {
+            time::system_sleep(TICK_NS).await;
+            step(&world, BindInput::Tick);
+        }
+        world.state.borrow_mut().bindings.ticking = false;
+    });
+}
+
+/// Lets the service's OSnode have a copy of a line's Frame.
+fn lend(world: &World, number: u64, to: OsnodeId) {
+    if to.0 == world.osnode {
+        let outcome = Ok(());
+        return step(world, BindInput::Lent { number, outcome });
+    }
+    let copy = {
+        let s = world.state.borrow();
+        let own = s.bindings.own.get(&number);
+        own.map(|o| (cap::copy(o.frame.cap.addr()), o.frame.region))
     };
-    Ok(channels::notify_for(world, osnode, theirs)?)
+    let Some((copy, region)) = copy else { return };
+    let world = world.clone();
+    task::spawn(async move {
+        let lent = match copy {
+            Ok(copy) => agreement::lend(&world, to.0, copy, region).await,
+            Err(e) => Err(e.into()),
+        };
+        let outcome = lent.map_err(ServiceError::code);
+        step(&world, BindInput::Lent { number, outcome });
+    });
 }
 
-/// Lets the service's OSnode have a copy of the Frame.
-async fn lend(world: &World, osnode: u64, frame: &ChannelFrame) -> Result<(), ServiceError> {
-    if osnode == world.osnode {
-        return Ok(());
-    }
-    match world.state.borrow().members.status(osnode) {
-        None => return Err(ServiceError::NoOsnode),
-        Some(Status::Gone) => return Err(ServiceError::OsnodeGone),
-        Some(Status::Stopped(_)) => return Err(ServiceError::Sys(SysError::TryLater)),
-        // One in motion runs again soon.
-        Some(Status::Joining | Status::Running | Status::Moving(_)) => {}
-    }
-    let copy = cap::copy(frame.cap.addr())?;
-    let sent = agreement::send(world, osnode, copy, frame.region, false);
-    sent.await.map(|_| ())
+/// The Frame can be used again when nobody else holds it.
+fn release(world: &World, number: u64) {
+    let own = world.state.borrow_mut().bindings.own.remove(&number);
+    let Some(own) = own else { return };
+    // What came for the client and it never took.
+    parcels::forget(world, own.to, own.frame.region);
+    world.state.borrow_mut().pool.put(own.frame);
+    channels::trim(world);
 }
 
-/// Asks another OSnode's monitor for a binding; the service's bell.
-async fn ask(
-    world: &World,
-    osnode: u64,
-    name: Name,
-    region: u64,
-    bell: u64,
-) -> Result<u64, ServiceError> {
-    let monitor = peers::monitor(world, osnode).await?;
-    let name = name.as_str().as_bytes();
-    let bound = monitor.bind_ump(osnode, world.osnode, region, bell, name);
-    Ok(bound.await.map_err(peers::unsaid)?.bell)
-}
-
-/// The client asks for the capability that wakes the service; `None`: there is no such binding.
-pub fn notify(world: &World, bind: u64) -> Option<Option<Capability>> {
-    let mut s = world.state.borrow_mut();
-    let found = s.bindings.outgoing.get_mut(&bind)?;
-    Some(found.notify.take())
+/// The client asks for the capability that wakes the service; `None`: it has no such channel.
+pub fn notify(world: &World, asker: u32, bind: u64) -> Option<Option<Capability>> {
+    let b = &mut world.state.borrow_mut().bindings;
+    b.machine.service_of(bind, asker)?;
+    Some(b.own.get_mut(&bind)?.notify.take())
 }
 
 /// The client gives its channel up.
-pub async fn close(world: &World, bind: u64) -> Result<(), ServiceError> {
-    let outgoing = world.state.borrow_mut().bindings.outgoing.remove(&bind);
-    give_up(world, outgoing.ok_or(ServiceError::NotFound)?).await;
+///
+/// # Errors
+/// `NotFound`: it has no such channel.
+pub fn close(world: &World, asker: u32, bind: u64) -> Result<(), ServiceError> {
+    let own = world
+        .state
+        .borrow()
+        .bindings
+        .machine
+        .service_of(bind, asker);
+    own.ok_or(ServiceError::NotFound)?;
+    step(world, BindInput::Close(bind));
     Ok(())
 }
 
 /// A process here ended: its channels are given up in its place.
-pub async fn client_ended(world: &World, asker: u32) {
-    let left: Vec<Outgoing> = {
-        let outgoing = &mut world.state.borrow_mut().bindings.outgoing;
-        let of = outgoing.extract_if(.., |_, o| o.asker == asker);
-        of.map(|(_, o)| o).collect()
-    };
-    for outgoing in left {
-        give_up(world, outgoing).await;
-    }
+pub fn client_ended(world: &World, asker: u32) {
+    step(world, BindInput::ClientEnded(asker));
 }
 
-/// Tells the service's side; the Frame can be used again when nobody else holds it.
-async fn give_up(world: &World, outgoing: Outgoing) {
-    let (osnode, region) = (outgoing.osnode, outgoing.frame.region);
-    parcels::forget(world, osnode, region);
-    if osnode == world.osnode {
-        closed(world, osnode, region).await;
-    } else if let Ok(monitor) = peers::monitor(world, osnode).await {
-        // An OSnode that does not answer now gives its copy back some time, or is gone.
-        let _ = monitor.close_ump(osnode, world.osnode, region).await;
-    }
-    world.state.borrow_mut().pool.put(outgoing.frame);
-    channels::trim(world);
+/// An OSnode is gone. To be called while it still counts as the owner of its clients' Frames.
+pub fn gone(world: &World, osnode: OsnodeId) {
+    step(world, BindInput::Gone(osnode));
 }
 
 /// A connection to the service registered under `name`; one that is just starting is waited for.
@@ -211,63 +331,48 @@ pub async fn service(world: &World, name: Name) -> Result<AcceptClient<Client>, 
     Ok(service)
 }
 
-/// A client of OSnode `client` wants a channel to service `name` here; the service's bell.
-pub async fn accept(
-    world: &World,
-    client: u64,
-    name: Name,
-    region: u64,
-    bell: u64,
-) -> Result<u64, ServiceError> {
-    let accepted = accept_frame(world, client, name, region, bell).await;
-    if accepted.is_err() {
-        {
-            let mut s = world.state.borrow_mut();
-            s.bindings.incoming.remove(&(client, region));
-        }
-        parcels::forget(world, client, region);
+fn offer(world: &World, line: Line, wanted: Wanted) {
+    if line.client.0 == world.osnode {
+        let here = &mut world.state.borrow_mut().bindings.here;
+        here.insert(wanted.region);
     }
-    accepted
+    let world = world.clone();
+    task::spawn(async move {
+        let bound = bring(&world, line, &wanted)
+            .await
+            .map_err(ServiceError::code);
+        step(&world, BindInput::Offered { line, bound });
+    });
 }
 
-async fn accept_frame(
-    world: &World,
-    client: u64,
-    name: Name,
-    region: u64,
-    bell: u64,
-) -> Result<u64, ServiceError> {
-    let to = service(world, name).await?;
+/// Brings a channel to its service; the service's bell.
+async fn bring(world: &World, line: Line, wanted: &Wanted) -> Result<u64, ServiceError> {
+    let to = service(world, wanted.name).await?;
+    let (client, region) = (line.client.0, wanted.region);
     let (base, bytes) = unpack_region(region);
     let copy = if client == world.osnode {
         // The Frame is this OSnode's: a copy made from its words is a copy like any other.
-        channels::import_frame(world.osnode, base, bytes)?
+        channels::import_frame(client, base, bytes)?
     } else {
         parcels::take(world, client, region, None).ok_or(ServiceError::NoCapability)?
     };
     let bind = {
-        let mut s = world.state.borrow_mut();
-        let bind = s.bindings.number();
-        let incoming = Incoming {
-            name,
+        let b = &mut world.state.borrow_mut().bindings;
+        let bind = b.number();
+        let served = Served {
+            name: wanted.name,
             bind,
             channel: u64::MAX,
         };
-        s.bindings.incoming.insert((client, region), incoming);
+        b.served.insert(line, served);
         bind
     };
     let taken = to.ump(bind, client, copy.addr()).await;
     let channel = taken.map_err(untaken)?.channel;
-    if let Some(i) = world
-        .state
-        .borrow_mut()
-        .bindings
-        .incoming
-        .get_mut(&(client, region))
-    {
-        i.channel = channel;
+    if let Some(served) = world.state.borrow_mut().bindings.served.get_mut(&line) {
+        served.channel = channel;
     }
-    if let Some(notify) = channels::notify_for(world, client, bell)? {
+    if let Some(notify) = channels::notify_for(world, client, wanted.bell)? {
         let taken = to.notify(bind, notify.addr()).await;
         taken.map_err(untaken)?;
     }
@@ -285,125 +390,59 @@ fn untaken(e: CallError) -> ServiceError {
     }
 }
 
-/// The client of OSnode `client` gave its channel up: the service is told.
-pub async fn closed(world: &World, client: u64, region: u64) {
-    let found = {
-        let mut s = world.state.borrow_mut();
-        s.bindings.incoming.remove(&(client, region))
+/// A line is over: its service is told, and nobody takes any more what came for it.
+fn withdraw(world: &World, line: Line, region: u64) {
+    parcels::forget(world, line.client.0, region);
+    let (served, to) = {
+        let s = &mut world.state.borrow_mut();
+        let served = s.bindings.served.remove(&line);
+        let to = served.as_ref().and_then(|v| s.services.get(&v.name));
+        (served, to.cloned())
     };
-    parcels::forget(world, client, region);
-    let Some(Incoming { name, bind, .. }) = found else {
-        return;
-    };
-    // A service that is gone has closed its side.
-    let to = world.state.borrow().services.get(&name).cloned();
-    if let Some(to) = to.filter(|s| s.0.ping().is_ok()) {
-        let _ = to.closed(bind).await;
-    }
+    let world = world.clone();
+    task::spawn(async move {
+        // A service that is gone has closed its side.
+        if let (Some(served), Some(to)) = (served, to)
+            && to.0.ping().is_ok()
+        {
+            let _ = to.closed(served.bind).await;
+        }
+        if line.client.0 == world.osnode {
+            world.state.borrow_mut().bindings.here.remove(&region);
+            channels::trim(&world);
+        }
+    });
+}
+
+/// Closes a channel in the place of a client whose OSnode is gone.
+fn close_for_client(line: Line, region: u64, channel: u64) -> Result<(), PeerError> {
+    let (base, bytes) = unpack_region(region);
+    let frame = channels::import_frame(line.client.0, base, bytes)?;
+    channels::close_for_dead(channel, &frame, Side::A)
 }
 
 /// A service here ended: the channels that clients have to it are closed in its place. The spawn service has the
 /// processes that it made look whether those that they wait for are still there; the monitor's own are told here.
-pub async fn services_ended(world: &World) {
+pub fn services_ended(world: &World) {
     for process in &world.state.borrow().own {
         let words = ProcessRequest::Look {}.to_words(0);
         // One that has no room for it finds out a little later by itself.
         let _ = lmp::send(process.endpoint(), MessageTag::default(), words);
     }
-    let lost: Vec<(u64, u64)> = {
-        let mut s = world.state.borrow_mut();
-        let ended = s
-            .services
-            .extract_if(.., |_, service| service.0.ping().is_err());
-        let ended: Vec<Name> = ended.map(|(name, _)| name).collect();
-        let incoming = &mut s.bindings.incoming;
-        let lost = incoming.extract_if(.., |_, i| ended.contains(&i.name));
-        lost.map(|(channel, _)| channel).collect()
+    let ended: Vec<Name> = {
+        let services = &mut world.state.borrow_mut().services;
+        let ended = services.extract_if(.., |_, service| service.0.ping().is_err());
+        ended.map(|(name, _)| name).collect()
     };
-    for (client, region) in lost {
-        parcels::forget(world, client, region);
-        if client == world.osnode {
-            service_gone(world, region);
-            continue;
-        }
-        if let Ok(monitor) = peers::monitor(world, client).await {
-            // An OSnode that does not answer finds out when its client asks anew.
-            let _ = monitor.service_gone(client, region).await;
-        }
+    for name in ended {
+        step(world, BindInput::ServiceEnded(name));
     }
 }
 
-/// The service of a client here ended: the client sees its channel closed.
-pub fn service_gone(world: &World, region: u64) {
-    let s = world.state.borrow();
-    let mut outgoing = s.bindings.outgoing.values();
-    if let Some(o) = outgoing.find(|o| o.frame.region == region)
-        && let Err(e) = channels::close_for_service(&o.frame, o.channel)
-    {
-        rt::println!("monitor: a channel cannot be closed: {e}");
-    }
-}
-
-/// The other end of a binding, if it is the asker's: OSnode and region.
-fn other_end(world: &World, asker: u32, bind: u64) -> Option<(u64, u64)> {
-    let s = world.state.borrow();
-    let own = s.bindings.outgoing.get(&bind);
-    if let Some(o) = own.filter(|o| o.asker == asker) {
-        return Some((o.osnode, o.frame.region));
-    }
-    let mut incoming = s.bindings.incoming.iter();
-    let (key, i) = incoming.find(|(_, i)| i.bind == bind)?;
-    let registered = s.registrars.get(&i.name) == Some(&asker);
-    registered.then_some(*key)
-}
-
-/// A client or service sends a capability to the other end of its channel; what it is asked for with there.
-pub async fn send_cap(
-    world: &World,
-    asker: u32,
-    bind: u64,
-    cap: Capability,
-    give: bool,
-) -> Result<u64, ServiceError> {
-    let (osnode, region) = other_end(world, asker, bind).ok_or(ServiceError::NotFound)?;
-    match osnode == world.osnode {
-        true => Ok(parcels::keep(world, cap, region)),
-        false => agreement::send(world, osnode, cap, region, give).await,
-    }
-}
-
-/// The other end takes it.
-pub fn take_cap(world: &World, asker: u32, bind: u64, number: u64) -> Option<Capability> {
-    let (osnode, region) = other_end(world, asker, bind)?;
-    parcels::take(world, osnode, region, Some(number))
-}
-
-/// An OSnode is gone: its clients' channels to services here are closed in their place. To be called while it
-/// still counts as the owner of their Frames.
-pub async fn clients_gone(world: &World, osnode: u64) {
-    let channels: Vec<(u64, u64)> = {
-        let s = world.state.borrow();
-        let all = s.bindings.incoming.iter();
-        let of = all.filter(|((o, _), _)| *o == osnode);
-        of.map(|((_, region), i)| (*region, i.channel)).collect()
-    };
-    for (region, channel) in channels {
-        let (base, bytes) = unpack_region(region);
-        let frame = channels::import_frame(osnode, base, bytes).map_err(PeerError::Sys);
-        let done = frame.and_then(|f| channels::close_for_dead(channel, &f, Side::A));
-        if let Err(e) = done {
-            rt::println!("monitor: a channel of o{osnode} cannot be closed: {e}");
-        }
-        closed(world, osnode, region).await;
-    }
-}
-
-/// An OSnode is gone: channels to its services are closed.
-pub fn osnode_gone(world: &World, osnode: u64) {
-    let s = world.state.borrow();
-    for outgoing in s.bindings.outgoing.values().filter(|o| o.osnode == osnode) {
-        if let Err(e) = channels::close_for_service(&outgoing.frame, outgoing.channel) {
-            rt::println!("monitor: a channel cannot be closed: {e}");
-        }
+/// A service registered under a name: what clients had with the one before it is over.
+pub fn replaced(world: &World, name: Name) {
+    let before = world.state.borrow_mut().services.remove(&name);
+    if before.is_some() {
+        step(world, BindInput::ServiceEnded(name));
     }
 }

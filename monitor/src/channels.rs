@@ -58,10 +58,11 @@ impl Pool {
 }
 
 impl State {
-    /// A Frame of the pool. One that another OSnode still holds waits until it does no more.
+    /// A Frame of the pool. One that another OSnode, or a service here, still holds waits until it does no more.
     fn take_free(&mut self) -> Option<ChannelFrame> {
         let directory = self.agreement.machine.directory();
-        let is_free = |f: &ChannelFrame| !directory.has(&f.object);
+        let served = |f: &ChannelFrame| self.bindings.is_served_here(f.region);
+        let is_free = |f: &ChannelFrame| !directory.has(&f.object) && !served(f);
         let place = self.pool.free.iter().position(is_free)?;
         Some(self.pool.free.swap_remove(place))
     }

@@ -30,6 +30,7 @@ pub enum Kind {
     Agree,
     Member,
     Flush,
+    Bind,
 }
 
 impl Kind {
@@ -39,6 +40,7 @@ impl Kind {
             Kind::Agree => monitor.agree(message),
             Kind::Member => monitor.member(message),
             Kind::Flush => monitor.flush(message),
+            Kind::Bind => monitor.bind(message),
         }
     }
 }

@@ -24,6 +24,7 @@ mod parcels;
 mod peers;
 mod placements;
 mod services;
+mod soon;
 mod system;
 mod unmaps;
 mod world;
@@ -79,7 +80,7 @@ async fn run() -> i32 {
     task::spawn(async move {
         loop {
             let (connection, _) = closing.server.next_closed().await;
-            bind::client_ended(&closing, connection).await;
+            bind::client_ended(&closing, connection);
         }
     });
     loop {

@@ -183,7 +183,8 @@ async fn bury(world: &World, osnode: OsnodeId) {
         task::yield_now().await;
         task::yield_now().await;
     }
-    crate::bind::clients_gone(world, osnode.0).await;
+    // While it still counts as the owner of the Frames below its clients' channels.
+    crate::bind::gone(world, osnode);
     let peer = {
         let mut s = world.state.borrow_mut();
         s.osnodes.remove(osnode.0);
@@ -197,7 +198,6 @@ async fn bury(world: &World, osnode: OsnodeId) {
     agreement::step(world, Input::Gone(osnode));
     unmaps::gone(world, osnode);
     forget_bells(osnode);
-    crate::bind::osnode_gone(world, osnode.0);
     world.state.borrow_mut().connecting.remove(&osnode.0);
     let (failed, told) = {
         let m = &mut world.state.borrow_mut().members;

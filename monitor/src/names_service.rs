@@ -7,7 +7,7 @@ use rt::chan::Request;
 use rt::{CapAddr, Capability, SysError, cap, lmp, task};
 
 use crate::world::{World, introducer};
-use crate::{bind, channels};
+use crate::{bind, channels, parcels};
 
 /// Takes one request.
 pub fn take(world: &World, request: Request) {
@@ -49,12 +49,12 @@ impl NamesServer<Request> for World {
         let addr = endpoint.addr();
         let (waiting, before, wakers) = {
             let mut s = self.state.borrow_mut();
-            s.services.remove(&name);
             s.registrars.insert(name, request.connection());
             let (waiting, before) = s.names.register(name, endpoint);
             (waiting, before, core::mem::take(&mut s.name_wakers))
         };
         drop(before);
+        bind::replaced(self, name);
         wakers.into_iter().for_each(core::task::Waker::wake);
         for asker in waiting {
             asker.answer(found(cap::copy(addr)));
@@ -91,16 +91,17 @@ impl NamesServer<Request> for World {
 
     async fn ump_notify(
         &self,
-        _: &Request,
+        request: &Request,
         bind: u64,
     ) -> Result<UmpNotify<Option<Capability>>, Refusal> {
-        let notify = bind::notify(self, bind).ok_or(ServiceError::NotFound)?;
+        let notify =
+            bind::notify(self, request.connection(), bind).ok_or(ServiceError::NotFound)?;
         let given = notify.is_some();
         Ok(UmpNotify { given, notify })
     }
 
-    async fn ump_close(&self, _: &Request, bind: u64) -> Result<Done, Refusal> {
-        bind::close(self, bind).await?;
+    async fn ump_close(&self, request: &Request, bind: u64) -> Result<Done, Refusal> {
+        bind::close(self, request.connection(), bind)?;
         Ok(Done {})
     }
 
@@ -133,7 +134,7 @@ impl NamesServer<Request> for World {
     ) -> Result<CapSent, Refusal> {
         // What programs give stays this OSnode's to account for: here it comes back to.
         let give = give && request.introducer() == introducer::SYSTEM;
-        let number = bind::send_cap(self, request.connection(), bind, cap, give).await?;
+        let number = parcels::send(self, request.connection(), bind, cap, give).await?;
         Ok(CapSent { number })
     }
 
@@ -143,7 +144,7 @@ impl NamesServer<Request> for World {
         bind: u64,
         number: u64,
     ) -> Result<Found<Capability>, Refusal> {
-        let cap = bind::take_cap(self, request.connection(), bind, number);
+        let cap = parcels::fetch(self, request.connection(), bind, number);
         let cap = cap.ok_or(ServiceError::NotFound)?;
         Ok(Found { cap })
     }

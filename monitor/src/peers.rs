@@ -6,9 +6,9 @@ use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::MemberInput;
 use proto::iface::monitor::{
-    self as iface, Bound, Connected, Done, Monitor, MonitorClient, MonitorServer,
+    self as iface, Connected, Done, Monitor, MonitorClient, MonitorServer,
 };
-use proto::{CallError, Dispatch, Name, PeerError, Refusal, ServiceError};
+use proto::{CallError, Dispatch, PeerError, Refusal, ServiceError};
 use rt::chan::{Client, Request, Until};
 use rt::ump::UmpChannel;
 use rt::{Capability, task, time};
@@ -102,10 +102,6 @@ impl World {
             take(self, from, message);
         }
     }
-    fn is_meant(&self, osnode: u64) -> Result<(), ServiceError> {
-        let own = osnode == self.osnode;
-        own.then_some(()).ok_or(ServiceError::NoOsnode)
-    }
 }
 
 impl MonitorServer<Request> for World {
@@ -121,6 +117,10 @@ impl MonitorServer<Request> for World {
         self.take_message(request, unmaps::message, &message);
     }
 
+    fn bind(&self, request: &Request, message: Vec<u8>) {
+        self.take_message(request, bind::message, &message);
+    }
+
     async fn hello(
         &self,
         _: &Request,
@@ -130,40 +130,6 @@ impl MonitorServer<Request> for World {
         endowment: Vec<u8>,
     ) -> Result<Done, Refusal> {
         hello(self, osnode, [asking_bell, asked_bell], &endowment).await?;
-        Ok(Done {})
-    }
-
-    async fn bind_ump(
-        &self,
-        _: &Request,
-        osnode: u64,
-        client: u64,
-        region: u64,
-        bell: u64,
-        name: Vec<u8>,
-    ) -> Result<Bound, Refusal> {
-        self.is_meant(osnode)?;
-        let name = core::str::from_utf8(&name).ok().and_then(Name::new);
-        let name = name.ok_or(ServiceError::BadArgument)?;
-        let bell = bind::accept(self, client, name, region, bell).await?;
-        Ok(Bound { bell })
-    }
-
-    async fn close_ump(
-        &self,
-        _: &Request,
-        osnode: u64,
-        client: u64,
-        region: u64,
-    ) -> Result<Done, Refusal> {
-        self.is_meant(osnode)?;
-        bind::closed(self, client, region).await;
-        Ok(Done {})
-    }
-
-    async fn service_gone(&self, _: &Request, osnode: u64, region: u64) -> Result<Done, Refusal> {
-        self.is_meant(osnode)?;
-        bind::service_gone(self, region);
         Ok(Done {})
     }
 

@@ -102,7 +102,7 @@ impl SystemServer<Request> for World {
     }
 
     async fn service_ended(&self, _: &Request) -> Result<Done, Refusal> {
-        bind::services_ended(self).await;
+        bind::services_ended(self);
         self.server.sweep();
         Ok(Done {})
     }

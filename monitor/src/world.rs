@@ -109,7 +109,7 @@ impl World {
                 replenishing: false,
                 pool: Pool::new(),
                 pages: BTreeMap::new(),
-                bindings: Bindings::new(),
+                bindings: Bindings::new(osnode),
                 services: BTreeMap::new(),
                 registrars: BTreeMap::new(),
                 own: Vec::new(),

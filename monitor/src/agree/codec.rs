@@ -8,7 +8,9 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use capfmt::{OsnodeId, RawCap, Rights, schema};
+use proto::Name;
 
+use super::bind::{BindMessage, Wanted};
 use super::membership::{Fact, MemberMessage, Status};
 use super::unmap::{FlushMessage, Pages};
 use super::{Gift, Message, Object, OpId, Refusal, Request};
@@ -168,6 +170,25 @@ impl<T: Bytes + Ord> Bytes for BTreeSet<T> {
     }
 }
 
+impl Bytes for Name {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.words().iter().for_each(|w| w.put(out));
+    }
+    fn get(bytes: &mut &[u8]) -> Option<Name> {
+        Name::from_words([u64::get(bytes)?, u64::get(bytes)?])
+    }
+}
+
+impl Bytes for Result<u64, u64> {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.is_ok(), self.unwrap_or_else(|e| e)).put(out);
+    }
+    fn get(bytes: &mut &[u8]) -> Option<Result<u64, u64>> {
+        let (is_ok, word) = <(bool, u64)>::get(bytes)?;
+        Some(if is_ok { Ok(word) } else { Err(word) })
+    }
+}
+
 impl Bytes for Result<(), Refusal> {
     fn put(&self, out: &mut Vec<u8>) {
         self.err().put(out);
@@ -221,6 +242,7 @@ structs! {
     Gift { rights, channel }
     Fact { osnode, count, status, teller }
     Pages { domain, base, end }
+    Wanted { name, region, bell }
 }
 
 enums! {
@@ -278,6 +300,12 @@ enums! {
         4 Entered,
         5 Fact(fact),
         6 Back(fact),
+    }
+    BindMessage {
+        1 Open { number, wanted },
+        2 Opened { number, bound },
+        3 Shut { number, region },
+        4 Ended { number },
     }
     FlushMessage {
         1 Flush { op, pages, below },

@@ -5,10 +5,11 @@
 //! send and answer ([`Output`]). The monitor runs it, also on its caretaker's core while
 //! the OSnode is stopped; unit tests and the model checker run the same type.
 //! Each protocol is a file: `copy`, `delete`, `retype`, `revoke`, `transfer`,
-//! `inherit`; `unmap` and `membership` are machines of their own. Here: what
+//! `inherit`; `bind`, `unmap` and `membership` are machines of their own. Here: what
 //! they have in common, which is how an operation finds its owner and when it waits.
 //! `docs/book/distributed-capabilities.md` has the diagrams and the arguments.
 
+pub mod bind;
 pub mod codec;
 mod copy;
 mod delete;

@@ -185,6 +185,29 @@ rules! {
     /// Those below who is gone are told again.
     UnmapReplants,
 
+    /// Whoever gives a line up says so.
+    BindShuts,
+    /// Also if its Frame was still on its way.
+    BindShutsLent,
+    /// A line that is given up while it is offered ends then.
+    BindRemembersShut,
+    /// A line whose service ends while it is offered ends then.
+    BindRemembersEnded,
+    /// The service hears that a line is over, and its OSnode keeps no copy of the Frame.
+    BindWithdraws,
+    /// The client's side hears that the service ended.
+    BindTellsEnded,
+    /// It closes the channel.
+    BindClosesEnded,
+    /// Nobody waits for a service whose OSnode is gone.
+    BindAnswersForGone,
+    /// The client sees that its service is gone.
+    BindClosesForGone,
+    /// Lines of an OSnode that is gone are over.
+    BindShutsForGone,
+    /// Frames that it lent and no service took are given back.
+    BindForgetsLent,
+
     /// A new OSnode is made known to all.
     JoinTellsAll,
     /// It enters when all know it.

@@ -295,6 +295,37 @@ fn messages_are_read_as_they_were_written() {
 }
 
 #[test]
+fn messages_about_channels_are_read_as_they_were_written() {
+    use super::bind::{BindMessage, Wanted};
+    let wanted = Wanted {
+        name: proto::Name::truncated("a service"),
+        region: 0x1_0000_0004,
+        bell: u64::MAX,
+    };
+    let number = 300;
+    let messages = [
+        BindMessage::Open { number, wanted },
+        BindMessage::Opened {
+            number,
+            bound: Ok(7),
+        },
+        BindMessage::Opened {
+            number,
+            bound: Err(11),
+        },
+        BindMessage::Shut { number, region: 4 },
+        BindMessage::Ended { number },
+    ];
+    for message in messages {
+        let bytes = message.to_bytes();
+        assert_eq!(BindMessage::from_bytes(&bytes), Some(message.clone()));
+        for end in 0..bytes.len() {
+            assert_eq!(BindMessage::from_bytes(&bytes[..end]), None, "{message:?}");
+        }
+    }
+}
+
+#[test]
 fn any_bytes_are_read_or_refused() {
     let samples: Vec<Vec<u8>> = messages().iter().map(Bytes::to_bytes).collect();
     let mut seed = 1u64;

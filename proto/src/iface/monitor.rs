@@ -43,17 +43,12 @@ pub fn unpack_bell(bell: u64) -> Option<(u64, u64)> {
 
 crate::interface! {
     /// Between monitors.
-    pub interface Monitor = 6, version 2, errors ServiceError;
+    pub interface Monitor = 6, version 3, errors ServiceError;
     messages MonitorRequest, MonitorReply;
     stubs MonitorClient, MonitorServer;
     replies {
         /// Done.
         Done = 0x8001 {};
-        /// UMP channel accepted.
-        Bound = 0x8002 {
-            /// The service's bell.
-            bell: u64,
-        };
         /// Connected.
         Connected = 0x8003 {
             /// The asked one's bell for the channel on which the client asks.
@@ -77,33 +72,6 @@ crate::interface! {
             /// Its bell for the channel on which it is asked.
             asked_bell: u64,
         } blob endowment -> Done;
-        /// A UMP channel to a service; blob: its name.
-        BindUmp = 2 bind_ump {
-            /// OSnode of the service.
-            osnode: u64,
-            /// OSnode of the client, which owns the channel's Frame.
-            client: u64,
-            /// The channel's Frame.
-            region: u64,
-            /// The client's bell.
-            bell: u64,
-        } blob name -> Bound;
-        /// A binding is given up by its client. The Frame may be reused after it.
-        CloseUmp = 3 close_ump {
-            /// OSnode of the service.
-            osnode: u64,
-            /// OSnode of the client.
-            client: u64,
-            /// The channel's Frame.
-            region: u64,
-        } -> Done;
-        /// The service at the other end of a channel ended: the channel is closed for it.
-        ServiceGone = 5 service_gone {
-            /// OSnode of the client.
-            osnode: u64,
-            /// The channel's Frame.
-            region: u64,
-        } -> Done;
         /// Channels between two monitors that have none; blob: the client's bells for them, as two
         /// words, in the order of the regions. Refused with `Exists` when the asked one
         /// is connecting itself.
@@ -123,6 +91,8 @@ crate::interface! {
         Member = 8 member {} blob message;
         /// A message of the unmap machine.
         Flush = 9 flush {} blob message;
+        /// A message of the bind machine.
+        Bind = 12 bind {} blob message;
         /// Is anything held of the memory of an OSnode that is gone? Refused with `Busy` if so.
         Holds = 10 holds {
             /// Whose memory it was.

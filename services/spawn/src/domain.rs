@@ -144,7 +144,10 @@ pub async fn end_member(service: &Service, pid: Pid) {
         return alloc::boxed::Box::pin(end).await;
     }
     let asked = async |at: Peer| at.kill(pid).await;
-    if let Err(why) = peers::ask(service, pid.osnode, asked).await {
-        rt::println!("spawn: the dispatcher {pid} may still run: {why}");
+    match peers::ask(service, pid.osnode, asked).await {
+        // It has ended by itself.
+        Err(why) if why.error == ServiceError::NotFound => {}
+        Err(why) => rt::println!("spawn: the dispatcher {pid} may still run: {why}"),
+        Ok(_) => {}
     }
 }
