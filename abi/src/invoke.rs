@@ -121,7 +121,7 @@ ops! {
     /// CoreControl, Kcb cap r2: a core in the pen lets go of the KCB that its dead kernel left attached, so that another core can run it or its memory go; one that crashed with it counts as penned from then on.
     CoreRelease = 104,
     /// Kcb: r1 = OSnode id, r2 = state word, r3 = format, r4 = isa, r5 = features, r6 = KCB address, r7 = index of
-    /// the core that ran it last, plus one (0 = none).
+    /// the core that ran it last, plus one (0 = none) | 1 << 32 if its monitor has ended, and the OSnode with it.
     KcbInfo = 112,
     /// Kcb: r2 = 1: care for this OSnode, which ran and is detached (else `Attached`), until another kernel starts it or r2 = 0: its monitor answers others, on this core (`kernel::care`).
     KcbCare = 113,

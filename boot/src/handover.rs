@@ -5,7 +5,7 @@ use abi::slots;
 use archive::{Archive, ArchiveError};
 use arrayvec::ArrayVec;
 use capfmt::{
-    CORE_OBJECT_BYTES, Cap, CapType, Core, FORMAT_VERSION, ImageRecord, MdbFlags, PhysAddr,
+    CORE_OBJECT_BYTES, Cap, CapType, Core, FORMAT_VERSION, ImageRecord, Kcb, MdbFlags, PhysAddr,
     PhysMap, Rights,
 };
 use core::fmt;
@@ -14,8 +14,6 @@ use genesis::{
     KernelParams, OsnodeError, OsnodeSpec, RamRange, Requirements,
 };
 
-/// Identity of the OSnode that the loader makes.
-pub const BOOT_OSNODE: u64 = 1;
 /// Most ranges of RAM that the first OSnode gets (its boot information holds no more).
 const MAX_RAM: usize = 32;
 /// The first process.
@@ -198,7 +196,7 @@ fn make_core<B: Board>(board: &mut B, h: &Handover, place: &CorePlace, me: &Boot
         core_id: 0,
         node: 0,
         flags,
-        holder: BOOT_OSNODE,
+        holder: Kcb::BOOT_OSNODE,
         counter_hz: me.counter_hz,
         timer_hz: me.timer_hz,
         mult,
@@ -306,7 +304,7 @@ fn make_osnode<B: Board>(
 ) -> Result<PhysAddr, OsnodeError> {
     let ram = ram_ranges(h);
     let spec = OsnodeSpec {
-        osnode: BOOT_OSNODE,
+        osnode: Kcb::BOOT_OSNODE,
         features: me.features,
         core: 0,
         node: 0,

@@ -39,6 +39,10 @@ fn handle<P: Platform>(driver: &Driver<P>, osnode: u64) -> Option<KcbHandle> {
 pub fn fence<P: Platform>(driver: &Driver<P>, osnode: u64, core: u32) -> Result<Done, Refusal> {
     let kcb = handle(driver, osnode).ok_or_else(|| not_known(driver, core, osnode))?;
     let refuse = |text: String| refusal(driver, core, ServiceError::BadCoreState, text);
+    // One whose monitor ended while it was stopped may lie where another OSnode runs by now.
+    let other = control(driver, core)
+        .and_then(|c| invoke::core_info(c).ok())
+        .is_some_and(|info| info.kcb != kcb.kcb);
     // A core that was never started, or is off, runs nothing.
     let at_rest = matches!(
         core_state(driver, core),
@@ -56,7 +60,7 @@ pub fn fence<P: Platform>(driver: &Driver<P>, osnode: u64, core: u32) -> Result<
     let _ = invoke::kcb_care(kcb.cap, false);
     let state = invoke::kcb_info(kcb.cap).map(|i| Attachment::unpack(i.state));
     match state {
-        Ok(Some(Attachment::Detached { .. })) if at_rest => Ok(done(osnode, "")),
+        Ok(Some(Attachment::Detached { .. })) if at_rest || other => Ok(done(osnode, "")),
         _ => Err(refuse(format!(
             "o{osnode} is not fenced: core {core} is not in its pen; core recover {core} may help"
         ))),

@@ -55,6 +55,12 @@ pub fn load<P: Platform>(
     let of = h.kcbs.values().find(|k| k.kcb == kcb);
     let of = of.ok_or_else(|| format!("the KCB at {kcb:#x} is not known here"))?;
     let info = invoke::kcb_info(of.cap).map_err(|e| sentence("the KCB", e))?;
+    if info.ended {
+        let o = of.osnode;
+        return Err(format!(
+            "the monitor of o{o} has ended, and no kernel can run o{o} without it: core destroy {core} frees its memory"
+        ));
+    }
     let core_features = driver.features_of(core);
     let lacking = info.features & !core_features;
     if lacking != 0 {

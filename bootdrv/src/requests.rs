@@ -178,8 +178,15 @@ impl<P: Platform> DriverServer<Request> for Served<P> {
             (CoreState::Crashed, Some(c)) => report::epitaph(c).unwrap_or_default(),
             _ => String::new(),
         };
-        let epitaph = epitaph.into_bytes();
-        Ok(State { state, epitaph })
+        let ended = match state {
+            CoreState::Crashed => survey::ended_on(&self.0, core),
+            _ => 0,
+        };
+        Ok(State {
+            state,
+            ended,
+            epitaph: epitaph.into_bytes(),
+        })
     }
 
     async fn hand_over(&self, _: &Request, core: u32, osnode: u64) -> Result<Done, Refusal> {
@@ -203,7 +210,8 @@ impl<P: Platform> DriverServer<Request> for Served<P> {
         let all = (0..64).map(|bit| (bit, first.saturating_add(bit)));
         let crashed = all.filter(|(_, core)| core_state(&self.0, *core) == CoreState::Crashed);
         let cores = crashed.fold(0, |bits, (bit, _)| bits | 1 << bit);
-        Ok(Crashed { cores })
+        let ended = survey::ended(&self.0);
+        Ok(Crashed { cores, ended })
     }
 }
 

@@ -8,7 +8,8 @@ use proto::iface::driver::Surveyed;
 use rt::{invoke, time};
 
 use crate::Platform;
-use crate::driver::{Driver, core_state};
+use crate::cores::KcbHandle;
+use crate::driver::{Driver, control, core_state};
 
 /// How long an operation that is under way is left alone between two looks (ns of system time).
 const LOOK_NS: u64 = 2_000_000;
@@ -52,4 +53,25 @@ pub async fn found<P: Platform>(driver: &Driver<P>) -> Vec<Surveyed> {
         state: core_state(driver, core),
     }));
     found
+}
+
+/// Whether the monitor of the OSnode has ended: no kernel can run it.
+pub fn has_ended(kcb: &KcbHandle) -> bool {
+    invoke::kcb_info(kcb.cap).is_ok_and(|info| info.ended)
+}
+
+/// An OSnode whose monitor ended, or 0.
+pub fn ended<P: Platform>(driver: &Driver<P>) -> u64 {
+    let h = driver.holdings.borrow();
+    let ended = h.kcbs.values().find(|k| has_ended(k));
+    ended.map_or(0, |k| k.osnode)
+}
+
+/// The OSnode whose monitor ended on this core, which is in its pen, or 0.
+pub fn ended_on<P: Platform>(driver: &Driver<P>, core: u32) -> u64 {
+    let info = control(driver, core).and_then(|c| invoke::core_info(c).ok());
+    let Some(info) = info else { return 0 };
+    let h = driver.holdings.borrow();
+    let mut left = h.kcbs.values().filter(|k| k.kcb == info.kcb);
+    left.find(|k| has_ended(k)).map_or(0, |k| k.osnode)
 }

@@ -102,7 +102,7 @@ layout! {
         pen_firmware_entry / set_pen_firmware_entry @ 0x290,
         /// Pen: identity-mapping root for entry with the MMU off (TTBR0), Arm only.
         pen_identity_root / set_pen_identity_root @ 0x298,
-        /// Epitaph: 1 = panic, 2 = exception in the kernel, 3 = stopped by NMI; 0 = none.
+        /// Epitaph: 1 = panic, 2 = exception in the kernel, 3 = stopped by NMI, 4 = its OSnode ended; 0 = none.
         epitaph_kind / set_epitaph_kind @ 0x300,
         /// Epitaph: program counter (link-time address: run-time minus load offset).
         epitaph_pc / set_epitaph_pc @ 0x308,

@@ -182,6 +182,8 @@ layout! {
         undo_len / set_undo_len @ 0x1000,
         /// Hardware counter when the kernel that cares for it took it up, or last let it go.
         left_at / set_left_at @ 0x1008,
+        /// DCB of its monitor, which ended, and the OSnode with it: no kernel runs it again; 0 = it goes on.
+        ended / set_ended @ 0x3ff0,
         /// Index of the core whose kernel ran it last, plus one; 0 = none did, or nobody wrote it down.
         last_core / set_last_core @ 0x3ff8,
     ;
@@ -203,6 +205,8 @@ layout! {
 impl Kcb {
     /// Offset of `state`, which is changed by compare-exchange only.
     pub const STATE_OFFSET: u64 = 0x028;
+    /// Identity of the OSnode that the loader makes. Without it the machine is of no use.
+    pub const BOOT_OSNODE: u64 = 1;
     /// Bit of `current_dcb`: it is in a system call, which is lost if the kernel dies now.
     pub const IN_SYSCALL: u64 = 1;
     /// Bit of `current_dcb`: the effects of its last system call may not have been carried out.

@@ -44,7 +44,7 @@ impl<V: Variant> Kernel<V> {
                     "no I/O ports here: write to {port:#x} dropped"
                 ));
             }
-            Effect::Halt(code) => self.halt(code),
+            Effect::Halt(code) => halt(code),
         }
     }
 
@@ -73,16 +73,17 @@ impl<V: Variant> Kernel<V> {
         let status = PhysAddr(result.0.wrapping_sub(8));
         self.machine.store(status, SysError::NoFeature as u64);
     }
+}
 
-    fn halt(&mut self, code: u64) -> ! {
-        HALTING.store(true, Ordering::Relaxed);
-        match code {
-            0 => log::mirror(),
-            _ => log::last_words(),
-        }
-        psci::semihosting_exit(code);
-        power_off()
+/// Ends the machine.
+pub fn halt(code: u64) -> ! {
+    HALTING.store(true, Ordering::Relaxed);
+    match code {
+        0 => log::mirror(),
+        _ => log::last_words(),
     }
+    psci::semihosting_exit(code);
+    power_off()
 }
 
 /// Switches the machine off by firmware; where firmware refuses, this core sleeps for good.

@@ -5,6 +5,7 @@
 //! dispatcher that ran (its others stand in its save area since the entry).
 
 use crate::context;
+use crate::effects;
 use crate::log;
 use crate::statics::{LINK_BASE, LIVE_AREA, PANICKING};
 use crate::window::{CoreView, OWN_CORE};
@@ -12,6 +13,7 @@ use arch_arm::registers;
 use capfmt::{Core, CoreStatus, EPITAPH_TEXT_BYTES, PhysAddr};
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering;
+use kernel::Ending;
 
 /// Kinds of epitaph (`Core::epitaph_kind`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,6 +25,8 @@ pub enum Epitaph {
     Exception = 2,
     /// The core was taken back (FORCE).
     Forced = 3,
+    /// The OSnode's monitor ended: no kernel can help.
+    Ended = 4,
 }
 
 /// Text of bounded length.
@@ -57,6 +61,15 @@ pub fn crash(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) -> !
     unsafe { enter_pen(entry) }
 }
 
+/// Ends this kernel with its OSnode, which is left as a crashed kernel leaves one.
+pub fn end_osnode(ending: &Ending) -> ! {
+    if ending.is_of_machine() {
+        log::line(format_args!("{ending}"));
+        effects::halt(1)
+    }
+    crash(Epitaph::Ended, 0, 0, format_args!("{ending}"))
+}
+
 fn write_epitaph(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) {
     let mut buffer = Text {
         bytes: [0; EPITAPH_TEXT_BYTES as usize],
@@ -75,7 +88,10 @@ fn write_epitaph(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) 
     OWN_CORE.set_epitaph_len(view, buffer.len as u64);
     OWN_CORE.set_epitaph_kind(view, kind as u64);
     let shown = core::str::from_utf8(&buffer.bytes[..buffer.len]).unwrap_or("(not text)");
-    log::line(format_args!("kernel crashed: {shown}"));
+    match kind {
+        Epitaph::Ended => log::line(format_args!("{shown}")),
+        _ => log::line(format_args!("kernel crashed: {shown}")),
+    }
     if OWN_CORE.flags(view) & Core::FLAG_BOOT != 0 {
         // Nobody may be left to read the epitaph: the console driver ran here, or was started here.
         let pc = pc.saturating_sub(base);

@@ -14,7 +14,7 @@ use arch_arm::psci::Conduit;
 use capfmt::{Core, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
-use kernel::{Event, Next, Osnode, Policy};
+use kernel::{Ending, Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -136,6 +136,7 @@ impl<V: Variant> Kernel<V> {
                 self.idle()
             }
             Next::Pen => self.leave(),
+            Next::Ended(ending) => self.end(&ending),
         }
     }
 
@@ -214,11 +215,23 @@ impl<V: Variant> Kernel<V> {
         }
     }
 
-    /// To the pen: the OSnode is detached, and so reported.
-    fn leave(&mut self) -> ! {
+    /// The OSnode has ended: nobody runs on this core any more.
+    #[cold]
+    fn end(&mut self, ending: &Ending) -> ! {
+        LIVE_AREA.store(0, Ordering::Relaxed);
+        self.rest_for_good();
+        panic::end_osnode(ending)
+    }
+
+    fn rest_for_good(&mut self) {
         context::mask_interrupts();
         self.timer.set(None);
         self.controller.quiesce();
+    }
+
+    /// To the pen: the OSnode is detached, and so reported.
+    fn leave(&mut self) -> ! {
+        self.rest_for_good();
         let entry = self.core.pen_entry(&self.machine);
         // SAFETY: the Core object's pen entry, in tables that hold it; nothing here is needed again.
         unsafe { panic::enter_pen(entry) }

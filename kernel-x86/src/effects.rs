@@ -104,7 +104,7 @@ fn port_out(port: u16, width: u8, value: u32) {
 }
 
 /// Ends the machine.
-fn halt(code: u64) -> ! {
+pub fn halt(code: u64) -> ! {
     let exit = if code == 0 {
         EXIT_SUCCESS
     } else {

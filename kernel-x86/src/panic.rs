@@ -5,6 +5,7 @@
 //! the dispatcher that ran (its others stand in its save area since the entry).
 
 use crate::context;
+use crate::effects;
 use crate::log;
 use crate::statics::{BASE, LIVE_AREA, PANICKING};
 use crate::window::{CoreView, OWN_CORE};
@@ -13,6 +14,7 @@ use arch_x86::uart::Uart;
 use capfmt::{Core, CoreStatus, EPITAPH_TEXT_BYTES};
 use core::fmt::{self, Write};
 use core::sync::atomic::Ordering;
+use kernel::Ending;
 
 /// Kinds of epitaph (`Core::epitaph_kind`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,6 +26,8 @@ pub enum Epitaph {
     Exception = 2,
     /// The core was taken back (NMI).
     Forced = 3,
+    /// The OSnode's monitor ended: no kernel can help.
+    Ended = 4,
 }
 
 /// Text of bounded length.
@@ -54,6 +58,15 @@ pub fn crash(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) -> !
     enter_pen(CoreStatus::Crashed, OWN_CORE.home_seq(&CoreView))
 }
 
+/// Ends this kernel with its OSnode, which is left as a crashed kernel leaves one.
+pub fn end_osnode(ending: &Ending) -> ! {
+    if ending.is_of_machine() {
+        log::line(format_args!("{ending}"));
+        effects::halt(1)
+    }
+    crash(Epitaph::Ended, 0, 0, format_args!("{ending}"))
+}
+
 fn write_epitaph(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) {
     let mut buffer = Text {
         bytes: [0; EPITAPH_TEXT_BYTES as usize],
@@ -73,7 +86,10 @@ fn write_epitaph(kind: Epitaph, pc: u64, detail: u64, text: fmt::Arguments<'_>) 
     OWN_CORE.set_epitaph_len(view, buffer.len as u64);
     OWN_CORE.set_epitaph_kind(view, kind as u64);
     let shown = core::str::from_utf8(&buffer.bytes[..buffer.len]).unwrap_or("(not text)");
-    log::line(format_args!("kernel crashed: {shown}"));
+    match kind {
+        Epitaph::Ended => log::line(format_args!("{shown}")),
+        _ => log::line(format_args!("kernel crashed: {shown}")),
+    }
     let flags = OWN_CORE.flags(view);
     if flags & Core::FLAG_MIRROR_LOG != 0 {
         log::mirror();

@@ -12,7 +12,7 @@ use abi::vaddr::WINDOW;
 use capfmt::{CoreStatus, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
-use kernel::{Event, Next, Osnode, Policy};
+use kernel::{Ending, Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -125,6 +125,7 @@ impl<V: Variant> Kernel<V> {
                 self.sleep()
             }
             Next::Pen => self.leave(),
+            Next::Ended(ending) => self.end(&ending),
         }
     }
 
@@ -156,10 +157,22 @@ impl<V: Variant> Kernel<V> {
         unsafe { core::arch::asm!("2: sti", "hlt", "jmp 2b", options(noreturn, nostack)) }
     }
 
-    /// To the pen: the OSnode is detached, and so reported.
-    fn leave(&mut self) -> ! {
+    /// The OSnode has ended: nobody runs on this core any more.
+    #[cold]
+    fn end(&mut self, ending: &Ending) -> ! {
+        LIVE_AREA.store(0, Ordering::Relaxed);
+        self.rest_for_good();
+        panic::end_osnode(ending)
+    }
+
+    fn rest_for_good(&mut self) {
         self.timer.off();
         self.controller.quiesce(&mut self.machine);
+    }
+
+    /// To the pen: the OSnode is detached, and so reported.
+    fn leave(&mut self) -> ! {
+        self.rest_for_good();
         panic::enter_pen(CoreStatus::Penned, OWN_CORE.target_seq(&CoreView))
     }
 }

@@ -14,7 +14,7 @@ use crate::invoke::irq;
 use crate::osnode::KernelIdentity;
 use crate::time::Clock;
 use crate::{
-    Arrival, Effects, Machine, Osnode, Policy, Resume, care, dispatch, invoke, lmp, notify,
+    Arrival, Effects, Machine, Osnode, Policy, Resume, care, dispatch, ending, invoke, lmp, notify,
     report_status, time, upcall,
 };
 
@@ -40,6 +40,8 @@ pub enum AttachError {
     BadPage(PhysAddr),
     /// The Core object's or KCB's clock words cannot be used (mult 0, or shift above 63).
     BadClock,
+    /// Its monitor has ended, and the OSnode with it.
+    Ended,
 }
 
 /// Checks the KCB at `kcb` and wins its state word, so that this kernel runs the OSnode.
@@ -154,6 +156,9 @@ fn prepare<M: Machine>(m: &mut M, kcb: Kcb, core: Core) -> Result<Clock, AttachE
     let taken_back = undo::rollback(m, kcb).map_err(AttachError::Undo)?;
     convert::resume(m, kcb).map_err(AttachError::Convert)?;
     convert::convert(m, kcb, FORMAT_VERSION).map_err(AttachError::Convert)?;
+    if kcb.ended(m) != 0 {
+        return Err(AttachError::Ended);
+    }
     if taken_back != 0 {
         let n = kcb.rollbacks(m);
         kcb.set_rollbacks(m, n + 1);
@@ -290,6 +295,8 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
     epoch: u32,
 ) {
     lmp::recount(e.m, dcb);
+    let kcb = e.kcb();
+    ending::find(e.m, kcb, dcb);
     if dcb.flags(e.m) & Dcb::FAULT_UNTOLD != 0 {
         e.os.undelivered += 1;
     }

@@ -118,7 +118,7 @@ pub fn run<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mu
 fn after<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mut M) {
     if care.is_visiting() {
         during(care, m, &mut os.resume);
-    } else if os.cares && os.resume.next != Next::Pen {
+    } else if os.cares && !matches!(os.resume.next, Next::Pen | Next::Ended(_)) {
         consider(os, care, m);
     }
 }
@@ -243,5 +243,8 @@ fn end<M: Machine, P: Policy>(
     care.at = now + e.os.clock.ns_to_ticks(REST_NS);
     let due = if unfinished { care.at } else { e.os.wake_at };
     care.due = care.due.min(due);
+    if kcb.ended(m) != 0 {
+        crate::invoke::care::forget(os, m, kcb);
+    }
     live
 }

@@ -7,7 +7,7 @@ use capfmt::{CTE_BYTES, Cap, CapType, Cte, Dcb, DcbState, MdbFlags, PhysAddr, Ph
 
 use crate::entry::Entry;
 use crate::invoke::{dispatcher, irq, vnode};
-use crate::{Effect, Machine, Policy, decode, longop, time};
+use crate::{Effect, Machine, Policy, decode, ending, longop, time};
 
 /// Slots or entries looked at in one piece.
 const LOOK: u64 = 32;
@@ -126,6 +126,7 @@ fn retire<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
         kcb.set_op_second(&mut t, 0);
     }
     dcb.set_state(&mut t, DcbState::Stopped as u64);
+    ending::note(&mut t, kcb, dcb);
     dcb.set_flags(&mut t, 0);
     for i in 0..capfmt::DCB_ENDPOINTS {
         if dcb.endpoint(&t, i).ring != 0 {

@@ -9,8 +9,8 @@ use crate::invoke::irq;
 use crate::osnode::Current;
 use crate::sched::WAKE_SLICE_NS;
 use crate::{
-    Arrival, Effect, Machine, Next, Osnode, Policy, Resume, lmp, longop, reclaim, share, time,
-    upcall,
+    Arrival, Effect, Ending, Machine, Next, Osnode, Policy, Resume, ending, lmp, longop, reclaim,
+    share, time, upcall,
 };
 
 /// The dispatcher frame of `dcb`, if it still has one.
@@ -198,6 +198,13 @@ fn preempt<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, current: Current) {
     requeue(e);
 }
 
+/// `dcb` has no frame or root VNode any more.
+fn lose<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
+    let kcb = e.kcb();
+    dcb.set_state(e.m, DcbState::Stopped as u64);
+    ending::note(e.m, kcb, dcb);
+}
+
 /// Chooses who gets the free core.
 fn choose<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let now = e.now_ns();
@@ -208,7 +215,7 @@ fn choose<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             kcb.set_current_dcb(e.m, picked.dcb.0.0);
             return start_slice(e, picked.slice_ns, picked.strict);
         }
-        picked.dcb.set_state(e.m, DcbState::Stopped as u64);
+        lose(e, picked.dcb);
     }
     let kcb = e.kcb();
     if kcb.current_dcb(e.m) != 0 {
@@ -242,7 +249,7 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     if let Some(current) = e.os.current {
         match runnable(e.m, current.dcb) {
             None => {
-                current.dcb.set_state(e.m, DcbState::Stopped as u64);
+                lose(e, current.dcb);
                 leave(e);
             }
             Some(now) => {
@@ -253,8 +260,10 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             }
         }
     }
-    if e.os.current.is_none() {
+    if !ending::settle(e) && e.os.current.is_none() {
         choose(e);
+        // Who was to be chosen may be the one that lost its frame.
+        ending::settle(e);
     }
 }
 
@@ -325,6 +334,12 @@ pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 }
 
 fn idle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    let kcb = e.kcb();
+    // In a visit it is for the caretaker to end it, as one in which nobody has anything to do.
+    if let Some(ending) = Ending::of(e.m, kcb).filter(|end| !e.os.visited || end.is_of_machine()) {
+        e.os.resume = Resume::none(Next::Ended(ending));
+        return;
+    }
     let deadline = if must_come_back(e) {
         Some(e.counter())
     } else {

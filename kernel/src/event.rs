@@ -3,6 +3,8 @@
 use abi::disp::TrapKind;
 use capfmt::PhysAddr;
 
+use crate::Ending;
+
 /// Why an access faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FaultAccess {
@@ -164,6 +166,9 @@ pub enum Next {
     Idle,
     /// Detached: go to the pen.
     Pen,
+    /// Its OSnode has ended, and is attached still: halt the machine ([`Ending::is_of_machine`], with exit code 1 and
+    /// the log), or go to the pen as a kernel that crashed, with this for an epitaph.
+    Ended(Ending),
 }
 
 /// Where to go on, and what to do first.
@@ -186,10 +191,15 @@ pub struct Resume {
 
 impl Resume {
     /// To the pen.
-    pub(crate) const PEN: Resume = Resume {
-        next: Next::Pen,
-        save_fpu: None,
-        load_fpu: false,
-        deadline: None,
-    };
+    pub(crate) const PEN: Resume = Resume::none(Next::Pen);
+
+    /// Nobody runs any more.
+    pub(crate) const fn none(next: Next) -> Resume {
+        Resume {
+            next,
+            save_fpu: None,
+            load_fpu: false,
+            deadline: None,
+        }
+    }
 }

@@ -16,6 +16,7 @@ mod core_line;
 mod decode;
 mod delete;
 mod dispatch;
+mod ending;
 mod entry;
 mod event;
 mod family;
@@ -38,11 +39,13 @@ mod wait;
 
 pub use attach::{AttachError, attach};
 pub use core_line::report_status;
+pub use ending::Ending;
 pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, Signal};
 pub use machine::{Machine, PageRights};
 pub use osnode::{KernelIdentity, Osnode};
 pub use sched::{
     Arrival, FairShare, Losing, Loss, OneNotification, OneTick, Picked, Policy, RoundRobin,
-    TIME_SLICE_NS, TraceRecord, WakeUp,
+    Ruining, TIME_SLICE_NS, TheMemoryService, TheMonitor, TheSpawnService, TraceRecord, Victim,
+    WakeUp,
 };
 pub use step::{step, system_call};

@@ -6,7 +6,7 @@ use capfmt::{CapType, Dcb, DcbState, PhysAddr, PhysMap};
 
 use crate::entry::{Caller, Entry, Res, refuse};
 use crate::osnode::Current;
-use crate::{FaultAccess, Machine, Policy, dispatch, lmp};
+use crate::{FaultAccess, Machine, Policy, dispatch, ending, lmp};
 
 /// Notes an upcall for `dcb`, if its page asks for it.
 #[inline]
@@ -122,6 +122,7 @@ pub(crate) fn fault<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, fault: Fault
     dcb.set_state(&mut t, DcbState::Faulted as u64);
     let flags = dcb.flags(&t);
     dcb.set_flags(&mut t, flags | Dcb::FAULT_UNTOLD);
+    ending::note(&mut t, kcb, dcb);
     kcb.set_current_dcb(&mut t, 0);
     t.commit();
     dispatch::leave(e);

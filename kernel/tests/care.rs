@@ -4,13 +4,14 @@ mod support;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use abi::disp::TrapKind;
 use abi::{CapAddr, Op, SysError, Syscall, WaitResult, disp, slots};
 use capfmt::{
     Attachment, Cap, CapType, Core, CoreCommand, Dcb, DcbState, ImageRecord, Kcb, Notification,
     PhysAddr, VNODE_BYTES, mdb,
 };
 use kernel::care::{self, Care, VISIT_NS};
-use kernel::{Effect, Event, Machine, Next, Resume, RoundRobin, Signal, attach};
+use kernel::{AttachError, Effect, Event, Machine, Next, Resume, RoundRobin, Signal, attach};
 use model::Crash;
 use support::machine::TestMachine;
 use support::process::write_osnode;
@@ -346,6 +347,31 @@ fn the_own_stop_ends_a_visit_and_the_next_kernel_goes_on() {
     assert_eq!(PAGE.location(&h.w.m) & 0xffff_ffff, hw() + 1);
     h.event(Event::Idle);
     h.until(MONITOR);
+}
+
+#[test]
+fn a_monitor_that_ends_in_a_visit_ends_its_own_osnode_only() {
+    let mut h = Host::new();
+    h.care(1);
+    h.until(MONITOR);
+    h.event(Event::Trap(TrapKind::Undefined, 0));
+    assert_eq!(h.last.next, Next::Idle, "the visit has nothing to do");
+    h.tick();
+    assert_eq!(h.running(), Some(DCB));
+    assert!(h.is_detached());
+    assert_eq!((GUEST.ended(&h.w.m), KCB.ended(&h.w.m)), (MONITOR.0.0, 0));
+    // Nobody cares for it any more, or can run it.
+    h.wait();
+    for _ in 0..4 {
+        if h.last.deadline.is_some() {
+            h.tick();
+        }
+    }
+    assert!(h.last.next == Next::Idle && h.last.deadline.is_none());
+    assert_eq!((GUEST.cared_by(&h.w.m), KCB.care_head(&h.w.m)), (0, 0));
+    assert_eq!(PAGE.location(&h.w.m), 0);
+    let again = attach::<_, RoundRobin>(&mut h.w.m, GUEST.0, IDENTITY).err();
+    assert_eq!(again, Some(AttachError::Ended));
 }
 
 /// What a caretaker does, from taking the OSnode up to a visit with a system call and its end.

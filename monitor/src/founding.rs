@@ -243,21 +243,28 @@ fn make_spawn_service(
     start(world, "spawn", process)
 }
 
-/// A service that the monitor started says something of itself.
+/// A service that the monitor started says something of itself. Without it the OSnode cannot go on: the accounts of
+/// its memory, the processes of its programs were known to nobody else.
 pub fn noticed(request: &Request) {
     let who = match request.introducer() {
         introducer::MEMORY => "memory service",
         introducer::SPAWN => "spawn service",
         _ => return,
     };
-    match request.decode::<ProcessNotice>() {
-        Ok(ProcessNotice::Exited { status }) => {
-            rt::println!("monitor: the {who} ended with status {status}");
-        }
+    let how = match request.decode::<ProcessNotice>() {
+        Ok(ProcessNotice::Exited { status }) => format!("with status {status}"),
         Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
             let text = request.text();
-            rt::println!("monitor: the {who} ended by {kind:?} {detail:#x} at {pc:#x} {text}");
+            format!("by {kind:?} {detail:#x} at {pc:#x} {text}")
+                .trim_end()
+                .into()
         }
-        _ => {}
-    }
+        _ => return,
+    };
+    let osnode = env::osnode();
+    // Past the console: its last line would not get there.
+    rt::io::log(format_args!(
+        "monitor: the {who} of o{osnode} ended {how}, and o{osnode} ends with it\n"
+    ));
+    rt::process::exit(1)
 }

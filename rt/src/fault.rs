@@ -166,7 +166,12 @@ fn faulted(kind: FaultKind, detail: u64, access: u64) -> ! {
 
 fn report(why: &dyn Display, pcs: &[u64]) {
     let record = Record { why, pcs };
-    io::print(format_args!("{}: {why}\n{record}", env::program()));
+    // With the first process, the OSnode ends, or the machine: before a console had the text.
+    let say = match env::boot_info() {
+        Some(_) => io::log,
+        None => io::print,
+    };
+    say(format_args!("{}: {why}\n{record}", env::program()));
 }
 
 /// Text cut to a fixed size.

@@ -2,13 +2,13 @@
 
 use core::ops::Range;
 
-use abi::{CapAddr, MessageTag, SysError, slots, vaddr};
+use abi::{CapAddr, MessageTag, SysError, bootinfo, slots, vaddr};
 use proto::iface::process::ProcessNotice;
 use proto::{Name, Wire};
 
 use crate::exec::driver;
 use crate::single::Single;
-use crate::{chan, invoke, isa, link, lmp, start};
+use crate::{chan, env, invoke, isa, link, lmp, start};
 
 /// What `main` may return.
 #[cfg_attr(nekton_user, lang = "termination")]
@@ -67,11 +67,12 @@ pub fn keep(name: Name, cap: CapAddr) -> Result<(), SysError> {
 }
 
 /// Tells the starter how the process ends, then never runs again. An OSnode's first process has
-/// no starter: with it, the boot OSnode is of no use, and the machine halts.
+/// no starter: its OSnode ends with it, and with the boot OSnode the machine.
 pub(crate) fn end(notice: &ProcessNotice, blob: &[u8], status: i32) -> ! {
     driver::close_channels();
-    if chan::tell_starter(notice, blob).is_err() {
-        // Refused to all but the boot OSnode's first process.
+    let alone = chan::tell_starter(notice, blob).is_err();
+    if alone && env::boot_info().is_some_and(|b| b.word(bootinfo::word::HOME) == 0) {
+        // The kernel would do so by itself, but not know the status.
         let _ = invoke::kernel_halt(slots::KERNEL, u64::from(status != 0));
     }
     halt()

@@ -6,7 +6,7 @@ use capfmt::{Cap, CapType, Core, Cte, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rig
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, live_area, refuse};
-use crate::{Arrival, Machine, Policy, decode, delete, dispatch, share, time};
+use crate::{Arrival, Machine, Policy, decode, delete, dispatch, ending, share, time};
 
 /// Parts of the core that reserved budgets may take together, in thousandths.
 const RESERVED_MOST: u64 = 950;
@@ -234,6 +234,7 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
         }
     }
     dcb.set_state(&mut t, DcbState::Stopped as u64);
+    ending::note(&mut t, kcb, dcb);
     if dcb == c.dcb {
         crate::entry::write_results(t.inner_mut(), c.area, &[]);
         kcb.set_current_dcb(&mut t, 0);

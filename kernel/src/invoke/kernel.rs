@@ -146,7 +146,7 @@ pub(crate) fn kcb_info<M: Machine, P: Policy>(
         kcb.isa(e.m),
         kcb.features(e.m),
         kcb.0.0,
-        kcb.last_core(e.m),
+        kcb.last_core(e.m) | u64::from(kcb.ended(e.m) != 0) << 32,
     ];
     e.reply(c, &results);
     Ok(())

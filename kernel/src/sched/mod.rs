@@ -7,10 +7,12 @@ use crate::Event;
 mod fair_share;
 mod losing;
 mod round_robin;
+mod ruining;
 
 pub use fair_share::{FairShare, TraceRecord};
 pub use losing::{Losing, Loss, OneNotification, OneTick};
 pub use round_robin::RoundRobin;
+pub use ruining::{Ruining, TheMemoryService, TheMonitor, TheSpawnService, Victim};
 
 /// Nanoseconds that a dispatcher may run while others wait for the core.
 pub const TIME_SLICE_NS: u64 = 10_000_000;

@@ -36,6 +36,22 @@ crate::codes! {
     }
 }
 
+impl CoreState {
+    /// For people.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            CoreState::Off => "off",
+            CoreState::Detached => "detached",
+            CoreState::Penned => "penned",
+            CoreState::Starting => "starting",
+            CoreState::Running => "running",
+            CoreState::Crashed => "crashed",
+            CoreState::Lost => "lost",
+        }
+    }
+}
+
 crate::interface! {
     /// Cores, kernels and OSnodes of the machine, and operations on them.
     pub interface Cores = 8, version 1, errors ServiceError;

@@ -79,7 +79,7 @@ impl Field for Surveyed {
 
 crate::interface! {
     /// Operations on cores, executed.
-    pub interface Driver = 9, version 2, errors DriverError;
+    pub interface Driver = 9, version 3, errors DriverError;
     messages DriverRequest, DriverReply;
     stubs DriverClient, DriverServer;
     replies {
@@ -97,6 +97,8 @@ crate::interface! {
         State = 0x8002 {
             /// State.
             state: CoreState,
+            /// The OSnode whose monitor ended, so that the kernel had to crash with it; 0 = the kernel is to blame.
+            ended: u64,
         } blob epitaph;
         /// What the kernels logged.
         Log = 0x8003 {} blob text;
@@ -104,6 +106,8 @@ crate::interface! {
         Crashed = 0x8004 {
             /// A bit for each core, from the first on.
             cores: u64,
+            /// An OSnode, on whatever core, whose monitor ended: nobody can run it any more; 0 = there is none.
+            ended: u64,
         };
         /// Blob: the eight words of the core's object, little-endian.
         Processor = 0x8005 {} blob words;

@@ -420,6 +420,7 @@ pub fn kcb_info(kcb: CapAddr) -> Result<KcbInfo> {
         isa: r[3],
         features: r[4],
         kcb: r[5],
-        last_core: r[6].checked_sub(1).map(|core| core as u32),
+        last_core: (r[6] as u32).checked_sub(1),
+        ended: r[6] >> 32 != 0,
     })
 }

@@ -145,4 +145,6 @@ pub struct KcbInfo {
     pub kcb: u64,
     /// Core that ran it last, if one did.
     pub last_core: Option<u32>,
+    /// Its monitor has ended, and the OSnode with it.
+    pub ended: bool,
 }

@@ -3,15 +3,15 @@
 use alloc::format;
 use alloc::string::String;
 
-use devmgr::MovePlan;
+use devmgr::{MovePlan, Refusal as Refused};
 use proto::iface::cores::{self, CoreOp, CoreState};
 use proto::iface::driver::{Done, DriverError};
 use proto::iface::system::NOWHERE;
 use proto::{CallError, Refusal, ServiceError};
-use rt::time;
+use rt::{task, time};
 
 use crate::operations::{
-    BootDriver, driver, locate, said_done, sentence, state_now, wake, when_free,
+    BootDriver, driver, locate, refused, said_done, sentence, state_now, wake, when_free,
 };
 use crate::{Manager, knowledge, queries};
 
@@ -27,6 +27,49 @@ pub async fn run(manager: &Manager, core: u32) -> Result<cores::Done, Refusal> {
     queries::observe(manager, core).await;
     let plan = when_free(manager, |r| r.plan_destroy(core)).await?;
     let osnode = plan.osnode;
+    let text = destroy(manager, plan).await;
+    let text = text.map_err(|text| Refusal::new(ServiceError::BadCoreState, text))?;
+    let text = format!("o{osnode} is gone; {text}");
+    Ok(said_done(osnode, start, text))
+}
+
+/// Destroys an OSnode that ended by itself, as `words` say, for nobody can bring it back: so the others hear that it
+/// is gone. Once: should it fail, that is left to people.
+pub fn ended(manager: &Manager, osnode: u64, words: &str) {
+    if !manager.state.borrow_mut().ended.insert(osnode) {
+        return;
+    }
+    // At once, so that whoever wants to start its core waits for the end of this.
+    let planned = manager.state.borrow_mut().registry.plan_ended(osnode);
+    let (manager, words) = (manager.clone(), String::from(words));
+    task::spawn(async move {
+        let planned = match planned {
+            Err(Refused::Busy(_)) => when_free(&manager, |r| r.plan_ended(osnode)).await,
+            planned => planned.map_err(|r| refused(&r)),
+        };
+        let plan = match planned {
+            Ok(Some(plan)) => plan,
+            Ok(None) => return,
+            Err(r) => {
+                manager.state.borrow_mut().ended.remove(&osnode);
+                return rt::println!("{words}; o{osnode} is not destroyed yet: {}", r.text);
+            }
+        };
+        let core = plan.from;
+        rt::println!("core {core}: {words}: o{osnode} is destroyed; log {core} says more");
+        match destroy(&manager, plan).await {
+            Ok(text) => rt::println!("core {core}: o{osnode} is gone; {text}"),
+            Err(text) => rt::println!("core {core}: {text}"),
+        }
+    });
+}
+
+/// Carries a planned destruction out.
+///
+/// # Errors
+/// A sentence: it is not fenced, or its memory is kept.
+async fn destroy(manager: &Manager, plan: MovePlan) -> Result<String, String> {
+    let (osnode, core) = (plan.osnode, plan.from);
     let fenced = fence(manager, plan).await;
     let gone = fenced.is_ok();
     let state = state_now(manager, plan.executor, core).await;
@@ -49,9 +92,7 @@ pub async fn run(manager: &Manager, core: u32) -> Result<cores::Done, Refusal> {
         // A monitor that is gone keeps no list.
         let _ = locate(manager, osnode, NOWHERE).await;
     }
-    let text = result.map_err(|text| Refusal::new(ServiceError::BadCoreState, text))?;
-    let text = format!("o{osnode} is gone; {text}");
-    Ok(said_done(osnode, start, text))
+    result
 }
 
 async fn operate(

@@ -20,7 +20,7 @@ mod registry;
 
 pub use ledger::{Ledger, PART_BYTES, Part};
 pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory, Unusable};
-pub use refusal::{Refusal, state_word};
+pub use refusal::Refusal;
 pub use registry::{CoreRecord, MovePlan, Operation, Plan, Registry};
 
 #[cfg(test)]

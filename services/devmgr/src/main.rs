@@ -22,7 +22,7 @@ mod start;
 mod survey;
 mod together;
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -57,6 +57,8 @@ pub struct State {
     pub tree: bool,
     /// The knowledge base.
     pub link: knowledge::Link,
+    /// OSnodes that ended by themselves and are destroyed, or could not be.
+    pub ended: BTreeSet<u64>,
     /// Operations that wait for others to end.
     pub wakers: Vec<core::task::Waker>,
 }
@@ -122,6 +124,7 @@ async fn set_up() -> Result<Manager, String> {
             tree: machine.tree,
             link: knowledge::Link::new(ledger),
             wakers: Vec::new(),
+            ended: BTreeSet::new(),
         })),
         spawn,
         system,

@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use devmgr::{Operation, Plan, Registry, state_word};
+use devmgr::{Operation, Plan, Registry};
 use proto::iface::cores::{self as said, CoreOp, CoreState};
 use proto::iface::driver::{Driver, DriverClient, DriverError};
 use proto::iface::system::NOWHERE;
@@ -332,7 +332,7 @@ async fn after_death(
         osnode: if runs { osnode } else { 0 },
         text: format!(
             "{text}; the one after it found the operation on core {core} under way: the core is {} now",
-            state_word(state)
+            state.word()
         ),
     }
 }

@@ -3,7 +3,6 @@
 use alloc::format;
 use alloc::string::String;
 
-use devmgr::state_word;
 use firmware::processor::WORDS;
 use proto::iface::cores::{Core, CoreState, Kernel, Log, Osnode};
 use proto::iface::system::NOWHERE;
@@ -11,7 +10,7 @@ use proto::{CallError, Refusal, ServiceError};
 use rt::{env, time};
 
 use crate::operations::{BootDriver, driver, knows, locate, lost, no_answer};
-use crate::{Manager, knowledge};
+use crate::{Manager, destruction, knowledge};
 
 /// The boot driver of this OSnode.
 async fn own_driver(manager: &Manager) -> Option<BootDriver> {
@@ -30,7 +29,14 @@ pub async fn watch(manager: Manager) {
     }
     loop {
         time::sleep(WATCH_NS).await;
-        let others = manager.state.borrow().registry.others_running(env::core());
+        let (others, kept) = {
+            let s = manager.state.borrow();
+            let others = s.registry.others_running(env::core());
+            (others, s.registry.keeps_any())
+        };
+        if others.is_empty() && kept {
+            crashed(&manager, 0).await;
+        }
         for some in others.chunk_by(|a, b| a / 64 == b / 64) {
             let first = some[0] / 64 * 64;
             let crashed = crashed(&manager, first).await;
@@ -41,12 +47,21 @@ pub async fn watch(manager: Manager) {
     }
 }
 
-/// The cores among 64 whose kernel crashed, as bits; none when nobody can tell.
+/// The cores among 64 whose kernel crashed, as bits; none when nobody can tell. An OSnode that ended while it was
+/// stopped has no kernel that could crash with it: it is destroyed.
 async fn crashed(manager: &Manager, first: u32) -> u64 {
     let Some(driver) = own_driver(manager).await else {
         return 0;
     };
-    driver.crashed(first).await.map_or(0, |c| c.cores)
+    let Ok(found) = driver.crashed(first).await else {
+        return 0;
+    };
+    let osnode = found.ended;
+    if osnode != 0 && manager.state.borrow().registry.is_kept(osnode) {
+        let words = format!("the monitor of o{osnode}, which was stopped there, ended");
+        destruction::ended(manager, osnode, &words);
+    }
+    found.cores
 }
 
 /// What the processor of a core says of itself; `None` while no boot driver can tell.
@@ -59,8 +74,8 @@ pub async fn processor(manager: &Manager, core: u32) -> Option<[u64; WORDS]> {
     whole.then(|| core::array::from_fn(|k| u64::from_le_bytes(words[k])))
 }
 
-/// Takes over what a core's object says of it; the last words of a crashed kernel. That a kernel
-/// crashed is reported once.
+/// Takes over what a core's object says of it; the last words of a crashed kernel, and what may help. That a kernel
+/// crashed is reported once. With an OSnode whose monitor ended nothing helps.
 pub async fn observe(manager: &Manager, core: u32) -> String {
     let Some(driver) = own_driver(manager).await else {
         return String::new();
@@ -74,10 +89,20 @@ pub async fn observe(manager: &Manager, core: u32) -> String {
     let words = String::from_utf8_lossy(&told.epitaph).into_owned();
     let state = told.state;
     let crashed = manager.state.borrow_mut().registry.observe(core, state);
+    if state != CoreState::Crashed {
+        return words;
+    }
+    if told.ended != 0 {
+        destruction::ended(manager, told.ended, &words);
+        return format!("{words}; o{} is being destroyed", told.ended);
+    }
+    let of = {
+        let s = manager.state.borrow();
+        s.registry.core(core).map_or(0, |c| c.osnode)
+    };
+    let words = format!("{words}; core recover {core} brings o{of} back");
     if let Some(osnode) = crashed {
-        rt::println!(
-            "core {core}: its kernel crashed: {words}; core recover {core} brings o{osnode} back"
-        );
+        rt::println!("core {core}: its kernel crashed: {words}");
         // A monitor that is gone keeps no list.
         let _ = locate(manager, osnode, NOWHERE).await;
     }
@@ -113,7 +138,7 @@ pub async fn kernel(manager: &Manager, index: u32) -> Result<Kernel, Refusal> {
     };
     let (state, osnode) = found.ok_or(ServiceError::End)?;
     if state != CoreState::Running {
-        let text = format!("core {index} is {}", state_word(state));
+        let text = format!("core {index} is {}", state.word());
         return Err(Refusal::new(ServiceError::BadCoreState, text));
     }
     match manager.spawn.kernel(osnode).await {

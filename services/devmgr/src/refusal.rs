@@ -39,20 +39,6 @@ pub enum Refusal {
     NotDriven(u32),
 }
 
-/// A core's state in one word.
-#[must_use]
-pub fn state_word(s: CoreState) -> &'static str {
-    match s {
-        CoreState::Off => "off",
-        CoreState::Detached => "detached",
-        CoreState::Penned => "penned",
-        CoreState::Starting => "starting",
-        CoreState::Running => "running",
-        CoreState::Crashed => "crashed",
-        CoreState::Lost => "lost",
-    }
-}
-
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -71,7 +57,7 @@ impl fmt::Display for Refusal {
                 "core {core} already runs o{o}: core update {core} replaces its kernel, core stop {core} stops it"
             ),
             Self::NotRunning(core, s) => {
-                let s = state_word(*s);
+                let s = s.word();
                 write!(
                     f,
                     "core {core} is not running (it is {s}): core start {core}"

@@ -330,6 +330,37 @@ impl Registry {
         if osnode == 0 {
             return Err(Refusal::NoOsnode(core));
         }
+        self.reserve_destroy(core, osnode, runs)
+    }
+
+    /// As [`Registry::plan_destroy`], for an OSnode that ended by itself: its core may run another one, if it was
+    /// stopped. `None`: there is no such OSnode any more.
+    ///
+    /// # Errors
+    /// See [`Refusal`]; [`Refusal::Busy`] may pass by itself.
+    pub fn plan_ended(&mut self, osnode: u64) -> Result<Option<MovePlan>, Refusal> {
+        let at = (0..).zip(&self.cores);
+        let ran = at.filter(|(_, c)| c.osnode == osnode).map(|(i, _)| i);
+        let lay = self.detached.iter().filter(|(o, _)| *o == osnode);
+        let Some(core) = ran.chain(lay.map(|(_, core)| *core)).next() else {
+            return Ok(None);
+        };
+        self.ensure_free(core)?;
+        self.reserve_destroy(core, osnode, false).map(Some)
+    }
+
+    /// Whether any OSnode was stopped and is kept.
+    #[must_use]
+    pub fn keeps_any(&self) -> bool {
+        !self.detached.is_empty()
+    }
+    /// Whether this one was.
+    #[must_use]
+    pub fn is_kept(&self, osnode: u64) -> bool {
+        self.detached.iter().any(|(o, _)| *o == osnode)
+    }
+
+    fn reserve_destroy(&mut self, core: u32, osnode: u64, runs: bool) -> Result<MovePlan, Refusal> {
         let executor_core = self.executor_for(core)?;
         let executor = self.cores[executor_core as usize].osnode;
         if executor != self.home {
@@ -357,7 +388,7 @@ impl Registry {
                 state,
                 CoreState::Penned | CoreState::Off | CoreState::Detached
             );
-            if gone || lies {
+            if c.osnode == osnode && (gone || lies) {
                 c.osnode = 0;
             }
             self.detached.retain(|(o, _)| *o != osnode);

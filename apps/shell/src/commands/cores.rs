@@ -14,18 +14,6 @@ use shell::{Args, parse_core_list};
 use super::{time_unit, usage};
 use crate::session::{Session, at_index, of_cores};
 
-fn state_word(s: CoreState) -> &'static str {
-    match s {
-        CoreState::Off => "off",
-        CoreState::Detached => "detached",
-        CoreState::Penned => "penned",
-        CoreState::Starting => "starting",
-        CoreState::Running => "running",
-        CoreState::Crashed => "crashed",
-        CoreState::Lost => "lost",
-    }
-}
-
 /// `cores`.
 pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
@@ -43,9 +31,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
         let blob = String::from_utf8_lossy(&found.text);
         let (place, words) = blob.split_once('\n').unwrap_or((&blob, ""));
         if state == CoreState::Crashed {
-            crashes += &format!(
-                "core {core} crashed: {words}; core recover {core} brings o{osnode} back\n"
-            );
+            crashes += &format!("core {core} crashed: {words}\n");
         }
         let (kernel, build) = match state {
             CoreState::Running => running_kernel(&cores, index).await?,
@@ -56,7 +42,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
             o if state == CoreState::Running => format!("o{o}"),
             o => format!("o{o} (not running)"),
         };
-        let state = state_word(state);
+        let state = state.word();
         text += &format!("{core:<5} {state:<9} {place:<14} {kernel:<10} {build:<18} {osnode}\n");
     }
     text += &crashes;

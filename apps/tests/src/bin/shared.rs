@@ -125,9 +125,13 @@ async fn partner(name: &str) -> i32 {
 
 fn main() -> i32 {
     let args: alloc::vec::Vec<&str> = env::args().collect();
-    if let [_, "heirs", dies, lives] = args[..] {
+    if let [_, "heirs", dies, lives, ref how @ ..] = args[..] {
         let core = |word: &str| word.parse().unwrap_or(u64::MAX);
-        return task::block_on(heirs::run(core(dies), core(lives)));
+        let how = match how {
+            ["ended"] => heirs::How::Ended,
+            _ => heirs::How::Destroyed,
+        };
+        return task::block_on(heirs::run(core(dies), core(lives), how));
     }
     if let Some(name) = env::args().nth(1) {
         return task::block_on(partner(name));

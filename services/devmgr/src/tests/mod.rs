@@ -293,6 +293,32 @@ fn an_osnode_is_destroyed_once_it_is_fenced() {
     assert_eq!(r.osnodes(), [(1, 0, true), (3, 1, false)]);
 }
 
+#[test]
+fn an_osnode_that_ended_is_found_wherever_it_lies() {
+    use CoreState::{Crashed, Penned, Running};
+    let mut r = four_cores();
+    assert_eq!(r.plan_ended(2), Ok(None));
+    run(&mut r, CoreOp::Start, 1, false, Running, 2);
+    assert_eq!(r.observe(1, Crashed), Some(2));
+    assert!(!r.keeps_any());
+    let plan = r.plan_ended(2).expect("allowed").expect("known");
+    assert_eq!((plan.osnode, plan.from, plan.runs), (2, 1, false));
+    // Whoever wants the core waits for the end of this.
+    assert_eq!(r.plan_ended(2), Err(Refusal::Busy(1)));
+    assert_eq!(r.plan_destroy(1), Err(Refusal::Busy(1)));
+    r.finish_destroy(plan, Penned, true);
+    assert_eq!(r.plan_ended(2), Ok(None));
+    // One that was stopped, while another one runs on its core: that one stays.
+    run(&mut r, CoreOp::Start, 1, false, Running, 3);
+    run(&mut r, CoreOp::Stop, 1, false, Penned, 3);
+    run(&mut r, CoreOp::Start, 1, true, Running, 4);
+    assert!(r.keeps_any() && r.is_kept(3) && !r.is_kept(4));
+    let plan = r.plan_ended(3).expect("allowed").expect("known");
+    assert_eq!((plan.osnode, plan.from, plan.runs), (3, 1, false));
+    r.finish_destroy(plan, Running, true);
+    assert_eq!(r.osnodes(), [(1, 0, true), (4, 1, true)]);
+}
+
 proptest! {
     /// Whatever the order: no core is detached by an OSnode on it, and no executor is being detached.
     #[test]

@@ -5,14 +5,29 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use capfmt::CapType;
+use proto::iface::cores::CoreOp;
 use proto::iface::spawn::Place;
 use rt::chan::{Attach, Client};
 use rt::vspace::{self, Access};
-use rt::{Capability, env, invoke, mem};
+use rt::{Capability, env, invoke, mem, time};
 use tests::partner::{PartnerRequest, SELF, ask, done, is_gone, keep};
 use tests::{Child, Suite, cores};
 
 use super::{PAGE, SUM, expect, frame, text, until_private};
+
+/// How long it may take until a ruined monitor has ended, and all know it (ns).
+const END_NS: u64 = 20_000_000_000;
+/// Pause between two looks (ns).
+const LOOK_NS: u64 = 50_000_000;
+
+/// How an OSnode goes.
+#[derive(Clone, Copy)]
+pub enum How {
+    /// By command.
+    Destroyed,
+    /// Its monitor ends.
+    Ended,
+}
 
 /// A partner on the OSnode of a core.
 async fn partner_on(core: u64) -> Result<(Child, Client), String> {
@@ -23,14 +38,18 @@ async fn partner_on(core: u64) -> Result<(Child, Client), String> {
 }
 
 /// The OSnode of core `dies` is destroyed; that of core `lives` shares with it, too.
-pub async fn run(dies: u64, lives: u64) -> i32 {
+pub async fn run(dies: u64, lives: u64, how: How) -> i32 {
     let mut suite = Suite::new("shared-heirs");
     let partners = (partner_on(dies).await, partner_on(lives).await);
     let (Ok((child, dying)), Ok((other, living))) = partners else {
         suite.report("start", Err(String::from("a partner cannot be started")));
         return suite.failed();
     };
-    suite.report("heirs", heirs(dies, &child, &dying, &living).await);
+    let ends = async || match how {
+        How::Destroyed => destroy(dies).await,
+        How::Ended => end(dies, child.pid.osnode).await,
+    };
+    suite.report("heirs", heirs(ends, &child, &dying, &living).await);
     suite.report("other", other.kill().await.map(|_| ()).map_err(text));
     suite.failed()
 }
@@ -42,7 +61,12 @@ async fn theirs(dying: &Client, number: u64) -> Result<Capability, String> {
     given.cap.ok_or_else(|| String::from("no capability came"))
 }
 
-async fn heirs(dies: u64, child: &Child, dying: &Client, living: &Client) -> Result<(), String> {
+async fn heirs(
+    ends: impl AsyncFnOnce() -> Result<(), String>,
+    child: &Child,
+    dying: &Client,
+    living: &Client,
+) -> Result<(), String> {
     // One of this OSnode's that both others hold.
     let (own, _mapped) = frame(2)?;
     keep(dying, 1, own.addr()).await?;
@@ -54,7 +78,7 @@ async fn heirs(dies: u64, child: &Child, dying: &Client, living: &Client) -> Res
     keep(living, 3, single.addr()).await?;
     single.delete().map_err(text)?;
     let view = vspace::map(both.addr(), 0, 2 * PAGE, Access::ReadWrite).map_err(text)?;
-    destroy(dies).await?;
+    ends().await?;
     // Nobody is there any more.
     if ask(dying, PartnerRequest::Look { number: 1 }, Attach::NONE)
         .await
@@ -105,4 +129,17 @@ async fn heirs(dies: u64, child: &Child, dying: &Client, living: &Client) -> Res
 async fn destroy(core: u64) -> Result<(), String> {
     let destroyed = cores::manager().await?.destroy(core as u32).await;
     destroyed.map(drop).map_err(|e| e.to_string())
+}
+
+/// A kernel that ruins the monitor comes; whoever asks for the OSnode is answered by then, at the latest.
+async fn end(core: u64, osnode: u64) -> Result<(), String> {
+    cores::operate(core as u32, CoreOp::Update, "t-monitor").await?;
+    let until = time::system_ns() + END_NS;
+    while Client::lookup_on(osnode, "spawn").await.is_ok() {
+        if time::system_ns() > until {
+            return Err(String::from("its monitor goes on"));
+        }
+        time::sleep(LOOK_NS).await;
+    }
+    Ok(())
 }

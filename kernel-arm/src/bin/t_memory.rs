@@ -1,0 +1,14 @@
+//! `t-memory`: a test kernel that runs well for a while, then ruins the memory service.
+
+#![no_std]
+#![no_main]
+
+struct Test;
+
+impl kernel_arm::Variant for Test {
+    type Policy = kernel::Ruining<kernel::TheMemoryService>;
+    const NAME: &'static str = "t-memory";
+    const BASE: u64 = abi::vaddr::IMAGE_SLOT;
+}
+
+kernel_arm::kernel!(Test);

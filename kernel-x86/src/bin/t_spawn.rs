@@ -1,0 +1,14 @@
+//! `t-spawn`: a test kernel that runs well for a while, then ruins the spawn service.
+
+#![no_std]
+#![no_main]
+
+struct Test;
+
+impl kernel_x86::Variant for Test {
+    type Policy = kernel::Ruining<kernel::TheSpawnService>;
+    const NAME: &'static str = "t-spawn";
+    const BASE: u64 = abi::vaddr::IMAGE_SLOT;
+}
+
+kernel_x86::kernel!(Test);
