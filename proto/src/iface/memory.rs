@@ -37,7 +37,7 @@ crate::codes! {
 
 crate::interface! {
     /// RAM: allocated, on accounts; between memory servers.
-    pub interface Memory = 1, version 4, errors ServiceError;
+    pub interface Memory = 1, version 5, errors ServiceError;
     messages MemoryRequest, MemoryReply;
     stubs MemoryClient, MemoryServer;
     replies {
@@ -113,6 +113,13 @@ crate::interface! {
             /// Its number.
             account: u32,
         } gives endpoint;
+        /// Bytes that an OSnode had got from servers here.
+        Bequest = 0x8009 {
+            /// The first.
+            base: u64,
+            /// Their number.
+            bytes: u64,
+        };
     }
     requests {
         /// RAM of `bytes` (a power of two, or rounded up to one), aligned to its size but to no more than
@@ -198,7 +205,16 @@ crate::interface! {
             /// Not 0: the asker says with `Receipt` and this number whether the RAM arrived; until then the giver
             /// can have it again. For servers of other OSnodes.
             ticket: u64,
+            /// The asker's OSnode: the giver remembers what it has, in case that it is destroyed.
+            osnode: u64,
         } -> Allocated;
+        /// System only. The OSnode is gone. What had not arrived there is taken back; the next of all ranges that it
+        /// had got, and that are neither back nor with somebody else, is on the system's account from now on: it comes
+        /// back by itself, as RAM whose last capability goes. Refused with `End` when there is none any more.
+        Bequest = 18 bequest {
+            /// Its id.
+            osnode: u64,
+        } -> Bequest;
         /// Another server: what became of a `Refill` with a ticket.
         Receipt = 17 receipt {
             /// Its ticket.

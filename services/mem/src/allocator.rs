@@ -1,14 +1,18 @@
 //! The books of a memory server: which RAM it has, who has what of it.
 //!
 //! Every byte that the server has is either in one free piece, which is one capability, or granted to exactly
-//! one account (invariant RAM-PARTITION). What it gave away whole to another server it has no more.
+//! one account (invariant RAM-PARTITION). What it gave away whole to another server it has no more; of what went to
+//! another OSnode it knows the range and to which (`estate.rs`).
 //! Deciding and entering are two steps, because between them a capability is cut: [`Allocator::plan`], then
 //! [`Allocator::grant`]. Nothing else may be entered in between.
+
+mod estate;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::accounts::{Account, Accounts, Promise};
+use crate::lent::Lent;
 use crate::pieces::{BLOCK, Cut, Piece, Pieces};
 use crate::topology::Topology;
 
@@ -88,6 +92,7 @@ pub struct Allocator {
     accounts: Accounts,
     /// Ranges (first byte, first byte after) that stay with this server.
     fixed: Vec<(u64, u64)>,
+    lent: Lent,
     sums: Totals,
 }
 
@@ -112,6 +117,8 @@ impl Allocator {
             }
             Origin::Server => self.sums.got += piece.size,
         }
+        // Whoever brings it: who had it has it no more.
+        self.lent.remove(piece.base, piece.end());
         self.pieces.insert(piece);
         Ok(())
     }
@@ -262,7 +269,7 @@ impl Allocator {
     }
 
     /// Enters RAM that is free again: any range, of which all, parts or nothing were granted. What was not is
-    /// new to this server (memory that was there before it, or another server's).
+    /// new to this server (memory that was there before it, or another server's), or had been lent.
     ///
     /// # Errors
     /// `BadSize` when it is empty, not made of whole pages, wraps, or overlaps what is free.
@@ -274,7 +281,9 @@ impl Allocator {
             return Err(AllocError::BadSize);
         }
         let back = self.take_off(piece.base, end);
-        self.sums.found += piece.size - back;
+        let lent = self.lent.remove(piece.base, end);
+        self.sums.got += lent;
+        self.sums.found += piece.size - back - lent;
         self.pieces.insert(piece);
         Ok(())
     }
@@ -429,6 +438,7 @@ impl Allocator {
                 return Err("RAM-ACCOUNTS: an account is over its limit");
             }
         }
+        self.check_lent()?;
         let reserved: u64 = self.accounts.iter().map(|(_, a)| a.reserved()).sum();
         let free: u64 = self.pieces.iter().map(|p| p.size).sum();
         if (reserved, free) != (self.accounts.reserved().0, self.pieces.bytes()) {

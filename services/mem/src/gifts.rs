@@ -10,9 +10,9 @@ use mem::{Cut, Origin, PAGE};
 use proto::ServiceError;
 use proto::iface::memory::{Allocated, MemoryClient};
 use rt::chan::{Client, Request};
-use rt::{Capability, invoke, task, time};
+use rt::{Capability, env, invoke, task, time};
 
-use crate::service::{Role, SERVERS, Service, refusal};
+use crate::service::{Parcel, Role, SERVERS, Service, refusal};
 
 /// RAM comes from other servers in pieces of at least this size, if they have them.
 const CHUNK: u64 = 8 << 20;
@@ -54,7 +54,10 @@ impl Service {
         node: u8,
     ) -> Option<u64> {
         let ticket = self.new_ticket();
-        let came = other.refill(bytes, align, node.into(), ticket).await.ok();
+        let came = other
+            .refill(bytes, align, node.into(), ticket, env::osnode())
+            .await
+            .ok();
         if ticket != 0 {
             // A giver that is gone needs none.
             let _ = other.receipt(ticket, came.is_some());
@@ -164,7 +167,7 @@ impl Service {
         if !same {
             return Some(());
         }
-        let ram = self.take_out(cut).ok()?;
+        let ram = self.take_out(cut, None).ok()?;
         let Ok(kept) = ram.duplicate() else {
             self.take_again(ram);
             return None;
@@ -177,7 +180,7 @@ impl Service {
     }
 
     /// RAM that was to go stays.
-    fn take_again(&self, ram: Capability) {
+    pub fn take_again(&self, ram: Capability) {
         if let Err(e) = self.take_in(ram, Origin::Server) {
             rt::println!("mem: RAM is lost: {e}");
         }
@@ -190,13 +193,14 @@ impl Service {
         bytes: u64,
         align: u64,
         node: u32,
-        ticket: u64,
+        (ticket, osnode): (u64, u64),
     ) -> Result<Allocated<Capability>, ServiceError> {
         if !request.is_awaited() {
             return Err(ServiceError::ProcessGone);
         }
         let cut = self.cut_for_server(bytes, align, node)?;
-        let ram = self.take_out(&cut)?;
+        let afar = (ticket != 0).then_some(osnode);
+        let ram = self.take_out(&cut, afar)?;
         if ticket != 0 {
             let kept = match ram.duplicate() {
                 Ok(copy) => copy,
@@ -206,7 +210,8 @@ impl Service {
                 }
             };
             let key = (request.connection(), ticket);
-            self.state.borrow_mut().on_the_way.insert(key, kept);
+            let parcel = Parcel { osnode, kept };
+            self.state.borrow_mut().on_the_way.insert(key, parcel);
         }
         Ok(Allocated {
             base: cut.base,
@@ -218,8 +223,8 @@ impl Service {
     /// Another server says what became of what it asked for.
     pub fn take_receipt(&self, connection: u32, ticket: u64, arrived: bool) {
         let key = (connection, ticket);
-        let kept = self.state.borrow_mut().on_the_way.remove(&key);
-        match kept {
+        let parcel = self.state.borrow_mut().on_the_way.remove(&key);
+        match parcel.map(|p| p.kept) {
             // It is the other's: this copy goes.
             Some(kept) if arrived => drop(kept),
             Some(kept) => self.take_again(kept),

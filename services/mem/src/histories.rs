@@ -7,6 +7,9 @@ use proptest::prelude::*;
 use std::vec;
 use std::vec::Vec;
 
+/// On its account is what OSnodes left that are gone.
+const HEIR: u32 = 77;
+
 #[derive(Clone, Debug)]
 enum Step {
     Alloc {
@@ -26,6 +29,18 @@ enum Step {
     Get {
         at: u64,
         pages: u64,
+    },
+    Lend {
+        osnode: u64,
+        pages: u64,
+    },
+    /// RAM of this and other OSnodes comes from another server.
+    Bring {
+        pick: usize,
+        pages: u64,
+    },
+    Die {
+        osnode: u64,
     },
     Open {
         account: u32,
@@ -54,6 +69,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     });
     let send = (1..100u64).prop_map(|pages| Step::Send { pages });
     let get = (0..8u64, 1..64u64).prop_map(|(at, pages)| Step::Get { at, pages });
+    let lend = (1..4u64, 1..100u64).prop_map(|(osnode, pages)| Step::Lend { osnode, pages });
+    let bring = (any::<usize>(), 1..60u64).prop_map(|(pick, pages)| Step::Bring { pick, pages });
+    let die = (1..4u64).prop_map(|osnode| Step::Die { osnode });
     let open =
         (0..5u32, prop::option::of(1..500u64), 0..4u64).prop_map(|(account, limit, grains)| {
             Step::Open {
@@ -64,7 +82,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         });
     let end = (0..5u32).prop_map(|account| Step::End { account });
     prop::collection::vec(
-        prop_oneof![9 => alloc, 7 => back, 1 => send, 1 => get, 2 => open, 1 => end],
+        prop_oneof![
+            9 => alloc, 7 => back, 1 => send, 1 => get, 2 => lend, 1 => bring, 1 => die,
+            2 => open, 1 => end
+        ],
         1..150,
     )
 }
@@ -145,14 +166,65 @@ impl Side {
             return;
         };
         let base = first + from % 3 * PAGE;
-        let run = (0..pages)
-            .take_while(|k| matches!(self.m.pages.get(&(base + k * PAGE)), Some(Page::On(_))));
-        let bytes = run.count() as u64 * PAGE;
+        let bytes = self.run_out(base, pages);
         if bytes == 0 {
             return;
         }
         give_back(&mut self.a, &mut self.h, base, bytes);
         self.m.set(base, bytes, Page::Free);
+    }
+
+    /// Bytes from `base` on that are out, on accounts or with other OSnodes.
+    fn run_out(&self, base: u64, pages: u64) -> u64 {
+        let out = |k: &u64| {
+            let page = self.m.pages.get(&(base + k * PAGE));
+            page.is_some_and(|p| *p != Page::Free)
+        };
+        (0..pages).take_while(out).count() as u64 * PAGE
+    }
+
+    fn lend(&mut self, osnode: u64, pages: u64) {
+        let Ok(cut) = self.a.plan(u32::MAX, pages * PAGE, PAGE, None) else {
+            return;
+        };
+        let rest = self.h.cut(&cut);
+        self.a.lend(&cut, rest, osnode);
+        self.m.set(cut.base, cut.bytes, Page::Lent(osnode));
+    }
+
+    /// Another server brings a part of what is lent.
+    fn bring(&mut self, pick: usize, pages: u64) {
+        let lent = self.m.lent();
+        let Some(&(base, end, _)) = lent.get(pick % lent.len().max(1)) else {
+            return;
+        };
+        let base = base + (pages % 3 * PAGE).min(end - base - PAGE);
+        let bytes = (pages * PAGE).min(end - base);
+        let handle = self.h.new_handle();
+        let added = self.a.add(piece(base, bytes, handle), Origin::Server);
+        added.expect("it was away");
+        self.h.join_all(&mut self.a, base);
+        self.m.set(base, bytes, Page::Free);
+    }
+
+    /// What an OSnode had, which is gone, is on an account: all of it, once.
+    fn die(&mut self, osnode: u64) {
+        let mut left = std::collections::BTreeSet::new();
+        while let Some((base, bytes)) = self.a.bequeath(osnode) {
+            for (b, n) in self.a.inherit(base, bytes, HEIR) {
+                left.extend((0..n / PAGE).map(|k| b + k * PAGE));
+            }
+        }
+        let had = self
+            .m
+            .pages
+            .iter()
+            .filter(|(_, p)| **p == Page::Lent(osnode));
+        let had: std::collections::BTreeSet<u64> = had.map(|(b, _)| *b).collect();
+        assert_eq!(left, had);
+        for page in had {
+            self.m.set(page, PAGE, Page::On(HEIR));
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -175,7 +247,11 @@ impl Side {
             }
             Step::Get { at, pages } => {
                 let base = 0x140_0000 + at * 0x4_0000;
-                let there = (0..pages).any(|k| self.m.pages.contains_key(&(base + k * PAGE)));
+                let here = |k| {
+                    let page = self.m.pages.get(&(base + k * PAGE));
+                    page.is_some_and(|p| !matches!(p, Page::Lent(_)))
+                };
+                let there = (0..pages).any(here);
                 let handle = self.h.new_handle();
                 let added = self
                     .a
@@ -188,6 +264,9 @@ impl Side {
                     self.m.set(base, pages * PAGE, Page::Free);
                 }
             }
+            Step::Lend { osnode, pages } => self.lend(osnode, pages),
+            Step::Bring { pick, pages } => self.bring(pick, pages),
+            Step::Die { osnode } => self.die(osnode),
             Step::Open {
                 account,
                 limit,
@@ -229,8 +308,17 @@ impl Side {
         assert_eq!(self.a.check_invariants(), Ok(()));
         let t = self.a.totals();
         assert_eq!(t.free, self.m.free());
-        assert_eq!(t.total, self.m.pages.len() as u64 * PAGE);
-        for account in 0..5 {
+        assert_eq!(t.total, self.m.total());
+        let mut lent = std::collections::BTreeMap::new();
+        for (b, e, o) in self.a.lent().iter() {
+            lent.extend((b..e).step_by(PAGE as usize).map(|page| (page, o)));
+        }
+        let model = self.m.pages.iter().filter_map(|(b, p)| match p {
+            Page::Lent(o) => Some((*b, *o)),
+            _ => None,
+        });
+        assert!(lent.into_iter().eq(model), "what is lent");
+        for account in (0..5).chain([HEIR]) {
             assert_eq!(
                 self.a.account(account).held,
                 self.m.held(account),

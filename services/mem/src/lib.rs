@@ -1,7 +1,7 @@
 //! The memory server: who has which piece of RAM.
 //!
 //! The library is the bookkeeping and knows no capability: free pieces, grants, accounts with limits and
-//! promises, what is known of NUMA nodes. The binary holds the RAM capabilities of what is free, carries out what
+//! promises, what other OSnodes have, what is known of NUMA nodes. The binary holds the RAM capabilities of what is free, carries out what
 //! the books say by retype and merge, enters what the kernel says has come back, and asks other servers. Not here:
 //! how a process asks (`rt`, `proto`).
 //!
@@ -14,11 +14,13 @@ extern crate alloc;
 
 mod accounts;
 mod allocator;
+mod lent;
 mod pieces;
 mod topology;
 
 pub use accounts::{Account, Accounts, Promise};
 pub use allocator::{AllocError, Allocator, Grant, Origin, PAGE, Rest, Totals};
+pub use lent::{Lent, without};
 pub use pieces::{ALIGN, BLOCK, Cut, Piece, Pieces};
 pub use topology::{Fact, Topology};
 

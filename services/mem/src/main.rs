@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod estates;
 mod gifts;
 mod knowledge;
 mod requests;
@@ -20,6 +21,7 @@ mod service;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
+use alloc::vec::Vec;
 use core::cell::RefCell;
 
 use mem::{Allocator, BLOCK, Promise};
@@ -149,6 +151,7 @@ fn open(role: Role, server: Server, returns: Option<Rc<Returns>>) -> Service {
         refill_from_ns: 0,
         last_ticket: 0,
         on_the_way: BTreeMap::new(),
+        estates: Vec::new(),
         giving: false,
         link: knowledge::Link::default(),
     };

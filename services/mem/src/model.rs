@@ -9,6 +9,8 @@ use std::vec::Vec;
 pub enum Page {
     Free,
     On(u32),
+    /// Another OSnode has it.
+    Lent(u64),
 }
 
 /// What an account was promised and limited to.
@@ -87,6 +89,23 @@ impl Model {
             let mut pages = (0..bytes / PAGE).map(|k| at + k * PAGE);
             at.is_multiple_of(align) && pages.all(|p| self.is_free(p) && self.on_node(p, node))
         })
+    }
+    /// Bytes that are free or on an account.
+    pub fn total(&self) -> u64 {
+        let lent = |p: &Page| matches!(p, Page::Lent(_));
+        self.pages.values().filter(|p| !lent(p)).count() as u64 * PAGE
+    }
+    /// Runs of pages that one OSnode has, with it.
+    pub fn lent(&self) -> Vec<(u64, u64, u64)> {
+        let mut runs: Vec<(u64, u64, u64)> = Vec::new();
+        for (&page, what) in &self.pages {
+            let Page::Lent(osnode) = *what else { continue };
+            match runs.last_mut() {
+                Some(last) if (last.1, last.2) == (page, osnode) => last.1 += PAGE,
+                _ => runs.push((page, page + PAGE, osnode)),
+            }
+        }
+        runs
     }
     pub fn set(&mut self, base: u64, bytes: u64, page: Page) {
         for k in 0..bytes / PAGE {

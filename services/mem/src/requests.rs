@@ -3,8 +3,8 @@
 use capfmt::CapType;
 use mem::{ALIGN, Grant, Origin, PAGE, Promise};
 use proto::iface::memory::{
-    self as said, Allocated, Checked, Closed, Freed, Memory, MemoryClient, MemoryFact, MemoryPlace,
-    MemoryReply, MemoryRequest, MemoryServer, Opened, Stats,
+    self as said, Allocated, Bequest, Checked, Closed, Freed, Memory, MemoryClient, MemoryFact,
+    MemoryPlace, MemoryReply, MemoryRequest, MemoryServer, Opened, Stats,
 };
 use proto::{CallError, Dispatch, Refusal, ServiceError, WireError, stub};
 use rt::chan::{Client, Request};
@@ -98,8 +98,15 @@ impl MemoryServer<Request> for Service {
         align: u64,
         node: u32,
         ticket: u64,
+        osnode: u64,
     ) -> Granted {
-        Ok(self.give_whole(request, bytes, align, node, ticket)?)
+        Ok(self.give_whole(request, bytes, align, node, (ticket, osnode))?)
+    }
+
+    async fn bequest(&self, _: &Request, osnode: u64) -> Result<Bequest, Refusal> {
+        let left = self.next_bequest(osnode).await;
+        let (base, bytes) = left.ok_or(ServiceError::End)?;
+        Ok(Bequest { base, bytes })
     }
 
     fn receipt(&self, request: &Request, ticket: u64, arrived: bool) {

@@ -32,6 +32,13 @@ pub enum Role {
     Node(u8),
 }
 
+/// RAM that another OSnode asked for.
+pub struct Parcel {
+    pub osnode: u64,
+    /// The copy that stays until it has arrived.
+    pub kept: Capability,
+}
+
 /// What the server has; never borrowed across an `await`.
 pub struct State {
     pub books: Allocator,
@@ -52,7 +59,9 @@ pub struct State {
     pub refill_from_ns: u64,
     pub last_ticket: u64,
     /// Copies of what goes to another OSnode, by connection and ticket, until it has arrived.
-    pub on_the_way: BTreeMap<(u32, u64), Capability>,
+    pub on_the_way: BTreeMap<(u32, u64), Parcel>,
+    /// What OSnodes that are gone left, and nobody was told yet: id, first byte, bytes.
+    pub estates: Vec<(u64, u64, u64)>,
     pub giving: bool,
     /// What it knows of the knowledge base.
     pub link: Link,
@@ -144,14 +153,17 @@ impl Service {
         Some(ram)
     }
 
-    /// Takes a block out of the books to be given to another server.
-    pub fn take_out(&self, cut: &Cut) -> Result<Capability, ServiceError> {
+    /// Takes a block out of the books to be given to another server, of another OSnode if one is named.
+    pub fn take_out(&self, cut: &Cut, osnode: Option<u64>) -> Result<Capability, ServiceError> {
         let mut state = self.state.borrow_mut();
         if !state.books.may_go(cut) {
             return Err(ServiceError::OutOfMemory);
         }
         let (ram, rest) = cut_piece(cut)?;
-        state.books.send(cut, rest);
+        match osnode {
+            Some(osnode) => state.books.lend(cut, rest, osnode),
+            None => state.books.send(cut, rest),
+        }
         Ok(ram)
     }
 

@@ -188,6 +188,45 @@ fn parts_of_grants_come_back_in_any_order() {
     a.check_invariants().expect("in order");
 }
 
+/// An OSnode is destroyed after a part of what it had came back with somebody else's word.
+#[test]
+fn what_a_dead_osnode_had_is_booked_once() {
+    let (mut a, mut h) = two_nodes();
+    let before = a.totals();
+    let cut = a.plan(9, 8 * PAGE, PAGE, Some(0)).expect("fits");
+    let rest = h.cut(&cut);
+    a.lend(&cut, rest, 2);
+    give_back(&mut a, &mut h, cut.base + 2 * PAGE, 2 * PAGE);
+    assert_eq!((a.totals().got, a.totals().found), (2 * PAGE, 0));
+    let mut parts = Vec::new();
+    while let Some((base, size)) = a.bequeath(2) {
+        parts.extend(a.inherit(base, size, 0));
+    }
+    let rest = (cut.base + 4 * PAGE, 4 * PAGE);
+    assert_eq!(parts, [(cut.base, 2 * PAGE), rest]);
+    a.check_invariants().expect("in order");
+    // Another server of the same OSnode had sent it, and this one has a part of it already.
+    let mut other = Allocator::new();
+    let handle = h.new_handle();
+    other
+        .returned(piece(cut.base + PAGE, PAGE, handle))
+        .expect("new");
+    let parts = other.inherit(cut.base, 3 * PAGE, 0);
+    let end = (cut.base + 2 * PAGE, PAGE);
+    assert_eq!(parts, [(cut.base, PAGE), end]);
+    let t = other.totals();
+    assert_eq!((t.got, t.found, t.free), (3 * PAGE, 0, PAGE));
+    other.check_invariants().expect("in order");
+    h.held.remove(&handle);
+    for (base, size) in [(cut.base, 2 * PAGE), rest] {
+        give_back(&mut a, &mut h, base, size);
+    }
+    let t = a.totals();
+    assert_eq!((t.free, t.total), (before.free, before.total));
+    assert_eq!(t.got, t.sent, "all that went is back");
+    h.check(&a);
+}
+
 #[test]
 fn nodes_are_asked_in_the_order_of_their_distance() {
     let mut t = Topology::new();
