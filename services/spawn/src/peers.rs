@@ -97,6 +97,8 @@ async fn connect(service: &Service, osnode: u64) -> Result<Peer, Refusal> {
         Refusal::new(ServiceError::NoOsnode, text)
     })?;
     let mut s = service.state.borrow_mut();
+    // Channels to OSnodes that are gone are given up.
+    s.peers.retain(|_, p| !p.0.is_gone());
     s.peers.insert(osnode, peer.clone());
     Ok(peer)
 }
