@@ -5,12 +5,11 @@ use alloc::rc::Rc;
 use alloc::string::String;
 
 use capfmt::Attachment;
-use proto::ServiceError;
 use proto::iface::cores::CoreState;
 use proto::iface::driver::Done;
-use proto::iface::system::{SystemReply, SystemRequest};
-use rt::chan::{Answer, Attach};
-use rt::{Capability, PeerError, invoke, task, time};
+use proto::iface::system::SystemClient;
+use proto::{CallError, PeerError, ServiceError};
+use rt::{Capability, invoke, time};
 
 use crate::Platform;
 use crate::cores::KcbHandle;
@@ -19,9 +18,6 @@ use crate::requests::{Refusal, done, refusal};
 
 /// How long the answer waits for the memory (ns of system time).
 const SOON_NS: u64 = 2_000_000_000;
-/// First and longest pause between two questions whether anybody holds something (ns of system time).
-const FIRST_NS: u64 = 2_000_000;
-const LAST_NS: u64 = 1_000_000_000;
 
 fn not_known<P: Platform>(driver: &Driver<P>, core: u32, osnode: u64) -> Refusal {
     let text = format!("the KCB of o{osnode} is not known to the boot driver");
@@ -67,7 +63,8 @@ pub fn fence<P: Platform>(driver: &Driver<P>, osnode: u64, core: u32) -> Result<
     }
 }
 
-/// The memory of OSnode `osnode` goes back once nobody holds anything of it.
+/// The memory of OSnode `osnode` goes back: what nobody holds at once, the rest when nobody does. The monitor sees to
+/// it, whether this driver waits for its answer or not.
 ///
 /// # Errors
 /// It is not known.
@@ -75,49 +72,27 @@ pub async fn bury<P: Platform>(driver: &Rc<Driver<P>>, osnode: u64) -> Result<Do
     let found = driver.holdings.borrow_mut().kcbs.remove(&osnode);
     let kcb = found.ok_or_else(|| not_known(driver, u32::MAX, osnode))?;
     let until = time::system_ns().saturating_add(SOON_NS);
-    let text = match reclaim(driver, kcb, until).await {
-        Ok(Some(bytes)) => format!("its {bytes} bytes are free again"),
-        Ok(None) => {
-            let driver = driver.clone();
-            task::spawn(async move {
-                if let Err(e) = reclaim(&driver, kcb, u64::MAX).await {
-                    rt::println!("boot driver: the memory of o{osnode} is lost: {e}");
-                }
-            });
-            String::from(
-                "its memory goes back when nobody holds a part of it any more, and no stopped OSnode may",
-            )
-        }
+    let system = SystemClient(driver.system.0.until(until));
+    let text = match system.reclaim(osnode, Capability::from_slot(kcb.cap)).await {
+        Ok(r) => freed(r.block, r.got, r.held),
+        Err(CallError::Peer(PeerError::TimedOut)) => String::from(
+            "its memory goes back when all others have said what they inherit of it, and no stopped OSnode has",
+        ),
         Err(e) => format!("its memory is lost: {e}"),
     };
     Ok(done(osnode, &text))
 }
 
-/// Gives the memory back, if nobody holds anything of it by `until`; its bytes.
-async fn reclaim<P: Platform>(
-    driver: &Driver<P>,
-    kcb: KcbHandle,
-    until: u64,
-) -> Result<Option<u64>, PeerError> {
-    let region = invoke::identify(kcb.cap)?.cap;
-    let question = SystemRequest::Vacant {
-        osnode: kcb.osnode,
-        base: region.base.0,
-        bytes: region.size,
+/// What became of a block of so many bytes, and of what was got besides.
+fn freed(block: u64, got: u64, held: u64) -> String {
+    let besides = match got {
+        0 => String::new(),
+        n => format!(" and {n} that it had got"),
     };
-    let mut pause = FIRST_NS;
-    loop {
-        let asked = driver.system.0.request(&question, Attach::NONE).await;
-        let asked: Answer<SystemReply> = asked?;
-        if asked.message == (SystemReply::Done {}) {
-            break;
-        }
-        if time::system_ns() >= until {
-            return Ok(None);
-        }
-        time::sleep(pause).await;
-        pause = (2 * pause).min(LAST_NS);
+    match held {
+        0 => format!("its {block} bytes{besides} are free again"),
+        n => format!(
+            "its {block} bytes{besides} are free again, but for {n} that others hold: they are when these drop them"
+        ),
     }
-    rt::mem::free_ram(Capability::from_slot(kcb.cap))?;
-    Ok(Some(region.size))
 }

@@ -43,6 +43,8 @@ pub struct Agreement {
     deletions: u64,
     /// A task looks after deadlines.
     ticking: bool,
+    /// Bytes that became free because nobody has them any more.
+    freed: u64,
 }
 
 impl Agreement {
@@ -55,6 +57,7 @@ impl Agreement {
             waiting: BTreeMap::new(),
             deletions: 0,
             ticking: false,
+            freed: 0,
         }
     }
     /// A new operation of this OSnode.
@@ -84,10 +87,26 @@ pub fn step(world: &World, input: Input) {
         }
         outputs
     };
+    perform_all(world, outputs);
+}
+
+fn perform_all(world: &World, outputs: Vec<Output>) {
     for output in outputs {
         perform(world, output);
     }
     parcels::sort(world);
+}
+
+/// This OSnode accounts for memory now for which nobody does; the bytes of it that became free at once.
+pub fn reclaim(world: &World, memory: Object) -> u64 {
+    step(world, Input::Deleted);
+    let (before, outputs) = {
+        let a = &mut world.state.borrow_mut().agreement;
+        let now = time::system_ns();
+        (a.freed, a.machine.reclaim(now, memory, &mut a.kernel))
+    };
+    perform_all(world, outputs);
+    world.state.borrow().agreement.freed - before
 }
 
 fn perform(world: &World, output: Output) {
@@ -97,7 +116,10 @@ fn perform(world: &World, output: Output) {
             links::say(world, to.0, Kind::Agree, message.to_bytes());
         }
         Output::Answer { op, outcome } => answered(world, op, outcome),
-        Output::Freed { object, base, end } => freed(&object, base, end),
+        Output::Freed { object, base, end } => {
+            world.state.borrow_mut().agreement.freed += end - base;
+            freed(&object, base, end);
+        }
         Output::Revoked { .. } | Output::Inherited { .. } => {}
         Output::Estate { dead, held } => crate::members::estate(&dead, &held),
     }
@@ -261,21 +283,13 @@ async fn carry(
         true => Request::Move { object, to, gift },
         false => Request::Copy { object, to, gift },
     };
-    let ended = Soon::new();
     let op = {
         let a = &mut world.state.borrow_mut().agreement;
         let op = a.op(world.osnode);
         a.kernel.leaving.insert(op, copy);
         op
     };
-    begin(
-        world,
-        op,
-        request,
-        Waiting::Task(ended.clone()),
-        patience_ns,
-    );
-    let outcome = ended.wait().await;
+    let outcome = end_of(world, op, request, patience_ns).await;
     let left = world
         .state
         .borrow_mut()
@@ -286,6 +300,24 @@ async fn carry(
     drop(left);
     step(world, Input::Deleted);
     outcome.map(|()| op.number).map_err(service_error)
+}
+
+/// Carries out what the monitor itself asks of the machine.
+pub async fn run(world: &World, request: Request) -> Outcome {
+    let op = world.state.borrow_mut().agreement.op(world.osnode);
+    end_of(world, op, request, PATIENCE_NS).await
+}
+
+async fn end_of(world: &World, op: OpId, request: Request, patience_ns: u64) -> Outcome {
+    let ended = Soon::new();
+    begin(
+        world,
+        op,
+        request,
+        Waiting::Task(ended.clone()),
+        patience_ns,
+    );
+    ended.wait().await
 }
 
 /// A Frame of this OSnode went to `osnode` without the machine's help: to connect it.

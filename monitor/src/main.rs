@@ -14,6 +14,8 @@ extern crate alloc;
 mod agreement;
 mod bind;
 mod channels;
+mod custody;
+mod estates;
 mod founding;
 mod links;
 mod members;

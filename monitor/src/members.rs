@@ -19,7 +19,7 @@ use rt::{invoke, task, time};
 use crate::links::{self, Kind};
 use crate::peers::{self, Peer};
 use crate::world::World;
-use crate::{agreement, channels, unmaps};
+use crate::{agreement, channels, custody, unmaps};
 
 /// Turns in which the channels of who is gone are let go of, and the pause between two (ns of system time).
 const LETTING_GO: u32 = 5;
@@ -69,6 +69,11 @@ impl Membership {
             count: fact.count,
             view: self.machine.view(),
         })
+    }
+    /// Whether nothing is left here of an OSnode that is gone but what programs hold. Of one that was never heard of
+    /// nothing can be.
+    pub fn has_buried(&self, osnode: u64) -> bool {
+        self.status(osnode).is_none() || self.buried.contains(&osnode)
     }
     /// How an OSnode is, as far as is known here.
     pub fn status(&self, osnode: u64) -> Option<Status> {
@@ -195,7 +200,9 @@ async fn bury(world: &World, osnode: OsnodeId) {
         leave_channels(world, peer).await;
         world.state.borrow_mut().pool.shrink(peers::STOCK);
     }
+    let copies = custody::take(world, osnode.0);
     agreement::step(world, Input::Gone(osnode));
+    custody::pass_on_later(world, copies);
     unmaps::gone(world, osnode);
     forget_bells(osnode);
     world.state.borrow_mut().connecting.remove(&osnode.0);
@@ -265,58 +272,6 @@ pub fn fenced(world: &World, osnode: u64, asker: Asker) {
     if known != Some(Status::Gone) {
         step(world, MemberInput::Fenced(OsnodeId(osnode)));
     }
-}
-
-/// Whether anything is held here of the memory of an OSnode that is gone.
-pub fn holds(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
-    let here = {
-        let m = &world.state.borrow().members;
-        m.status(dead).is_some() && !m.buried.contains(&dead)
-    };
-    if here {
-        return true;
-    }
-    let end = base.saturating_add(bytes);
-    let mut after = None;
-    while let Ok(Some(found)) =
-        invoke::cap_next(slots::KERNEL, Class::Physical, base, end, after.as_ref())
-    {
-        let cap = found.object;
-        // What all of it was made from is no part of it.
-        let part = cap.base.0 >= base && cap.size < bytes && cap.base.0 - base < bytes;
-        if part {
-            return true;
-        }
-        after = Some(found.cursor);
-    }
-    false
-}
-
-/// Whether no OSnode holds anything of the memory of one that is gone. Who is stopped may: it is asked when it is back.
-pub async fn is_vacant(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
-    if holds(world, dead, base, bytes) {
-        return false;
-    }
-    let others: Vec<(u64, Status)> = {
-        let s = world.state.borrow();
-        let known = s.members.machine.known().values();
-        let others = known.filter(|f| f.osnode.0 != world.osnode);
-        others.map(|f| (f.osnode.0, f.status)).collect()
-    };
-    for (osnode, status) in others {
-        match status {
-            Status::Gone => continue,
-            Status::Running => {}
-            Status::Joining | Status::Stopped(_) | Status::Moving(_) => return false,
-        }
-        let Ok(monitor) = peers::monitor(world, osnode).await else {
-            return false;
-        };
-        if monitor.holds(dead, base, bytes).await.is_err() {
-            return false;
-        }
-    }
-    true
 }
 
 /// Nobody may signal into the memory of an OSnode that is gone: every Notify for it is deleted.

@@ -45,7 +45,7 @@ fn must(what: &str, done: Result<(), SysError>) {
 }
 
 /// The objects held here that have numbers in common with a range. Rights to objects are none.
-fn walk(class: Class, base: u64, end: u64) -> Vec<(Object, OsnodeId)> {
+pub fn walk(class: Class, base: u64, end: u64) -> Vec<(Object, OsnodeId)> {
     let mut all = Vec::new();
     let mut after: Option<Cap> = None;
     loop {

@@ -15,7 +15,7 @@ use rt::{Capability, task, time};
 
 use crate::channels::ChannelFrame;
 use crate::world::World;
-use crate::{agreement, bind, channels, links, members, placements, unmaps};
+use crate::{agreement, bind, channels, estates, links, members, placements, unmaps};
 
 /// How long another monitor may take to answer (ns of system time).
 pub const ANSWER_NS: u64 = 10_000_000_000;
@@ -163,10 +163,16 @@ impl MonitorServer<Request> for World {
         Ok(placements::answer(self, osnode, known).await?)
     }
 
-    async fn holds(&self, _: &Request, dead: u64, base: u64, bytes: u64) -> Result<Done, Refusal> {
-        match members::holds(self, dead, base, bytes) {
-            false => Ok(Done {}),
-            true => Err(ServiceError::Busy.into()),
+    async fn settled(
+        &self,
+        _: &Request,
+        dead: u64,
+        base: u64,
+        bytes: u64,
+    ) -> Result<Done, Refusal> {
+        match estates::is_settled(self, dead, base, bytes) {
+            true => Ok(Done {}),
+            false => Err(ServiceError::Busy.into()),
         }
     }
 }

@@ -6,7 +6,7 @@ use abi::slots;
 use monitor::agree::membership::Status;
 use proto::iface::monitor::pack_bell;
 use proto::iface::system::{
-    Done, Member, NOWHERE, Osnode, Prepared, System, SystemReply, SystemServer, Tree,
+    Done, Member, NOWHERE, Osnode, Prepared, Reclaimed, System, SystemReply, SystemServer, Tree,
 };
 use proto::ump::Side;
 use proto::{Dispatch, PeerError, Refusal, ServiceError, WireError, list, stub};
@@ -17,6 +17,7 @@ use rt::{CapAddr, Capability, cap, invoke, task};
 
 use crate::bind;
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
+use crate::estates;
 use crate::members::{self, Asker};
 use crate::peers::{Peer, refusal};
 use crate::placements;
@@ -68,17 +69,13 @@ impl SystemServer<Request> for World {
         members::fenced(self, osnode, asker);
     }
 
-    async fn vacant(
+    async fn reclaim(
         &self,
         _: &Request,
         osnode: u64,
-        base: u64,
-        bytes: u64,
-    ) -> Result<Done, Refusal> {
-        match members::is_vacant(self, osnode, base, bytes).await {
-            true => Ok(Done {}),
-            false => Err(ServiceError::Busy.into()),
-        }
+        kcb: Capability,
+    ) -> Result<Reclaimed, Refusal> {
+        Ok(estates::reclaim(self, osnode, kcb).await?)
     }
 
     fn moving(&self, _: &Request, osnode: u64) {

@@ -14,6 +14,7 @@ pub mod codec;
 mod copy;
 mod delete;
 mod directory;
+mod estate;
 mod inherit;
 mod kernel;
 pub mod membership;

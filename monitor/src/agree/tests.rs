@@ -11,6 +11,8 @@ use super::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members,
 use super::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
 use super::*;
 
+mod estate;
+
 /// Capabilities without marks: enough for what is tested here.
 #[derive(Default)]
 struct Caps(BTreeMap<Object, OsnodeId>);

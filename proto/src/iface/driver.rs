@@ -169,7 +169,7 @@ crate::interface! {
             /// The core that it was on.
             core: u32,
         } -> Done;
-        /// The memory of a fenced OSnode goes back to the memory service, once nobody holds anything of it. Answered
+        /// The memory of a fenced OSnode goes back to the memory service, each part once nobody holds it. Answered
         /// at once or soon.
         Bury = 9 bury {
             /// Its id.

@@ -93,8 +93,9 @@ crate::interface! {
         Flush = 9 flush {} blob message;
         /// A message of the bind machine.
         Bind = 12 bind {} blob message;
-        /// Is anything held of the memory of an OSnode that is gone? Refused with `Busy` if so.
-        Holds = 10 holds {
+        /// Whether the asked one accounts for nothing of the memory of an OSnode that is gone, whatever it holds of it:
+        /// then it never will. Refused with `Busy` if it does, or if that is not settled.
+        Settled = 10 settled {
             /// Whose memory it was.
             dead: u64,
             /// Its address.

@@ -23,7 +23,7 @@ pub const NOWHERE: u32 = u32::MAX;
 
 crate::interface! {
     /// Other OSnodes and the machine, for services of the system.
-    pub interface System = 11, version 2, errors ServiceError;
+    pub interface System = 11, version 3, errors ServiceError;
     messages SystemRequest, SystemReply;
     stubs SystemClient, SystemServer;
     replies {
@@ -65,6 +65,15 @@ crate::interface! {
             /// Version of what the knowledge base said of where they are; 0 = nothing is known.
             version: u64,
         } blob nodes;
+        /// Memory is free again, or will be.
+        Reclaimed = 0x8006 {
+            /// Bytes of the OSnode's block.
+            block: u64,
+            /// Bytes that it had got from memory servers besides.
+            got: u64,
+            /// Bytes of both that others still hold: they are free when these drop them.
+            held: u64,
+        };
     }
     requests {
         /// Boot driver: an OSnode is about to be made. Answer: `Prepared` with the Frame of one of
@@ -99,16 +108,13 @@ crate::interface! {
             /// Its id.
             osnode: u64,
         } => Done;
-        /// Boot driver: whether nobody holds anything of the memory of an OSnode that is gone. Answer: `Done`, or
-        /// `Refused(Busy)`.
-        Vacant = 12 vacant {
+        /// Boot driver: the memory of an OSnode that is gone goes back to the memory servers, and its KCB, which
+        /// comes along, goes. Answer: `Reclaimed`, when it is settled who accounts for what others still hold; until
+        /// then the monitor does it without anybody waiting.
+        Reclaim = 12 reclaim {
             /// Its id.
             osnode: u64,
-            /// Address of its memory.
-            base: u64,
-            /// Bytes.
-            bytes: u64,
-        } -> Done;
+        } gives kcb -> Reclaimed;
         /// Boot driver: an OSnode left its core, to go on another. No answer.
         Moving = 10 moving {
             /// Its id.
