@@ -33,6 +33,7 @@ fn main() -> i32 {
         },
         Some("hold") => hold(),
         Some("limited") => limited(),
+        Some("take") => take(),
         Some("testator") => task::block_on(testator()),
         Some("at") => at(MemoryPlace::OnNode),
         Some("near") => at(MemoryPlace::NearNode),
@@ -106,6 +107,23 @@ fn hold() -> i32 {
         text: format!("{taken:?} blocks"),
         inside: 0,
     }));
+    task::block_on(async {
+        loop {
+            time::sleep(u64::MAX / 4).await;
+        }
+    })
+}
+
+/// Takes so many MiB, says so, and keeps them.
+fn take() -> i32 {
+    let Some(count) = env::args().nth(2).and_then(|n| n.parse::<u64>().ok()) else {
+        return 1;
+    };
+    let taken: Result<Vec<_>, _> = (0..count).map(|_| mem::alloc_ram(1 << 20)).collect();
+    match &taken {
+        Ok(blocks) => rt::println!("took {} MiB", blocks.len()),
+        Err(e) => rt::println!("took less than {count} MiB: {e}"),
+    }
     task::block_on(async {
         loop {
             time::sleep(u64::MAX / 4).await;

@@ -14,6 +14,8 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use capfmt::{CapType, MdbFlags};
+#[path = "shared/estate.rs"]
+mod estate;
 #[path = "shared/heirs.rs"]
 mod heirs;
 
@@ -125,13 +127,19 @@ async fn partner(name: &str) -> i32 {
 
 fn main() -> i32 {
     let args: alloc::vec::Vec<&str> = env::args().collect();
-    if let [_, "heirs", dies, lives, ref how @ ..] = args[..] {
-        let core = |word: &str| word.parse().unwrap_or(u64::MAX);
-        let how = match how {
-            ["ended"] => heirs::How::Ended,
-            _ => heirs::How::Destroyed,
-        };
-        return task::block_on(heirs::run(core(dies), core(lives), how));
+    let core = |word: &str| word.parse().unwrap_or(u64::MAX);
+    match args[..] {
+        [_, "heirs", dies, lives, ref how @ ..] => {
+            let how = match how {
+                ["ended"] => heirs::How::Ended,
+                _ => heirs::How::Destroyed,
+            };
+            return task::block_on(heirs::run(core(dies), core(lives), how));
+        }
+        [_, "estate", dies, lives] => {
+            return task::block_on(estate::run(core(dies), core(lives)));
+        }
+        _ => {}
     }
     if let Some(name) = env::args().nth(1) {
         return task::block_on(partner(name));

@@ -30,7 +30,7 @@ pub enum How {
 }
 
 /// A partner on the OSnode of a core.
-async fn partner_on(core: u64) -> Result<(Child, Client), String> {
+pub async fn partner_on(core: u64) -> Result<(Child, Client), String> {
     let name = format!("heir{core}.{}", env::pid());
     let child = Child::start_on(&[SELF, &name], Place::Core, core).await?;
     let client = Client::lookup_on(child.pid.osnode, &name).await;
@@ -46,7 +46,7 @@ pub async fn run(dies: u64, lives: u64, how: How) -> i32 {
         return suite.failed();
     };
     let ends = async || match how {
-        How::Destroyed => destroy(dies).await,
+        How::Destroyed => destroy(dies).await.map(drop),
         How::Ended => end(dies, child.pid.osnode).await,
     };
     suite.report("heirs", heirs(ends, &child, &dying, &living).await);
@@ -55,7 +55,7 @@ pub async fn run(dies: u64, lives: u64, how: How) -> i32 {
 }
 
 /// A Frame that the dying one made: two pages, the first with the usual words.
-async fn theirs(dying: &Client, number: u64) -> Result<Capability, String> {
+pub async fn theirs(dying: &Client, number: u64) -> Result<Capability, String> {
     done(dying, PartnerRequest::Make { number }).await?;
     let given = ask(dying, PartnerRequest::Give { number }, Attach::NONE).await?;
     given.cap.ok_or_else(|| String::from("no capability came"))
@@ -126,9 +126,11 @@ async fn heirs(
     until_private(own.addr()).await
 }
 
-async fn destroy(core: u64) -> Result<(), String> {
+/// Destroys the OSnode of a core; what became of its memory, as a sentence.
+pub async fn destroy(core: u64) -> Result<String, String> {
     let destroyed = cores::manager().await?.destroy(core as u32).await;
-    destroyed.map(drop).map_err(|e| e.to_string())
+    let destroyed = destroyed.map_err(|e| e.to_string())?;
+    Ok(String::from_utf8_lossy(&destroyed.text).into_owned())
 }
 
 /// A kernel that ruins the monitor comes; whoever asks for the OSnode is answered by then, at the latest.
