@@ -105,6 +105,19 @@ pub fn blackouts(marks: &[Mark], target: usize) -> Vec<Cost> {
     .collect()
 }
 
+/// The work of a driver and of vCPU `target`, each between two marks of its own; that of all others meanwhile.
+fn of_both(driver: (&Mark, &Mark), its: (&Mark, &Mark), target: usize) -> Cost {
+    let (begin, end) = (&driver.0.counts, &driver.1.counts);
+    let own = cost(begin, end, driver.0.cpu, driver.0.cpu);
+    let far = cost(&its.0.counts, &its.1.counts, target, target);
+    Cost {
+        initiator: own.initiator,
+        target: far.initiator,
+        wait: own.wait + far.wait,
+        others: cost(begin, end, driver.0.cpu, target).others,
+    }
+}
+
 /// Each stop of the kernel on vCPU `target`: the driver's instructions from taking up the request until it sees
 /// the core in its pen, and the target's from the command on. What the target executes before it is told
 /// anything is its programs' own work, of which the emulator's turns decide how much it is.
@@ -115,15 +128,7 @@ pub fn stops(marks: &[Mark], target: usize) -> Vec<Cost> {
         .filter_map(|(begin, end)| {
             let at = |mark: &Mark| mark.counts.total[begin.cpu];
             let told = commands().find(|c| (at(begin)..at(end)).contains(&at(c)))?;
-            let own = cost(&begin.counts, &end.counts, begin.cpu, begin.cpu);
-            let far = cost(&told.counts, &end.counts, target, target);
-            let both = cost(&begin.counts, &end.counts, begin.cpu, target);
-            Some(Cost {
-                initiator: own.initiator,
-                target: far.initiator,
-                wait: own.wait + far.wait,
-                others: both.others,
-            })
+            Some(of_both((begin, end), (told, end), target))
         })
         .collect()
 }
@@ -138,15 +143,7 @@ pub fn starts(marks: &[Mark], target: usize) -> Vec<Cost> {
             let dispatched = marks.iter().find(|mark| {
                 mark.number == m::DISPATCHED && mark.cpu == target && begun(mark, start)
             })?;
-            let own = cost(&start.counts, &started.counts, start.cpu, start.cpu);
-            let far = cost(&start.counts, &dispatched.counts, target, target);
-            let both = cost(&start.counts, &started.counts, start.cpu, target);
-            Some(Cost {
-                initiator: own.initiator,
-                target: far.initiator,
-                wait: own.wait + far.wait,
-                others: both.others,
-            })
+            Some(of_both((start, started), (start, dispatched), target))
         })
         .collect()
 }
