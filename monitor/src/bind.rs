@@ -17,7 +17,7 @@ use proto::iface::names::{AcceptClient, UmpFrame};
 use proto::iface::process::ProcessRequest;
 use proto::ump::Side;
 use proto::{CallError, Name, PeerError, ServiceError, Wire};
-use rt::chan::Client;
+use rt::chan::{Client, Request};
 use rt::{Capability, SysError, cap, lmp, task, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
@@ -164,16 +164,24 @@ fn reachable(world: &World, osnode: u64) -> Result<(), ServiceError> {
     }
 }
 
-/// A process here, of connection `asker`, wants a channel to service `name` of `osnode`.
+/// A process here wants a channel to service `name` of `osnode`.
+///
+/// # Errors
+/// As the service or its monitor says; `NoOsnode`, `OsnodeGone`, `TryLater`, `NoAnswer`, `ProcessGone`.
 pub async fn from_here(
     world: &World,
-    asker: u32,
+    request: &Request,
     osnode: u64,
     name: Name,
     channel: u64,
 ) -> Result<UmpFrame<Capability>, ServiceError> {
     reachable(world, osnode)?;
     let frame = channels::take_frame(world).await.map_err(peers::refusal)?;
+    if request.is_closed() {
+        // Its end was told already: nobody would give this line up.
+        world.state.borrow_mut().pool.put(frame);
+        return Err(ServiceError::ProcessGone);
+    }
     let wanted = Wanted {
         name,
         region: frame.region,
@@ -197,7 +205,7 @@ pub async fn from_here(
         number,
         to: OsnodeId(osnode),
         wanted,
-        asker,
+        asker: request.connection(),
         deadline: time::system_ns() + peers::ANSWER_NS,
     };
     step(world, ask);

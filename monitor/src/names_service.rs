@@ -85,8 +85,7 @@ impl NamesServer<Request> for World {
         if !may_find(request, &name) {
             return Err(ServiceError::NotFound.into());
         }
-        let asker = request.connection();
-        Ok(bind::from_here(self, asker, osnode, name, channel).await?)
+        Ok(bind::from_here(self, request, osnode, name, channel).await?)
     }
 
     async fn ump_notify(

@@ -40,6 +40,12 @@ impl core::fmt::Debug for Request {
 }
 
 impl Request {
+    /// Whether the connection that it came over is closed: its end was told, or will be, by `Server::next_closed`.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let dead = |s: &Rc<Session>| s.outbox.dead().is_some();
+        self.session.as_ref().is_some_and(dead)
+    }
     /// Connection that it came over, never reused by a server; 0 = none (a notice sent to an
     /// introduction).
     #[must_use]
