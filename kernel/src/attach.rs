@@ -107,6 +107,7 @@ pub(crate) fn attach_as<M: Machine, P: Policy>(
         cares: !visited && kcb.care_head(m) != 0,
         op_paused: false,
         attention: true,
+        ended: false,
         undelivered: 0,
         // Its devices stay quiet until it is started.
         unmask_next: if visited { irq::BINDINGS } else { 0 },
@@ -297,6 +298,7 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
     lmp::recount(e.m, dcb);
     let kcb = e.kcb();
     ending::find(e.m, kcb, dcb);
+    ending::look(e);
     if dcb.flags(e.m) & Dcb::FAULT_UNTOLD != 0 {
         e.os.undelivered += 1;
     }

@@ -142,4 +142,5 @@ fn retire<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     dcb.set_magic(&mut t, 0);
     kcb.set_op_cursor(&mut t, 1);
     t.commit();
+    ending::look(e);
 }

@@ -203,6 +203,7 @@ fn lose<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     let kcb = e.kcb();
     dcb.set_state(e.m, DcbState::Stopped as u64);
     ending::note(e.m, kcb, dcb);
+    ending::look(e);
 }
 
 /// Chooses who gets the free core.
@@ -216,6 +217,9 @@ fn choose<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             return start_slice(e, picked.slice_ns, picked.strict);
         }
         lose(e, picked.dcb);
+        if e.os.ended {
+            break;
+        }
     }
     let kcb = e.kcb();
     if kcb.current_dcb(e.m) != 0 {
@@ -262,8 +266,6 @@ fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     }
     if !ending::settle(e) && e.os.current.is_none() {
         choose(e);
-        // Who was to be chosen may be the one that lost its frame.
-        ending::settle(e);
     }
 }
 
@@ -334,9 +336,11 @@ pub(crate) fn resume<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 }
 
 fn idle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
-    let kcb = e.kcb();
     // In a visit it is for the caretaker to end it, as one in which nobody has anything to do.
-    if let Some(ending) = Ending::of(e.m, kcb).filter(|end| !e.os.visited || end.is_of_machine()) {
+    if e.os.ended
+        && let Some(ending) = Ending::of(e.m, e.os.kcb)
+        && (!e.os.visited || ending.is_of_machine())
+    {
         e.os.resume = Resume::none(Next::Ended(ending));
         return;
     }

@@ -84,12 +84,17 @@ pub(crate) fn find(m: &mut impl PhysMap, kcb: Kcb, dcb: Dcb) {
     }
 }
 
+/// Takes over what the KCB says, after whatever may have noted it.
+pub(crate) fn look<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
+    e.os.ended = e.os.kcb.ended(e.m) != 0;
+}
+
 /// Whether the OSnode has ended: then nobody gets the core.
 pub(crate) fn settle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) -> bool {
-    let kcb = e.kcb();
-    if kcb.ended(e.m) == 0 {
+    if !e.os.ended {
         return false;
     }
+    let kcb = e.kcb();
     if e.os.current.is_some() {
         kcb.set_current_dcb(e.m, 0);
         dispatch::leave(e);

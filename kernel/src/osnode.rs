@@ -73,6 +73,8 @@ pub struct Osnode<P: Policy> {
     pub(crate) op_paused: bool,
     /// Something changed that decides who runs next, or what: look at everything before resuming.
     pub(crate) attention: bool,
+    /// The KCB says that the OSnode has ended.
+    pub(crate) ended: bool,
     /// Interrupts and faults that found their ring full.
     pub(crate) undelivered: u64,
     /// The next interrupt binding to be unmasked after attach; 64 = all done.

@@ -125,6 +125,7 @@ pub(crate) fn fault<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, fault: Fault
     ending::note(&mut t, kcb, dcb);
     kcb.set_current_dcb(&mut t, 0);
     t.commit();
+    ending::look(e);
     dispatch::leave(e);
     if !tell(e, dcb) {
         e.os.undelivered += 1;

@@ -97,6 +97,7 @@ fn scenario(number: usize, board: &str, mode: Mode, exec: Option<String>) -> Sce
         same: Vec::new(),
         timeout: 300,
         full_timeout: None,
+        waits: false,
         smp: None,
         memory: None,
         append: Vec::new(),

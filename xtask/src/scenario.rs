@@ -71,6 +71,9 @@ pub struct Scenario {
     pub timeout: u64,
     /// Seconds with `--full`.
     pub full_timeout: Option<u64>,
+    /// It waits for time-outs most of the time, and may do so beside others.
+    #[serde(default)]
+    pub waits: bool,
     pub smp: Option<u32>,
     /// MiB of memory, instead of the board's.
     pub memory: Option<u32>,

@@ -177,14 +177,22 @@ fn qemu(args: &TestArgs) -> Result<bool> {
             machines.insert(case.board, (board, images));
         }
     }
-    // Under icount a machine is one thread, so several fit; in parallel mode each gets the host.
+    // Under icount a machine is one thread, so several fit; in parallel mode each gets the host, but for those that
+    // hardly use it.
     let (turns, parallel): (Vec<_>, Vec<_>) = cases
         .into_iter()
         .partition(|case| case.mode == Mode::Icount);
+    let (waiting, parallel): (Vec<_>, Vec<_>) =
+        parallel.into_iter().partition(|case| case.scenario.waits);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let total = turns.len() + parallel.len();
-    let failed = run_cases(turns.into(), workers, &machines, args.full)
-        + run_cases(parallel.into(), 1, &machines, args.full);
+    let total = turns.len() + waiting.len() + parallel.len();
+    let run =
+        |cases: Vec<Case<'_>>, workers| run_cases(cases.into(), workers, &machines, args.full);
+    let beside = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| run(waiting, 1));
+        run(turns, workers) + waiting.join().expect("no worker panics")
+    });
+    let failed = beside + run(parallel, 1);
     println!("qemu: {} passed, {failed} failed", total - failed);
     let figures = args.filter.is_some() || figures()?;
     Ok(failed == 0 && figures)

@@ -239,9 +239,11 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
         crate::entry::write_results(t.inner_mut(), c.area, &[]);
         kcb.set_current_dcb(&mut t, 0);
         t.commit();
+        ending::look(e);
         return dispatch::leave(e);
     }
     commit(t, c, &[]);
+    ending::look(e);
     if state == Some(DcbState::Runnable) {
         dispatch::dequeue(e, dcb);
     }
