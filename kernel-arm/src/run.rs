@@ -14,7 +14,7 @@ use arch_arm::psci::Conduit;
 use capfmt::{Core, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
-use kernel::{Ending, Event, Next, Osnode, Policy};
+use kernel::{Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -136,7 +136,7 @@ impl<V: Variant> Kernel<V> {
                 self.idle()
             }
             Next::Pen => self.leave(),
-            Next::Ended(ending) => self.end(&ending),
+            Next::Ended => self.end(),
         }
     }
 
@@ -217,10 +217,13 @@ impl<V: Variant> Kernel<V> {
 
     /// The OSnode has ended: nobody runs on this core any more.
     #[cold]
-    fn end(&mut self, ending: &Ending) -> ! {
+    fn end(&mut self) -> ! {
         LIVE_AREA.store(0, Ordering::Relaxed);
         self.rest_for_good();
-        panic::end_osnode(ending)
+        match self.osnode.ending(&self.machine) {
+            Some(ending) => panic::end_osnode(&ending),
+            None => panic!("an OSnode ended that goes on"),
+        }
     }
 
     fn rest_for_good(&mut self) {

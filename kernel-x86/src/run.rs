@@ -12,7 +12,7 @@ use abi::vaddr::WINDOW;
 use capfmt::{CoreStatus, FORMAT_VERSION, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
-use kernel::{Ending, Event, Next, Osnode, Policy};
+use kernel::{Event, Next, Osnode, Policy};
 
 /// What makes one kernel differ from another.
 pub trait Variant: 'static {
@@ -125,7 +125,7 @@ impl<V: Variant> Kernel<V> {
                 self.sleep()
             }
             Next::Pen => self.leave(),
-            Next::Ended(ending) => self.end(&ending),
+            Next::Ended => self.end(),
         }
     }
 
@@ -159,10 +159,13 @@ impl<V: Variant> Kernel<V> {
 
     /// The OSnode has ended: nobody runs on this core any more.
     #[cold]
-    fn end(&mut self, ending: &Ending) -> ! {
+    fn end(&mut self) -> ! {
         LIVE_AREA.store(0, Ordering::Relaxed);
         self.rest_for_good();
-        panic::end_osnode(ending)
+        match self.osnode.ending(&self.machine) {
+            Some(ending) => panic::end_osnode(&ending),
+            None => panic!("an OSnode ended that goes on"),
+        }
     }
 
     fn rest_for_good(&mut self) {

@@ -118,7 +118,7 @@ pub fn run<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mu
 fn after<M: Machine, P: Policy>(os: &mut Osnode<P>, care: &mut Care<P>, m: &mut M) {
     if care.is_visiting() {
         during(care, m, &mut os.resume);
-    } else if os.cares && !matches!(os.resume.next, Next::Pen | Next::Ended(_)) {
+    } else if os.cares && !matches!(os.resume.next, Next::Pen | Next::Ended) {
         consider(os, care, m);
     }
 }

@@ -341,7 +341,7 @@ fn idle<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
         && let Some(ending) = Ending::of(e.m, e.os.kcb)
         && (!e.os.visited || ending.is_of_machine())
     {
-        e.os.resume = Resume::none(Next::Ended(ending));
+        e.os.resume = Resume::none(Next::Ended);
         return;
     }
     let deadline = if must_come_back(e) {

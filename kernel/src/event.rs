@@ -3,8 +3,6 @@
 use abi::disp::TrapKind;
 use capfmt::PhysAddr;
 
-use crate::Ending;
-
 /// Why an access faulted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FaultAccess {
@@ -166,9 +164,9 @@ pub enum Next {
     Idle,
     /// Detached: go to the pen.
     Pen,
-    /// Its OSnode has ended, and is attached still: halt the machine ([`Ending::is_of_machine`], with exit code 1 and
-    /// the log), or go to the pen as a kernel that crashed, with this for an epitaph.
-    Ended(Ending),
+    /// Its OSnode has ended, and is attached still: halt the machine ([`crate::Ending::is_of_machine`], with exit code 1
+    /// and the log), or go to the pen as a kernel that crashed, with [`crate::Osnode::ending`] for an epitaph.
+    Ended,
 }
 
 /// Where to go on, and what to do first.

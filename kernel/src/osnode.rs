@@ -1,6 +1,6 @@
 //! The token of an attached OSnode: its KCB, and scratch that may die with the kernel.
 
-use capfmt::{Dcb, Kcb, PhysAddr};
+use capfmt::{Dcb, Kcb, PhysAddr, PhysMap};
 
 use crate::time::Clock;
 use crate::{Effects, Policy, Resume};
@@ -104,6 +104,12 @@ impl<P: Policy> Osnode<P> {
     #[must_use]
     pub const fn resume(&self) -> &Resume {
         &self.resume
+    }
+
+    /// What is known of the end of the OSnode; `None`: it goes on.
+    #[must_use]
+    pub fn ending(&self, m: &impl PhysMap) -> Option<crate::Ending> {
+        crate::Ending::of(m, self.kcb)
     }
 
     /// The scheduler, with what its event ring recorded.
