@@ -205,12 +205,9 @@ struct Outgoing {
     asker: u32,
     deadline: u64,
     phase: Phase,
-    /// Why it is given up once the Frame is lent.
-    over: Option<ServiceCode>,
+    /// It is given up, and answered; its Frame is still on its way.
+    over: bool,
 }
-
-/// Number of a [`ServiceError`].
-type ServiceCode = u64;
 
 /// A line to a service here.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -333,7 +330,7 @@ impl<R: Rules> Turn<'_, R> {
                     asker,
                     deadline,
                     phase: Phase::Lending,
-                    over: None,
+                    over: false,
                 };
                 self.b.outgoing.insert(number, line);
                 self.out.push(BindOutput::Lend { number, to });
@@ -389,12 +386,12 @@ impl<R: Rules> Turn<'_, R> {
         };
         let (to, wanted) = (line.to, line.wanted);
         match (outcome, line.over) {
-            (Ok(()), None) => {
+            (Ok(()), false) => {
                 line.phase = Phase::Asking;
                 self.send(to, BindMessage::Open { number, wanted });
             }
-            (Err(code), None) => self.refused(number, code),
-            (outcome, Some(_)) => {
+            (Err(code), false) => self.refused(number, code),
+            (outcome, true) => {
                 if outcome.is_ok() && self.rule(Rule::BindShutsLent) {
                     self.say_shut(to, number, wanted.region);
                 }
@@ -403,7 +400,7 @@ impl<R: Rules> Turn<'_, R> {
         }
     }
 
-    fn refused(&mut self, number: u64, code: ServiceCode) {
+    fn refused(&mut self, number: u64, code: u64) {
         let bound = Err(code);
         self.out.push(BindOutput::Answer { number, bound });
         self.release(number);
@@ -440,7 +437,7 @@ impl<R: Rules> Turn<'_, R> {
         let Some(line) = self.b.outgoing.get_mut(&number) else {
             return;
         };
-        if line.over.is_some() {
+        if line.over {
             return;
         }
         let (to, phase, region) = (line.to, line.phase, line.wanted.region);
@@ -450,7 +447,7 @@ impl<R: Rules> Turn<'_, R> {
         }
         if phase == Phase::Lending {
             // A Frame that is on its way cannot be called back.
-            line.over = Some(why.code());
+            line.over = true;
             return;
         }
         self.say_shut(to, number, region);
