@@ -12,8 +12,8 @@ use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::task::Poll;
 
-use devmgr::Ledger;
 use devmgr::choice::{self, Rows};
+use devmgr::{Ledger, Part};
 use firmware::processor::Processor;
 use proto::iface::cores::CoreState;
 use proto::{CallError, PeerError};
@@ -34,6 +34,8 @@ pub struct Link {
     /// Cores whose processors are known.
     processors: BTreeSet<u32>,
     base: Option<Knowledge>,
+    /// Counts those that were connected to: what an earlier one fails at says nothing of `base`.
+    number: u64,
     connecting: bool,
     /// System time before which it is not tried again.
     again_ns: u64,
@@ -46,127 +48,154 @@ impl Link {
             ledger,
             processors: BTreeSet::new(),
             base: None,
+            number: 0,
             connecting: false,
             again_ns: 0,
         }
     }
 }
 
+/// One knowledge base of those that were connected to.
+struct Base {
+    knowledge: Knowledge,
+    number: u64,
+}
+
 /// Connects, and tells everything. Says so if that fails.
 pub async fn connect(manager: &Manager) {
-    {
-        let mut s = manager.state.borrow_mut();
-        if s.link.connecting {
-            return;
-        }
-        s.link.connecting = true;
-        s.link.base = None;
-    }
     let mut filled = fill(manager).await;
-    if let Err(CallError::Peer(PeerError::Gone)) = filled {
+    if filled == Err(CallError::Peer(PeerError::Gone)) {
         // Its name was still another one's, which ended.
         filled = fill(manager).await;
     }
-    let mut s = manager.state.borrow_mut();
-    s.link.connecting = false;
-    match filled {
-        Ok(base) => s.link.base = Some(base),
-        Err(why) => {
-            drop(s);
-            lost(manager, &why);
+    if let Err(why) = filled {
+        let number = manager.state.borrow().link.number;
+        lost(manager, number, &why);
+    }
+}
+
+/// Connects, unless that is under way, and tells everything. What changes from the moment on at
+/// which there is a connection is told after it.
+async fn fill(manager: &Manager) -> Result<(), CallError> {
+    {
+        let link = &mut manager.state.borrow_mut().link;
+        if link.connecting {
+            return Ok(());
         }
+        link.connecting = true;
+        link.base = None;
     }
-}
-
-async fn fill(manager: &Manager) -> Result<Knowledge, CallError> {
-    let base = Knowledge::connect(env::osnode()).await?;
-    let parts = {
-        let mut s = manager.state.borrow_mut();
-        s.link.ledger.forget();
-        s.link.ledger.tell()
+    let found = Knowledge::connect(env::osnode()).await;
+    let (base, parts) = {
+        let link = &mut manager.state.borrow_mut().link;
+        link.connecting = false;
+        link.number += 1;
+        let number = link.number;
+        let knowledge = found?;
+        link.base = Some(knowledge.clone());
+        link.ledger.forget();
+        (Base { knowledge, number }, link.ledger.tell())
     };
-    let count = parts.len();
-    for (i, part) in parts.iter().enumerate() {
-        let more = i + 1 < count;
-        base.part(&part.withdrawn, &part.asserted, more).await?;
+    let results = task::join(sent(&base, parts)).await;
+    // An earlier one's failure is no news.
+    match is_current(manager, base.number) {
+        true => results.into_iter().collect(),
+        false => Ok(()),
     }
-    Ok(base)
 }
 
-/// It did not take what it was told, or did not answer.
-fn lost(manager: &Manager, why: &CallError) {
-    let mut s = manager.state.borrow_mut();
-    s.link.base = None;
-    s.link.ledger.forget();
-    s.link.again_ns = time::system_ns().saturating_add(PAUSE_NS);
-    drop(s);
+/// Whether this is still the one that is told and asked.
+fn is_current(manager: &Manager, number: u64) -> bool {
+    manager.state.borrow().link.number == number
+}
+
+/// The one with this number did not take what it was told, or did not answer.
+fn lost(manager: &Manager, number: u64, why: &CallError) {
+    if !is_current(manager, number) {
+        return;
+    }
+    {
+        let link = &mut manager.state.borrow_mut().link;
+        link.base = None;
+        link.again_ns = time::system_ns().saturating_add(PAUSE_NS);
+    }
     rt::println!("devmgr: the knowledge base does not answer ({why}): going on without it");
 }
 
 /// The knowledge base, if it answered last time; else another try is made in the background, now
 /// and then.
-fn base(manager: &Manager) -> Option<Knowledge> {
-    let s = manager.state.borrow();
-    let known = s.link.base.clone().filter(|b| !b.is_gone());
-    let due = time::system_ns() >= s.link.again_ns;
-    if known.is_none() && due && !s.link.connecting {
+fn base(manager: &Manager) -> Option<Base> {
+    let link = &manager.state.borrow().link;
+    let number = link.number;
+    let known = link.base.clone().filter(|b| !b.is_gone());
+    let due = time::system_ns() >= link.again_ns;
+    if known.is_none() && due && !link.connecting {
         let manager = manager.clone();
         task::spawn(async move { connect(&manager).await });
     }
-    known
+    known.map(|knowledge| Base { knowledge, number })
 }
 
 type Sending = Pin<Box<dyn Future<Output = Result<(), CallError>>>>;
+
+/// The parts on their way, in order.
+fn sent(base: &Base, parts: Vec<Part>) -> Vec<Sending> {
+    let count = parts.len();
+    let mut sent: Vec<Sending> = Vec::new();
+    for (i, part) in parts.into_iter().enumerate() {
+        let knowledge = base.knowledge.clone();
+        let more = i + 1 < count;
+        sent.push(Box::pin(async move {
+            let Part {
+                withdrawn,
+                asserted,
+            } = part;
+            knowledge.part(&withdrawn, &asserted, more).await
+        }));
+    }
+    sent
+}
 
 /// Tells what changed. It is on its way when this returns: a question that is asked after it is
 /// answered after it.
 pub async fn tell(manager: &Manager) {
     let Some(base) = base(manager) else { return };
     let parts = manager.state.borrow_mut().link.ledger.tell();
-    let count = parts.len();
-    let mut sent: Vec<Sending> = Vec::new();
-    for (i, part) in parts.into_iter().enumerate() {
-        let base = base.clone();
-        let more = i + 1 < count;
-        sent.push(Box::pin(async move {
-            base.part(&part.withdrawn, &part.asserted, more).await
-        }));
-    }
-    if sent.is_empty() {
+    if parts.is_empty() {
         return;
     }
-    let mut all = Box::pin(task::join(sent));
+    let mut all = Box::pin(task::join(sent(&base, parts)));
     // The first poll sends; nobody but a task of its own waits for the answers.
     match poll_fn(|cx| Poll::Ready(all.as_mut().poll(cx))).await {
-        Poll::Ready(results) => told(manager, &results),
+        Poll::Ready(results) => told(manager, base.number, &results),
         Poll::Pending => {
             let manager = manager.clone();
-            task::spawn(async move { told(&manager, &all.await) });
+            task::spawn(async move { told(&manager, base.number, &all.await) });
         }
     }
 }
 
-fn told(manager: &Manager, results: &[Result<(), CallError>]) {
+fn told(manager: &Manager, number: u64, results: &[Result<(), CallError>]) {
     match results.iter().find_map(|r| r.as_ref().err()) {
         None => {}
         Some(CallError::Refused(why)) => {
             rt::println!("devmgr: the knowledge base refuses what it is told: {why}");
         }
-        Some(why) => lost(manager, why),
+        Some(why) => lost(manager, number, why),
     }
 }
 
 /// Asks; `None` if there is no answer, which was said.
 async fn ask(manager: &Manager, question: &str) -> Option<Rows> {
     let base = base(manager)?;
-    match base.ask(question).await {
+    match base.knowledge.ask(question).await {
         Ok(rows) => Some(rows),
         Err(CallError::Refused(why)) => {
             rt::println!("devmgr: the knowledge base does not understand {question}: {why}");
             None
         }
         Err(why) => {
-            lost(manager, &why);
+            lost(manager, base.number, &why);
             None
         }
     }
