@@ -106,7 +106,7 @@ pub struct BuildArgs {
 }
 
 /// Arguments of `bench`.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub struct BenchArgs {
     /// What to measure
     #[arg(value_enum)]
@@ -117,6 +117,9 @@ pub struct BenchArgs {
     /// Write the figures to this file
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// How often each figure is measured
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..=1000))]
+    pub repetitions: u16,
 }
 
 /// What `bench` measures.

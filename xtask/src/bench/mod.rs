@@ -40,20 +40,22 @@ pub fn command(args: &BenchArgs) -> Result<bool> {
         let board = Board::load(&name)?;
         versions.insert(pinned(&board.program)?);
         let images = build::images(board.isa, false)?;
+        let bench = Bench {
+            board: &board,
+            images: &images,
+            plugin: &plugin,
+            cores: board.cores,
+            repetitions: usize::from(args.repetitions),
+        };
         let found = match args.what {
-            cli::Bench::Core => runs::core(&board, &images, &plugin)?,
-            cli::Bench::Multikernel => multi::multikernel(&Bench {
-                board: &board,
-                images: &images,
-                plugin: &plugin,
-                cores: board.cores,
-            }),
+            cli::Bench::Core => runs::core(&bench)?,
+            cli::Bench::Multikernel => multi::multikernel(&bench),
         };
         complete &= found.missing.is_empty();
         for missing in &found.missing {
             progress::error(&format!(
                 "{name}: fewer than {} measurements of {missing}",
-                runs::REPETITIONS
+                args.repetitions
             ));
         }
         if matches!(args.what, cli::Bench::Multikernel) {

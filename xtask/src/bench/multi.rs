@@ -3,7 +3,7 @@
 use super::copies::{self, Taken};
 use super::figures::{MESSAGES, PER_SECOND, between, rests};
 use super::marks::Cost;
-use super::runs::{Bench, Found, REPETITIONS};
+use super::runs::{Bench, Found};
 use super::share;
 use crate::progress;
 use abi::marker as m;
@@ -47,7 +47,7 @@ fn started(cores: u32) -> String {
 
 /// A booted system of four cores that nobody asks for anything.
 fn rest(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
-    let n = REPETITIONS;
+    let n = bench.repetitions;
     let exec = format!(
         "{}; spawn bench rest {n}; sleep {}",
         started(4),
@@ -56,7 +56,7 @@ fn rest(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let marks = bench.measure("rest", &exec)?;
     let before = found.figures.len();
     let name = "idle.instructions_per_second";
-    found.add(bench.board, name, &rests(&marks), Cost::work);
+    bench.add(found, name, &rests(&marks), Cost::work);
     for figure in &mut found.figures[before..] {
         figure.unit = PER_SECOND;
     }
@@ -65,18 +65,18 @@ fn rest(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
 
 /// A message and its answer between two cores, both asleep.
 fn wakeup(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
-    let n = REPETITIONS + 1;
+    let n = bench.repetitions + 1;
     let exec = format!("{}; spawn bench wake {n}; sleep 1000", started(2));
     let marks = bench.measure("wake-ups", &exec)?;
     let trips = between(&marks, m::WAKE_BEGIN, m::WAKE_END, Some(PEER));
-    found.add(bench.board, "ump.wakeup_round_trip", &trips, Cost::work);
+    bench.add(found, "ump.wakeup_round_trip", &trips, Cost::work);
     Ok(())
 }
 
 /// A Frame is copied to another OSnode; its owner revokes it while others have copies.
 fn copies(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let bench = bench.with_cores(COPYING);
-    let n = REPETITIONS + 1;
+    let n = bench.repetitions + 1;
     let exec = format!(
         "{}; spawn bench copies {n} {COPYING}; sleep 30000",
         started(COPYING)
@@ -85,12 +85,7 @@ fn copies(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let copy = copies::taken(&marks, m::COPY_BEGIN, m::COPY_END);
     add_taken(&bench, found, "cap.copy_remote", &copy);
     let ask = copies::taken(&marks, m::ASK_BEGIN, m::ASK_END);
-    found.add(
-        bench.board,
-        "cap.copy_remote.without",
-        &ask.costs,
-        Cost::work,
-    );
+    bench.add(found, "cap.copy_remote.without", &ask.costs, Cost::work);
     add_sections(&bench, found, "cap.revoke", &copies::by_sharers(&marks));
     Ok(())
 }
@@ -98,7 +93,7 @@ fn copies(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
 /// A page that dispatchers on other OSnodes use, too, is unmapped until nobody can reach it.
 fn unmaps(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let bench = bench.with_cores(COPYING);
-    let n = REPETITIONS + 1;
+    let n = bench.repetitions + 1;
     let exec = format!(
         "{}; spawn bench unmap {n} {COPYING}; sleep 30000",
         started(COPYING)
@@ -120,19 +115,14 @@ fn add_sections(bench: &Bench<'_>, found: &mut Found, name: &str, sections: &[(u
 
 /// What a path cost, and how many messages the monitors sent.
 fn add_taken(bench: &Bench<'_>, found: &mut Found, name: &str, taken: &Taken) {
-    found.add(bench.board, name, &taken.costs, Cost::work);
+    bench.add(found, name, &taken.costs, Cost::work);
     let before = found.figures.len();
     let counted = taken.messages.iter().map(|n| Cost {
         initiator: *n,
         ..Cost::default()
     });
     let counted: Vec<Cost> = counted.collect();
-    found.add(
-        bench.board,
-        &format!("{name}.messages"),
-        &counted,
-        Cost::work,
-    );
+    bench.add(found, &format!("{name}.messages"), &counted, Cost::work);
     for figure in &mut found.figures[before..] {
         figure.unit = MESSAGES;
         figure.virtual_ns_median = 0;
@@ -142,7 +132,7 @@ fn add_taken(bench: &Bench<'_>, found: &mut Found, name: &str, taken: &Taken) {
 /// Up to sixteen cores update the same cache lines: directly, or by messages to one of them.
 fn share(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let bench = bench.with_cores(SHARING);
-    let rounds = REPETITIONS + 1;
+    let rounds = bench.repetitions + 1;
     let exec = format!(
         "{}; spawn bench share {rounds} {SHARING}; sleep 30000",
         started(SHARING)
@@ -152,7 +142,7 @@ fn share(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     for wanted in share::order(SHARING as usize) {
         let section = sections.iter().find(|s| s.what == wanted);
         let rounds = section.map_or(&[][..], |s| &s.rounds);
-        found.add(bench.board, &wanted.name(), rounds, Cost::work);
+        bench.add(found, &wanted.name(), rounds, Cost::work);
     }
     Ok(())
 }

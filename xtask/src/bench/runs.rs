@@ -11,8 +11,6 @@ use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::Path;
 
-/// Repetitions of each measurement.
-pub const REPETITIONS: usize = 20;
 /// Seconds of wall time that a run may take.
 const TIMEOUT: u64 = 600;
 /// The core that is operated on, and a core that only sleeps meanwhile.
@@ -29,94 +27,77 @@ pub struct Found {
     pub missing: Vec<String>,
 }
 
-impl Found {
-    pub fn add(&mut self, board: &Board, name: &str, costs: &[Cost], work: impl Fn(&Cost) -> u64) {
-        // The first repetition of a cycle comes before what is measured has settled.
-        let costs = &costs[costs.len().saturating_sub(REPETITIONS)..];
-        match figure(&board.name, name, costs, work) {
-            Some(f) if f.n == REPETITIONS => self.figures.push(f),
-            _ => self.missing.push(name.to_owned()),
-        }
-    }
-}
-
-/// Everything that `bench core` measures on `board`.
-pub fn core(board: &Board, images: &Images, plugin: &Path) -> Result<Found> {
+/// Everything that `bench core` measures.
+pub fn core(bench: &Bench<'_>) -> Result<Found> {
     let mut found = Found::default();
-    let bench = Bench {
-        board,
-        images,
-        plugin,
-        cores: board.cores,
-    };
-    let run = |what: &str, exec: &str| bench.measure(what, exec);
-    paths(board, &mut found, &run)?;
-    cycle(board, &mut found, &run)?;
-    update(board, &mut found, &run)?;
-    boot(board, &mut found, &run)?;
+    paths(bench, &mut found)?;
+    cycle(bench, &mut found)?;
+    update(bench, &mut found)?;
+    boot(bench, &mut found)?;
     Ok(found)
 }
 
-type Run<'a> = dyn Fn(&str, &str) -> Result<Vec<Mark>> + 'a;
-
 /// From the loader's first instruction to the prompt, by booting again and again.
-fn boot(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
+fn boot(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     let mut boots = Vec::new();
-    for i in 1..=REPETITIONS {
-        let marks = run(&format!("boot {i}"), "echo up")?;
+    for i in 1..=bench.repetitions {
+        let marks = bench.measure(&format!("boot {i}"), "echo up")?;
         boots.extend(between(&marks, m::LOADER_ENTRY, m::PROMPT, None));
     }
-    found.add(board, "boot.prompt", &boots, |c| c.initiator);
+    bench.add(found, "boot.prompt", &boots, |c| c.initiator);
     Ok(())
 }
 
 /// System call, messages.
-fn paths(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
-    let n = REPETITIONS;
+fn paths(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
+    let n = bench.repetitions;
     // `spawn` does not wait for the program's end.
     let exec = format!(
         "core start 1; spawn bench syscall {n}; sleep 20; spawn bench lmp {n}; sleep 20; \
          spawn bench ump {n}; sleep 200"
     );
-    let marks = run("paths", &exec)?;
+    let marks = bench.measure("paths", &exec)?;
     let pairs = [
         ("syscall.null", m::SYSCALL_BEGIN, m::SYSCALL_END),
         ("lmp.one_way", m::LMP_SEND, m::LMP_RECEIVE),
         ("ump.one_way", m::UMP_SEND, m::UMP_RECEIVE),
     ];
     for (name, begin, end) in pairs {
-        found.add(board, name, &between(&marks, begin, end, None), Cost::work);
+        bench.add(found, name, &between(&marks, begin, end, None), Cost::work);
     }
     Ok(())
 }
 
 /// Stop and start of core 1: while OSnodes on further cores sleep, and while all cores compute.
-fn cycle(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
-    let cycle = format!("repeat {} {{ core stop 1; core start 1 }}", REPETITIONS + 1);
-    let marks = run(
+fn cycle(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
+    let cycle = format!(
+        "repeat {} {{ core stop 1; core start 1 }}",
+        bench.repetitions + 1
+    );
+    let marks = bench.measure(
         "cycle",
         // The new OSnodes settle before anything is measured.
         &format!("core start 1; core start 2; core start 3; sleep 100; {cycle}"),
     )?;
-    found.add(board, "core.stop", &stops(&marks, TARGET), Cost::work);
-    found.add(
-        board,
+    bench.add(found, "core.stop", &stops(&marks, TARGET), Cost::work);
+    bench.add(
+        found,
         "core.start_cached",
         &starts(&marks, TARGET),
         Cost::work,
     );
     // From the request to stop until the restarted kernel runs, all that lies between included.
     let cycles = between(&marks, m::STOP, m::STARTED, Some(TARGET));
-    found.add(board, "core.third_core", &cycles, |c| c.others);
-    let marks = run(
+    bench.add(found, "core.third_core", &cycles, |c| c.others);
+    let marks = bench.measure(
         "loaded",
         &format!(
             "core start 1; core start 2; core start 3; {NEAR_TIMER}; spawn bench beat --on 0; \
              spawn bench beat --on 1; spawn bench beat --on 2; spawn bench beat --on 3; {cycle}"
         ),
     )?;
-    found.add(
-        board,
+    bench.add(
+        found,
         "core.stop_loaded",
         &stops(&marks, TARGET),
         Cost::work,
@@ -125,17 +106,17 @@ fn cycle(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
 }
 
 /// Another kernel under a program that computes.
-fn update(board: &Board, found: &mut Found, run: &Run<'_>) -> Result<()> {
-    let marks = run(
+fn update(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
+    let marks = bench.measure(
         "update",
         &format!(
             "core start 1; {NEAR_TIMER}; spawn bench beat --on 1; \
              repeat {} {{ core update 1 --kernel trace; core update 1 --kernel std }}",
-            REPETITIONS / 2 + 1
+            bench.repetitions / 2 + 1
         ),
     )?;
     let blackouts = blackouts(&marks, TARGET);
-    found.add(board, "core.update_blackout", &blackouts, Cost::work);
+    bench.add(found, "core.update_blackout", &blackouts, Cost::work);
     Ok(())
 }
 
@@ -145,9 +126,21 @@ pub struct Bench<'a> {
     pub images: &'a Images,
     pub plugin: &'a Path,
     pub cores: u32,
+    /// How often each figure is measured.
+    pub repetitions: usize,
 }
 
 impl Bench<'_> {
+    /// Adds a figure; one of fewer repetitions than asked for is missing.
+    pub fn add(&self, found: &mut Found, name: &str, costs: &[Cost], work: impl Fn(&Cost) -> u64) {
+        // The first repetition of a cycle comes before what is measured has settled.
+        let costs = &costs[costs.len().saturating_sub(self.repetitions)..];
+        match figure(&self.board.name, name, costs, work) {
+            Some(f) if f.n == self.repetitions => found.figures.push(f),
+            _ => found.missing.push(name.to_owned()),
+        }
+    }
+
     /// The same machine with another number of cores.
     pub fn with_cores(&self, cores: u32) -> Bench<'_> {
         Bench { cores, ..*self }
