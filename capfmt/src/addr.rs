@@ -13,18 +13,21 @@ impl PhysAddr {
 
     /// Whether this is the null link.
     #[must_use]
+    #[inline]
     pub const fn is_null(self) -> bool {
         self.0 == 0
     }
 
     /// The address `bytes` further on; wraps at 2^64 and is then refused by every [`PhysMap`].
     #[must_use]
+    #[inline]
     pub const fn add(self, bytes: u64) -> PhysAddr {
         PhysAddr(self.0.wrapping_add(bytes))
     }
 
     /// Whether the address is a multiple of `align`, which is a power of two.
     #[must_use]
+    #[inline]
     pub const fn is_aligned(self, align: u64) -> bool {
         self.0 & (align - 1) == 0
     }

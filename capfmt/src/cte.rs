@@ -44,6 +44,7 @@ impl MdbFlags {
 
     /// Whether all of `other` are set.
     #[must_use]
+    #[inline]
     pub const fn contains(self, other: MdbFlags) -> bool {
         self.0 & other.0 == other.0
     }
@@ -71,6 +72,7 @@ pub struct MdbNode {
 impl MdbNode {
     /// The four words as they stand in memory.
     #[must_use]
+    #[inline]
     pub const fn pack(&self) -> [u64; 4] {
         [
             (self.left.0 >> 6) & LINK
@@ -84,6 +86,7 @@ impl MdbNode {
 
     /// Reads back what [`MdbNode::pack`] wrote; total on any words.
     #[must_use]
+    #[inline]
     pub const fn unpack(w: [u64; 4]) -> MdbNode {
         MdbNode {
             left: PhysAddr((w[0] & LINK) << 6),
@@ -124,6 +127,7 @@ impl Cte {
     }
 
     /// Writes the capability's words.
+    #[inline]
     pub fn set_cap(self, mem: &mut impl PhysMap, cap: &Cap) {
         let RawCap(words) = cap.emit();
         for (i, w) in words.iter().enumerate() {
@@ -133,6 +137,7 @@ impl Cte {
 
     /// Reads the MDB part.
     #[must_use]
+    #[inline]
     pub fn node(self, mem: &impl PhysMap) -> MdbNode {
         MdbNode::unpack([
             mem.load(self.0.add(32)),
@@ -143,6 +148,7 @@ impl Cte {
     }
 
     /// Writes the words of the MDB part that differ from what stands there.
+    #[inline]
     pub fn set_node(self, mem: &mut impl PhysMap, node: &MdbNode) {
         for (i, w) in node.pack().iter().enumerate() {
             let at = self.0.add(32 + 8 * i as u64);

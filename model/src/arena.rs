@@ -56,6 +56,7 @@ impl Arena {
         self.stores
     }
 
+    #[inline]
     fn index(&self, at: PhysAddr) -> usize {
         assert!(
             at.is_aligned(8) && self.covers(at, 8),
