@@ -70,6 +70,31 @@ pub trait PhysMap {
     /// # Errors
     /// The value found, when it was not `old`.
     fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64>;
+    /// Replaces the word at `at`, sequentially consistent; returns what stood there.
+    #[inline]
+    fn exchange(&mut self, at: PhysAddr, new: u64) -> u64 {
+        let mut old = self.load(at);
+        while let Err(found) = self.compare_exchange(at, old, new) {
+            old = found;
+        }
+        old
+    }
+    /// Sets `bits` of the word at `at`, sequentially consistent.
+    #[inline]
+    fn set_bits(&mut self, at: PhysAddr, bits: u64) {
+        let mut old = self.load(at);
+        while let Err(found) = self.compare_exchange(at, old, old | bits) {
+            old = found;
+        }
+    }
+    /// Clears `bits` of the word at `at`, sequentially consistent.
+    #[inline]
+    fn clear_bits(&mut self, at: PhysAddr, bits: u64) {
+        let mut old = self.load(at);
+        while let Err(found) = self.compare_exchange(at, old, old & !bits) {
+            old = found;
+        }
+    }
     /// Whether `len` bytes from `at` on are memory that this map reaches.
     fn covers(&self, at: PhysAddr, len: u64) -> bool;
     /// Sets `len` bytes (a multiple of 8) from `at` on to zero.

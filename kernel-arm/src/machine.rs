@@ -69,6 +69,18 @@ impl<V: Variant> PhysMap for ArmMachine<V> {
     fn compare_exchange(&mut self, at: PhysAddr, old: u64, new: u64) -> Result<(), u64> {
         self.window.compare_exchange(at, old, new)
     }
+    #[inline]
+    fn exchange(&mut self, at: PhysAddr, new: u64) -> u64 {
+        self.window.exchange(at, new)
+    }
+    #[inline]
+    fn set_bits(&mut self, at: PhysAddr, bits: u64) {
+        self.window.set_bits(at, bits);
+    }
+    #[inline]
+    fn clear_bits(&mut self, at: PhysAddr, bits: u64) {
+        self.window.clear_bits(at, bits);
+    }
     fn covers(&self, at: PhysAddr, len: u64) -> bool {
         self.window.covers(at, len)
     }

@@ -112,6 +112,21 @@ impl PhysMap for Window {
             .map(|_| ())
     }
 
+    #[inline]
+    fn exchange(&mut self, at: PhysAddr, new: u64) -> u64 {
+        self.atomic(at).swap(new, Ordering::SeqCst)
+    }
+
+    #[inline]
+    fn set_bits(&mut self, at: PhysAddr, bits: u64) {
+        self.atomic(at).fetch_or(bits, Ordering::SeqCst);
+    }
+
+    #[inline]
+    fn clear_bits(&mut self, at: PhysAddr, bits: u64) {
+        self.atomic(at).fetch_and(!bits, Ordering::SeqCst);
+    }
+
     fn covers(&self, at: PhysAddr, len: u64) -> bool {
         let Some(end) = at.0.checked_add(len).filter(|&end| end <= BYTES) else {
             return false;

@@ -6,7 +6,7 @@ use capfmt::convert::{self, ConvertError};
 use capfmt::undo::{self, UndoError};
 use capfmt::{
     Attachment, Core, CoreCommand, CoreId, CoreStatus, Dcb, DcbState, FORMAT_VERSION, Kcb,
-    KcbError, LongOpKind, Notification, PhysAddr, PhysMap, kcb_check,
+    KcbError, LongOpKind, Notification, PhysAddr, kcb_check,
 };
 
 use crate::entry::{Entry, live_area};
@@ -238,7 +238,7 @@ fn set_time<M: Machine, P: Policy>(m: &mut M, os: &Osnode<P>, core: Core) {
     let page = PhysAddr(kcb.time_page(m));
     let odd = kcb.time_generation(m) | 1;
     kcb.set_time_generation(m, odd);
-    exchange(m, page.add(vaddr::time_page::GENERATION), odd);
+    m.exchange(page.add(vaddr::time_page::GENERATION), odd);
     // The base first: with the old `counter_start` it would be later than it should, never earlier.
     kcb.set_time_base_ns(m, os.clock.base_ns);
     kcb.set_mult(m, os.clock.mult);
@@ -256,15 +256,8 @@ fn set_time<M: Machine, P: Policy>(m: &mut M, os: &Osnode<P>, core: Core) {
         m.store(page.add(offset), word);
     }
     kcb.set_time_generation(m, odd + 1);
-    exchange(m, page.add(vaddr::time_page::GENERATION), odd + 1);
-}
-
-/// A store that no other store or load passes.
-fn exchange(m: &mut impl PhysMap, at: PhysAddr, value: u64) {
-    let mut old = m.load(at);
-    while let Err(found) = m.compare_exchange(at, old, value) {
-        old = found;
-    }
+    // A store that no other store or load passes.
+    m.exchange(page.add(vaddr::time_page::GENERATION), odd + 1);
 }
 
 /// The dispatcher that ran is runnable; was it in a system call, that is lost.

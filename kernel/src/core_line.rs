@@ -15,9 +15,5 @@ pub fn report_status<M: Machine>(m: &mut M, status: CoreStatus, kcb: PhysAddr, s
     let core = Core(m.core_object());
     core.set_target_kcb(m, kcb.0);
     core.set_target_status(m, status as u64);
-    let at = core.0.add(Core::TARGET_SEQ_OFFSET);
-    let mut old = m.load(at);
-    while let Err(found) = m.compare_exchange(at, old, seq) {
-        old = found;
-    }
+    m.exchange(core.0.add(Core::TARGET_SEQ_OFFSET), seq);
 }

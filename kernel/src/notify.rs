@@ -15,15 +15,6 @@ const LOCATION: u64 = 0x010;
 /// Offset of the first word of channels.
 const CHANNELS: u64 = 0x200;
 
-/// Changes the word at `at` by `f` with a sequentially consistent exchange; returns what stood there.
-fn update(m: &mut impl PhysMap, at: PhysAddr, f: impl Fn(u64) -> u64) -> u64 {
-    let mut old = m.load(at);
-    while let Err(found) = m.compare_exchange(at, old, f(old)) {
-        old = found;
-    }
-    old
-}
-
 /// Sets the bit of `channel` in `page`; returns the hardware id of the core to be interrupted, if any.
 ///
 /// Bit, summary, then a sequentially consistent look at the location: whoever
@@ -32,21 +23,22 @@ fn update(m: &mut impl PhysMap, at: PhysAddr, f: impl Fn(u64) -> u64) -> u64 {
 pub(crate) fn signal(m: &mut impl PhysMap, page: PhysAddr, channel: u64) -> Option<u64> {
     let channel = channel % capfmt::NOTIFICATION_CHANNELS;
     let (word, bit) = (channel / WORDS, channel % 64);
-    update(m, page.add(CHANNELS + 8 * word), |w| w | 1 << bit);
-    update(m, page.add(SUMMARY), |w| w | 1 << word);
-    let location = update(m, page.add(LOCATION), |w| w);
-    (location & 0xffff_ffff).checked_sub(1)
+    m.set_bits(page.add(CHANNELS + 8 * word), 1 << bit);
+    m.set_bits(page.add(SUMMARY), 1 << word);
+    // A load would not do: on AArch64 it may come before the stores.
+    let location = m.compare_exchange(page.add(LOCATION), 0, 0).err();
+    (location.unwrap_or(0) & 0xffff_ffff).checked_sub(1)
 }
 
 /// Writes where the OSnode runs: `hw_id` and epoch, or nowhere.
 pub(crate) fn set_location(m: &mut impl PhysMap, page: PhysAddr, location: u64) {
-    update(m, page.add(LOCATION), |_| location);
+    m.exchange(page.add(LOCATION), location);
 }
 
 /// Hands on what the summary names.
 pub(crate) fn notified<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let page = Notification(PhysAddr(e.kcb().notification(e.m)));
-    let mut summary = update(e.m, page.0.add(SUMMARY), |_| 0);
+    let mut summary = e.m.exchange(page.0.add(SUMMARY), 0);
     while summary != 0 {
         scan_word(e, u64::from(summary.trailing_zeros()));
         summary &= summary - 1;
@@ -61,7 +53,7 @@ pub(crate) fn is_signalled(m: &impl PhysMap, page: PhysAddr) -> bool {
 /// Hands on all words: what attach does. The summary goes first: whoever signals from here on says so again.
 pub(crate) fn scan_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let page = PhysAddr(e.kcb().notification(e.m));
-    update(e.m, page.add(SUMMARY), |_| 0);
+    e.m.exchange(page.add(SUMMARY), 0);
     for word in 0..WORDS {
         scan_word(e, word);
     }
@@ -82,7 +74,7 @@ pub(crate) fn scan_word<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, word: u6
     if !e.os.policy.loses(e.m, dcb, WakeUp::Notification) {
         tell(e, dcb, bits);
     }
-    update(e.m, at, |w| w & !bits);
+    e.m.clear_bits(at, bits);
 }
 
 /// Ends the waiting of `dcb` with its notification bits, or notes them, and an upcall.
