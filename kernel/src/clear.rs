@@ -7,7 +7,7 @@ use capfmt::{CTE_BYTES, Cap, CapType, Cte, Dcb, DcbState, MdbFlags, PhysAddr, Ph
 
 use crate::entry::Entry;
 use crate::invoke::{dispatcher, irq, vnode};
-use crate::{Effect, Machine, Policy, decode, ending, longop, time};
+use crate::{Effect, Machine, Policy, decode, doomed, ending, time};
 
 /// Slots or entries looked at in one piece.
 const LOOK: u64 = 32;
@@ -35,7 +35,7 @@ pub(crate) fn cnode<M: Machine, P: Policy>(
         kcb.set_reclaim_cnode(&mut t, 0);
         kcb.set_reclaim_channel(&mut t, 0);
     }
-    let effect = found.and_then(|i| longop::take_away(&mut t, kcb, slot(i)));
+    let effect = found.and_then(|i| doomed::take_away(&mut t, kcb, slot(i)));
     kcb.set_op_cursor(&mut t, next);
     t.commit();
     (next == slots, effect)
@@ -54,7 +54,7 @@ pub(crate) fn vnode<M: Machine, P: Policy>(
     let mut t = e.begin();
     let effect = found.and_then(|i| {
         let mapping = Cte(PhysAddr(t.load(vnode::shadow(cap.base, i))));
-        longop::take_away(&mut t, kcb, mapping)
+        doomed::take_away(&mut t, kcb, mapping)
     });
     kcb.set_op_cursor(&mut t, next);
     t.commit();
@@ -89,7 +89,7 @@ pub(crate) fn dispatcher<M: Machine, P: Policy>(
             let left = is_left(e.m, cte);
             let mut t = e.begin();
             let effect = if left {
-                longop::take_away(&mut t, kcb, cte)
+                doomed::take_away(&mut t, kcb, cte)
             } else {
                 None
             };

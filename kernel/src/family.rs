@@ -13,7 +13,7 @@ use mdb::{OfObject, Position};
 
 use crate::entry::{Caller, Entry, Res};
 use crate::longop::{self, Piece};
-use crate::{Effect, Machine, Policy, decode, delete, invoke};
+use crate::{Effect, Machine, Policy, decode, delete, doomed, invoke};
 
 /// Most capabilities looked at in one piece of a walk over copies and Mappings.
 const LOOK: usize = 32;
@@ -200,7 +200,7 @@ fn sweep<M: Machine>(t: &mut Transaction<'_, M>, kcb: Kcb, cte: Cte) -> Option<E
         kcb.set_op_how(t, Action::Sweep.pack(error as u64));
         return None;
     }
-    longop::take_away(t, kcb, cte)
+    doomed::take_away(t, kcb, cte)
 }
 
 /// Whether what a Mapping maps, or a larger part of the same memory, has a capability of its own here.

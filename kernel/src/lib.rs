@@ -16,6 +16,7 @@ mod core_line;
 mod decode;
 mod delete;
 mod dispatch;
+mod doomed;
 mod ending;
 mod entry;
 mod event;
