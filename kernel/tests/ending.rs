@@ -8,7 +8,7 @@ use abi::disp::{self, TrapKind, Upcall};
 use abi::{Op, Syscall, slots};
 use capfmt::{Attachment, Dcb, DcbState, Kcb, PhysMap};
 use kernel::{
-    AttachError, Event, FairShare, FaultAccess, Next, Osnode, Policy, RoundRobin, Ruining,
+    AttachError, Erring, Event, FairShare, FaultAccess, Next, Osnode, Policy, RoundRobin, Ruining,
     TheMemoryService, TheMonitor, Victim, attach, step,
 };
 use model::Crash;
@@ -229,7 +229,7 @@ fn one_that_a_kernel_without_this_care_left_has_ended() {
 
 /// Where `dcb` goes on the first time that it gets the core after so much time.
 fn goes_on<V: Victim>(name: [u8; 8], ns: u64) -> (u64, u64) {
-    let mut w = World::<Ruining<V>>::new(8 * MIB);
+    let mut w = World::<Erring<Ruining<V>>>::new(8 * MIB);
     DCB.set_name0(&mut w.m, u64::from_le_bytes(name));
     w.want(FRAME, &[Upcall::PageFault]);
     w.m.store(FRAME.add(disp::DISABLED_AREA + disp::AREA_PC), 0x40_2000);

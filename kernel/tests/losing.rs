@@ -4,10 +4,10 @@ mod support;
 
 use abi::{Op, SysError, Syscall, WaitResult, slots};
 use capfmt::Notification;
-use kernel::{Event, Losing, Loss, Next, OneNotification, OneTick};
+use kernel::{Erring, Event, Losing, Loss, Next, OneNotification, OneTick};
 use support::world::{DCB, NOTIFICATION, World};
 
-fn world<L: Loss>() -> World<Losing<L>> {
+fn world<L: Loss>() -> World<Erring<Losing<L>>> {
     let mut w = World::new(8 << 20);
     w.ok(Op::NotifyBind, slots::DISPATCHER, &[]);
     DCB.set_name0(&mut w.m, u64::from_le_bytes(L::OF));
@@ -15,14 +15,14 @@ fn world<L: Loss>() -> World<Losing<L>> {
 }
 
 /// As [`world`], but the process has another name.
-fn bystander<L: Loss>() -> World<Losing<L>> {
+fn bystander<L: Loss>() -> World<Erring<Losing<L>>> {
     let mut w = world();
     DCB.set_name0(&mut w.m, u64::from_le_bytes(*b"monitor\0"));
     w
 }
 
 /// Waits until a time or for ever; what the timer does then, and whether the wait has ended.
-fn sleeps<L: Loss>(w: &mut World<Losing<L>>, ns: u64) -> bool {
+fn sleeps<L: Loss>(w: &mut World<Erring<Losing<L>>>, ns: u64) -> bool {
     let r = w.enter([Syscall::Wait as u64, ns, 0, 0, 0, 0, 0, 0]);
     let deadline = r.deadline.expect("a time-out is pending");
     w.m.counter.set(deadline + 1000);
@@ -31,12 +31,12 @@ fn sleeps<L: Loss>(w: &mut World<Losing<L>>, ns: u64) -> bool {
 }
 
 /// A bit from another core comes; whether whoever waits for ever gets it.
-fn is_notified<L: Loss>(w: &mut World<Losing<L>>) -> bool {
+fn is_notified<L: Loss>(w: &mut World<Erring<Losing<L>>>) -> bool {
     w.enter([Syscall::Wait as u64, u64::MAX, 0, 0, 0, 0, 0, 0]);
     notify(w)
 }
 
-fn notify<L: Loss>(w: &mut World<Losing<L>>) -> bool {
+fn notify<L: Loss>(w: &mut World<Erring<Losing<L>>>) -> bool {
     let page = Notification(NOTIFICATION);
     page.set_word(&mut w.m, 0, 0x30);
     page.set_summary(&mut w.m, 1);

@@ -6,7 +6,7 @@
 struct Test;
 
 impl kernel_arm::Variant for Test {
-    type Policy = kernel::Ruining<kernel::TheMonitor>;
+    type Policy = kernel::Erring<kernel::Ruining<kernel::TheMonitor>>;
     const NAME: &'static str = "t-monitor";
     const BASE: u64 = abi::vaddr::IMAGE_SLOT;
 }

@@ -6,7 +6,7 @@
 struct Test;
 
 impl kernel_x86::Variant for Test {
-    type Policy = kernel::Ruining<kernel::TheMemoryService>;
+    type Policy = kernel::Erring<kernel::Ruining<kernel::TheMemoryService>>;
     const NAME: &'static str = "t-memory";
     const BASE: u64 = abi::vaddr::IMAGE_SLOT;
 }

@@ -24,7 +24,7 @@ impl Loss for Logged {
 struct Test;
 
 impl kernel_x86::Variant for Test {
-    type Policy = kernel::Losing<Logged>;
+    type Policy = kernel::Erring<kernel::Losing<Logged>>;
     const NAME: &'static str = "t-notification";
     const BASE: u64 = abi::vaddr::IMAGE_SLOT;
 }

@@ -6,7 +6,7 @@
 struct Test;
 
 impl kernel_x86::Variant for Test {
-    type Policy = kernel::Ruining<kernel::TheSpawnService>;
+    type Policy = kernel::Erring<kernel::Ruining<kernel::TheSpawnService>>;
     const NAME: &'static str = "t-spawn";
     const BASE: u64 = abi::vaddr::IMAGE_SLOT;
 }

@@ -6,7 +6,7 @@
 struct Test;
 
 impl kernel_x86::Variant for Test {
-    type Policy = kernel::Losing<kernel::OneTick>;
+    type Policy = kernel::Erring<kernel::Losing<kernel::OneTick>>;
     const NAME: &'static str = "t-tick";
     const BASE: u64 = abi::vaddr::IMAGE_SLOT;
 }

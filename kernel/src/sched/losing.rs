@@ -1,4 +1,4 @@
-//! Policies of test kernels: wake-ups are lost, all else is [`RoundRobin`]'s.
+//! Test kernels that lose wake-ups.
 //!
 //! What programs check of a kernel is worth something only if a kernel that errs fails the check.
 //! A loss must be certain and must not stop what carries the check: so each process of one name
@@ -8,8 +8,8 @@ use core::marker::PhantomData;
 
 use capfmt::{Dcb, DcbState, PhysMap};
 
-use super::{Arrival, Picked, Policy, RoundRobin, WakeUp};
-use crate::Event;
+use super::WakeUp;
+use super::erring::Fault;
 
 /// Wake-ups that a dispatcher gets before it loses one: who has so many first lives by them.
 const BEFORE: u32 = 8;
@@ -55,16 +55,14 @@ impl Loss for OneNotification {
 /// Each dispatcher of the name loses one wake-up of the kind after it had [`BEFORE`], and none after that.
 #[derive(Debug)]
 pub struct Losing<L> {
-    inner: RoundRobin,
     /// Dispatchers by address, and how many wake-ups each has had.
     seen: [(u64, u32); WATCHED],
     what: PhantomData<L>,
 }
 
-impl<L: Loss> Policy for Losing<L> {
+impl<L: Loss> Fault for Losing<L> {
     fn new() -> Self {
         Losing {
-            inner: RoundRobin::new(),
             seen: [(0, 0); WATCHED],
             what: PhantomData,
         }
@@ -89,36 +87,5 @@ impl<L: Loss> Policy for Losing<L> {
             L::lost();
         }
         lost
-    }
-
-    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival) {
-        self.inner.enqueue(m, dcb, now_ns, arrival);
-    }
-    fn dequeue(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
-        self.inner.dequeue(m, dcb);
-    }
-    fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
-        self.inner.pick(m, now_ns)
-    }
-    fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
-        self.inner.slice(m, dcb, now_ns)
-    }
-    fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
-        self.inner.charge(m, dcb, ran_ns);
-    }
-    fn is_empty(&self) -> bool {
-        self.inner.is_empty()
-    }
-    fn preempts(&self, m: &impl PhysMap, current: Dcb) -> bool {
-        self.inner.preempts(m, current)
-    }
-    fn refresh(&mut self, m: &mut impl PhysMap, now_ns: u64) {
-        self.inner.refresh(m, now_ns);
-    }
-    fn next_event_ns(&self) -> u64 {
-        self.inner.next_event_ns()
-    }
-    fn trace(&mut self, counter: impl FnOnce() -> u64, event: &Event) {
-        self.inner.trace(counter, event);
     }
 }

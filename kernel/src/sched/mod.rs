@@ -4,11 +4,13 @@ use capfmt::{Dcb, PhysMap};
 
 use crate::Event;
 
+mod erring;
 mod fair_share;
 mod losing;
 mod round_robin;
 mod ruining;
 
+pub use erring::{Erring, Fault};
 pub use fair_share::{FairShare, TraceRecord};
 pub use losing::{Losing, Loss, OneNotification, OneTick};
 pub use round_robin::RoundRobin;

@@ -1,4 +1,4 @@
-//! Policies of test kernels: one process is ruined, all else is [`RoundRobin`]'s.
+//! Test kernels that ruin one process.
 //!
 //! The OSnode must not outlive those that hold it up, and that is found out by ending one of them, as its own
 //! error would: it goes on at an address where nothing is.
@@ -8,8 +8,7 @@ use core::marker::PhantomData;
 use abi::disp;
 use capfmt::{Dcb, PhysMap};
 
-use super::{Arrival, Picked, Policy, RoundRobin};
-use crate::Event;
+use super::erring::Fault;
 use crate::dispatch;
 use crate::entry::live_area;
 
@@ -53,14 +52,20 @@ impl Victim for TheSpawnService {
 /// The process of that name is ruined the first time that it gets the core after a while.
 #[derive(Debug)]
 pub struct Ruining<V> {
-    inner: RoundRobin,
     /// OSnode time from which on it happens; 0 = not known yet.
     from_ns: u64,
     whom: PhantomData<V>,
 }
 
-impl<V: Victim> Ruining<V> {
-    fn ruin(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) {
+impl<V: Victim> Fault for Ruining<V> {
+    fn new() -> Self {
+        Ruining {
+            from_ns: 0,
+            whom: PhantomData,
+        }
+    }
+
+    fn runs(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) {
         if self.from_ns == 0 {
             self.from_ns = now_ns.saturating_add(GOOD_NS);
         }
@@ -76,48 +81,5 @@ impl<V: Victim> Ruining<V> {
             m.store(page.add(disp::UPCALLS_WANTED), 0);
         }
         self.from_ns = u64::MAX;
-    }
-}
-
-impl<V: Victim> Policy for Ruining<V> {
-    fn new() -> Self {
-        Ruining {
-            inner: RoundRobin::new(),
-            from_ns: 0,
-            whom: PhantomData,
-        }
-    }
-    fn enqueue(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64, arrival: Arrival) {
-        self.inner.enqueue(m, dcb, now_ns, arrival);
-    }
-    fn dequeue(&mut self, m: &mut impl PhysMap, dcb: Dcb) {
-        self.inner.dequeue(m, dcb);
-    }
-    fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
-        let picked = self.inner.pick(m, now_ns)?;
-        self.ruin(m, picked.dcb, now_ns);
-        Some(picked)
-    }
-    fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
-        self.ruin(m, dcb, now_ns);
-        self.inner.slice(m, dcb, now_ns)
-    }
-    fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
-        self.inner.charge(m, dcb, ran_ns);
-    }
-    fn is_empty(&self) -> bool {
-        self.inner.is_empty()
-    }
-    fn preempts(&self, m: &impl PhysMap, current: Dcb) -> bool {
-        self.inner.preempts(m, current)
-    }
-    fn refresh(&mut self, m: &mut impl PhysMap, now_ns: u64) {
-        self.inner.refresh(m, now_ns);
-    }
-    fn next_event_ns(&self) -> u64 {
-        self.inner.next_event_ns()
-    }
-    fn trace(&mut self, counter: impl FnOnce() -> u64, event: &Event) {
-        self.inner.trace(counter, event);
     }
 }
