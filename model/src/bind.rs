@@ -3,142 +3,19 @@
 //! Around the machines stands what monitors have around them: Frames that are lent in order with the messages, a
 //! directory that knows who has a copy, services that accept, end and start again, clients that close or end.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
+mod judge;
+mod state;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use capfmt::OsnodeId;
-use monitor::agree::bind::{BindInput, BindMessage, BindOutput, Binder, Line, Wanted};
+use monitor::agree::bind::{BindInput, BindOutput, Binder, Line, Wanted};
 use proto::{Name, ServiceError};
 
 use crate::agree::Broken;
 use crate::explore::System;
-
-/// On a channel between two monitors.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Item {
-    /// Of the machines.
-    Bind(BindMessage),
-    /// A copy of the sender's Frame, for a line.
-    Frame(u64),
-    /// It was taken.
-    Taken(u64),
-    /// The sender has no copy of this Frame of the receiver's any more.
-    Dropped(u64),
-}
-
-/// An offer to a service.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum Offer {
-    Made(u64),
-    Accepted,
-    Failed,
-}
-
-/// One OSnode.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Node {
-    binder: Binder<Broken>,
-    /// Own Frames, each with the line that uses it, and whether another OSnode has a copy.
-    frames: Vec<(Option<u64>, Option<OsnodeId>)>,
-    /// Frames on their way to others.
-    lending: BTreeMap<u64, OsnodeId>,
-    /// Others' Frames that no service took yet: OSnode and Frame.
-    parcels: BTreeSet<(OsnodeId, u64)>,
-    offers: BTreeMap<Line, Offer>,
-    /// Lines that the running service has, with their Frames.
-    accepted: BTreeMap<Line, u64>,
-    /// The service ended, and the monitor has not heard.
-    end_untold: bool,
-}
-
-/// A client.
-#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-struct Client {
-    number: Option<u64>,
-    answer: Option<bool>,
-    /// It sees that its channel is closed.
-    closed: bool,
-    /// It closed, or ended.
-    over: bool,
-}
-
-/// A state.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct State {
-    nodes: BTreeMap<OsnodeId, Node>,
-    channels: BTreeMap<(OsnodeId, OsnodeId), VecDeque<Item>>,
-    clients: Vec<Client>,
-    next: u64,
-    dead: BTreeSet<OsnodeId>,
-    untold: BTreeSet<(OsnodeId, OsnodeId)>,
-    /// Faults that may still happen.
-    faults: u8,
-    late: bool,
-    breath: Option<usize>,
-}
-
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// Something arrives.
-    Deliver(OsnodeId, OsnodeId, Item),
-    /// A client (place in the list) wants a channel.
-    Ask(usize),
-    /// It closes its channel.
-    Close(usize),
-    /// It ends.
-    ClientEnds(usize),
-    /// A service takes an offer, or is not there.
-    Accept(OsnodeId, Line),
-    /// The monitor hears of it.
-    Offered(OsnodeId, Line),
-    /// A service ends; another instance starts.
-    ServiceEnds(OsnodeId),
-    /// The monitor hears of it.
-    EndTold(OsnodeId),
-    /// A Frame cannot be lent: the OSnode is gone.
-    LentNot(OsnodeId, u64),
-    /// Deadlines pass.
-    Late,
-    /// A step is taken, but after so many messages its OSnode dies.
-    Die(Box<Event>, usize),
-    /// An OSnode dies.
-    Dead(OsnodeId),
-    /// Somebody hears that somebody is gone.
-    Gone(OsnodeId, OsnodeId),
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Deliver(from, to, item) => write!(f, "o{} → o{}: {item:?}", from.0, to.0),
-            Event::Ask(place) => write!(f, "client {place} asks"),
-            Event::Close(place) => write!(f, "client {place} closes"),
-            Event::ClientEnds(place) => write!(f, "client {place} ends"),
-            Event::Accept(n, line) => {
-                write!(
-                    f,
-                    "o{}: the service looks at o{}.{}",
-                    n.0, line.client.0, line.number
-                )
-            }
-            Event::Offered(n, line) => {
-                write!(
-                    f,
-                    "o{}: o{}.{} was offered",
-                    n.0, line.client.0, line.number
-                )
-            }
-            Event::ServiceEnds(n) => write!(f, "o{}: the service ends", n.0),
-            Event::EndTold(n) => write!(f, "o{} hears that its service ended", n.0),
-            Event::LentNot(n, number) => write!(f, "o{}: {number} cannot be lent", n.0),
-            Event::Late => f.write_str("deadlines pass"),
-            Event::Die(event, sent) => write!(f, "{event}; it dies after {sent} messages"),
-            Event::Dead(n) => write!(f, "o{} dies", n.0),
-            Event::Gone(n, dead) => write!(f, "o{} hears that o{} is gone", n.0, dead.0),
-        }
-    }
-}
+use state::{Client, Node, Offer};
+pub use state::{Event, Item, State};
 
 /// Which faults there may be, one of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -415,64 +292,6 @@ impl Lines {
             }
         }
         events
-    }
-
-    /// What went wrong in the end.
-    fn judge(&self, s: &State) -> Result<(), String> {
-        for (client, (n, to)) in s.clients.iter().zip(&self.clients) {
-            if s.dead.contains(n) || client.over {
-                continue;
-            }
-            let number = client.number.ok_or("a client never gets a Frame")?;
-            match client.answer {
-                None => return Err("a client is not answered".into()),
-                Some(false) => continue,
-                Some(true) => {}
-            }
-            let line = Line { client: *n, number };
-            if s.dead.contains(to) || !s.nodes[to].accepted.contains_key(&line) {
-                return Err("a client keeps a channel that no service has".into());
-            }
-        }
-        for (n, node) in s.nodes.iter().filter(|(n, _)| !s.dead.contains(n)) {
-            self.judge_node(s, *n, node)?;
-        }
-        Ok(())
-    }
-
-    fn judge_node(&self, s: &State, n: OsnodeId, node: &Node) -> Result<(), String> {
-        let uses = |line: &Line| {
-            let clients = s.clients.iter().zip(&self.clients);
-            let mut of = clients.filter(|(c, (at, _))| {
-                *at == line.client && c.number == Some(line.number) && !c.over
-            });
-            of.any(|(c, _)| c.answer == Some(true)) && !s.dead.contains(&line.client)
-        };
-        if node.accepted.keys().any(|line| !uses(line)) {
-            return Err(format!(
-                "the service of o{} keeps a channel that no client has",
-                n.0
-            ));
-        }
-        if !node.parcels.is_empty() {
-            return Err(format!("o{} keeps a Frame that nobody takes", n.0));
-        }
-        let open = (node.accepted.keys()).any(|l| l.client != n)
-            || node.frames.iter().any(|f| f.0.is_some());
-        if !open && !node.binder.is_idle() {
-            return Err(format!("o{} remembers a line that is over", n.0));
-        }
-        let lost = |f: &(Option<u64>, Option<OsnodeId>)| match f {
-            (Some(number), _) => !uses(&Line {
-                client: n,
-                number: *number,
-            }),
-            (None, holder) => holder.is_some_and(|h| !s.dead.contains(&h)),
-        };
-        if node.frames.iter().any(lost) {
-            return Err(format!("a Frame of o{} does not come back", n.0));
-        }
-        Ok(())
     }
 }
 
