@@ -7,7 +7,7 @@ use crate::qemu::{Launch, Output};
 use crate::report::{Report, Said};
 use crate::verdict::{self, End};
 use crate::{archive, damage, device_tree, grub, progress, terminal, workspace};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -44,10 +44,15 @@ pub struct Job<'a> {
 /// `./nekton run`.
 pub fn command(args: &RunArgs) -> Result<bool> {
     let board = Board::load(&args.board)?;
-    let asked = match &args.exec {
-        Some(line) => verdict::split_commands(line)?.len(),
-        None => 0,
-    };
+    if args
+        .exec
+        .as_ref()
+        .is_some_and(|line| line.trim().is_empty())
+    {
+        bail!("--exec: there is no command in it");
+    }
+    // Before anything is done for it.
+    let json = args.json.as_deref().map(JsonFile::create).transpose()?;
     let images = build::images(board.isa, args.test_files)?;
     let job = Job {
         cores: args.smp.unwrap_or(board.cores),
@@ -68,13 +73,13 @@ pub fn command(args: &RunArgs) -> Result<bool> {
         progress::say(&format!("{}; Ctrl-A X leaves", board.title));
     }
     let (end, said) = execute(&job)?;
-    if let Some(path) = &args.json {
-        write_json(path, &said)?;
-    }
-    let reasons = match job.exec {
-        Some(_) => verdict::failures(asked, &said.records, end),
+    let mut reasons = match job.exec {
+        Some(_) => verdict::failures(&said.records, end),
         None => interactive_failure(end).into_iter().collect(),
     };
+    if let Some(Err(error)) = json.map(|file| file.write(&said)) {
+        reasons.push(format!("{error:#}"));
+    }
     if reasons.is_empty() {
         // Only failed runs leave a log behind.
         let _ = fs::remove_file(&said.log);
@@ -95,10 +100,24 @@ fn interactive_failure(end: End) -> Option<String> {
     }
 }
 
-fn write_json(path: &Path, said: &Said) -> Result<()> {
-    let records = verdict::commands(&said.records);
-    let text = serde_json::to_string_pretty(&records).context("cannot write JSON")?;
-    fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+/// Where the records of the commands go.
+struct JsonFile<'a> {
+    path: &'a Path,
+    file: fs::File,
+}
+
+impl JsonFile<'_> {
+    fn create(path: &Path) -> Result<JsonFile<'_>> {
+        let file = fs::File::create(path);
+        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(JsonFile { path, file })
+    }
+
+    fn write(mut self, said: &Said) -> Result<()> {
+        let text = serde_json::to_string_pretty(&verdict::commands(&said.records))?;
+        let written = writeln!(self.file, "{text}");
+        written.with_context(|| format!("cannot write {}", self.path.display()))
+    }
 }
 
 /// Packs the archive, starts the machine, and sees it through.
@@ -142,7 +161,9 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         job.board.program,
         launch.words().join(" ")
     ))?;
-    let deadline = job.timeout.map(|s| Instant::now() + Duration::from_secs(s));
+    // One that lies too far off is none.
+    let deadline = job.timeout;
+    let deadline = deadline.and_then(|s| Instant::now().checked_add(Duration::from_secs(s)));
     let mut machine = launch.start()?;
     let _raw = person.then(terminal::Raw::enter);
     // Without a person the console's input stays open, and silent but for `job.input`.

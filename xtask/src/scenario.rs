@@ -181,9 +181,6 @@ mod tests {
             for board in &scenario.boards {
                 crate::board::Board::load(board).unwrap();
             }
-            for line in scenario.exec.iter().chain(&scenario.full_exec) {
-                crate::verdict::split_commands(line).unwrap();
-            }
         }
     }
 

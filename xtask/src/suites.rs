@@ -316,13 +316,9 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         echo: false,
         log: workspace::logs()?.join(format!("{}.log", case.name().replace('/', "-"))),
     };
-    let asked = match exec {
-        Some(line) => verdict::split_commands(line)?.len(),
-        None => 0,
-    };
     let (end, said) = run::execute(&job)?;
     let mut reasons = match scenario.outcome {
-        Outcome::Ok if exec.is_some() => verdict::failures(asked, &said.records, end),
+        Outcome::Ok if exec.is_some() => verdict::failures(&said.records, end),
         Outcome::Ok => verdict::bad_end(end).into_iter().collect(),
         Outcome::Fail if end == End::Failure => Vec::new(),
         Outcome::Fail => vec![format!(

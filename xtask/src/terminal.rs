@@ -79,10 +79,14 @@ impl Keys {
     }
 }
 
+/// What is typed at the end of input that is no terminal: the machine halts once it has done what was typed before.
+const END: &[u8] = b"\rhalt\r";
+
 /// Carries keys to the guest's console from a thread of its own, until the person leaves
 /// (which `events` is told), or until input or guest end.
 pub fn carry_keys(mut guest: ChildStdin, events: Sender<Output>) {
     std::thread::spawn(move || {
+        let file = !isatty(stdin());
         let mut keys = Keys::default();
         let mut buffer = [0u8; 256];
         while let Ok(length @ 1..) = stdin().lock().read(&mut buffer) {
@@ -106,6 +110,10 @@ pub fn carry_keys(mut guest: ChildStdin, events: Sender<Output>) {
             {
                 return;
             }
+        }
+        if file {
+            // Whether the guest is still there, its own end tells.
+            let _ = guest.write_all(END).and_then(|()| guest.flush());
         }
     });
 }

@@ -173,8 +173,7 @@ impl Bench<'_> {
             )),
         };
         let (end, said) = run::execute(&job)?;
-        let asked = verdict::split_commands(exec)?.len();
-        let reasons = verdict::failures(asked, &said.records, end);
+        let reasons = verdict::failures(&said.records, end);
         if !reasons.is_empty() {
             step.failed();
             bail!(
