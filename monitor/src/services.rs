@@ -84,9 +84,10 @@ pub async fn start_first(world: &World) -> Result<(), String> {
         rt::println!("monitor: no knowledge base: {e}");
     }
     start(&spawn, Restart::Always, &["devmgr", &rsdp, &fdt], &given).await?;
-    // A script must not be begun anew in its middle; the session of somebody at the console may.
+    // A script must not be begun anew in its middle, and nobody else ends the machine after it; the session of
+    // somebody at the console may.
     let shell = match has_script() {
-        true => Restart::Never,
+        true => Restart::Vital,
         false => Restart::Always,
     };
     start(&spawn, shell, &["shell"], &[("names", names.addr())]).await?;

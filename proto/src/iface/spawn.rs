@@ -44,6 +44,8 @@ crate::codes! {
         OnFailure = 1,
         /// After every end.
         Always = 2,
+        /// After none, for what it holds would be lost: its OSnode ends with it, and nobody kills it.
+        Vital = 3,
     }
 }
 
@@ -98,7 +100,7 @@ pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 
 crate::interface! {
     /// Processes: started, watched, asked, ended.
-    pub interface Spawn = 2, version 2, errors ServiceError;
+    pub interface Spawn = 2, version 3, errors ServiceError;
     messages SpawnRequest, SpawnReply;
     stubs SpawnClient, SpawnServer;
     replies {

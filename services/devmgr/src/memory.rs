@@ -47,8 +47,7 @@ pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(),
     let names = env::given("names").ok_or("names was not given")?;
     for node in nodes.into_iter().filter(|n| *n != own) {
         let words = ["mem", "node", &node.to_string()];
-        // What it has would be lost with it: it is not started again.
-        start::start(spawn, Restart::Never, &words, &[("names", names)]).await?;
+        start::start(spawn, Restart::Vital, &words, &[("names", names)]).await?;
     }
     Ok(())
 }

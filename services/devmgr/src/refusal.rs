@@ -15,8 +15,8 @@ pub enum Refusal {
     NotRunning(u32, CoreState),
     /// (core): it crashed; only `recover` helps.
     Crashed(u32),
-    /// (core): it was never started, nothing can be recovered on it.
-    NeverRan(u32),
+    /// (core): its OSnode was stopped; nothing is to be recovered.
+    Stopped(u32),
     /// (core): it cannot be got back.
     Lost(u32),
     /// (core): an operation on it, or executed by it, is in progress.
@@ -64,7 +64,10 @@ impl fmt::Display for Refusal {
                 )
             }
             Self::Crashed(core) => write!(f, "core {core} has crashed: core recover {core}"),
-            Self::NeverRan(core) => write!(f, "core {core} never ran: core start {core}"),
+            Self::Stopped(core) => write!(
+                f,
+                "core {core} was stopped and keeps its OSnode: core start {core} runs it again"
+            ),
             Self::Lost(core) => write!(
                 f,
                 "core {core} is lost: its kernel could not be stopped; only a reset brings it back"

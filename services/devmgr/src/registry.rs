@@ -214,7 +214,10 @@ impl Registry {
             (CoreOp::Stop | CoreOp::Update, s) => return Err(Refusal::NotRunning(core, s)),
             // One that runs may hang: only its kernel's answer to a stop tells.
             (CoreOp::Recover, CoreState::Crashed | CoreState::Starting | CoreState::Running) => {}
-            (CoreOp::Recover, _) => return Err(Refusal::NeverRan(core)),
+            (CoreOp::Recover, _) if self.last_stopped(core).is_some() => {
+                return Err(Refusal::Stopped(core));
+            }
+            (CoreOp::Recover, s) => return Err(Refusal::NotRunning(core, s)),
         }
         let osnode = match op {
             CoreOp::Start if fresh => 0,

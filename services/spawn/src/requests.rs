@@ -206,6 +206,7 @@ impl SpawnServer<Request> for Service {
         if let Some(o) = peers::other(pid.osnode) {
             return peers::ask(self, o, async |at: Peer| at.release(pid).await).await;
         }
+        spared(self, pid.number)?;
         let released = supervision::release(self, pid.number);
         released.map(|()| Kept {}).ok_or_else(|| unsupervised(pid))
     }
@@ -356,9 +357,22 @@ async fn tell(service: &Service, pid: Pid, text: &str) -> Result<Checked, Refusa
     })
 }
 
+/// Whether a process may be ended by others.
+fn spared(service: &Service, number: u64) -> Result<(), Refusal> {
+    if !service.state.borrow().supervisor.is_vital(number) {
+        return Ok(());
+    }
+    let osnode = env::osnode();
+    let why = format!(
+        "o{osnode}.{number} is vital: o{osnode} would end with it (core destroy ends an OSnode, halt the machine)"
+    );
+    Err(Refusal::new(ServiceError::Unsupported, why))
+}
+
 /// Asks a process to end, and ends it if it does not.
 async fn kill(service: &Service, pid: Pid) -> Result<u64, Refusal> {
     let number = find(service, pid, "")?;
+    spared(service, number)?;
     service.state.borrow_mut().killing.insert(number);
     // Whatever it answers: it is ended now.
     if let Ok(process) = service.process(number, STOP_NS).await {

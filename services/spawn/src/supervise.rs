@@ -60,6 +60,8 @@ pub enum Verdict {
         /// How long to wait (ns).
         pause_ns: u64,
     },
+    /// The OSnode ends with it.
+    Fatal,
     /// Nothing any more: it ended too often.
     GivenUp {
         /// Its service.
@@ -118,6 +120,14 @@ impl Supervisor {
         self.last
     }
 
+    /// Whether the OSnode ends with this process.
+    #[must_use]
+    pub fn is_vital(&self, number: u64) -> bool {
+        let service = self.by_number.get(&number);
+        let service = service.and_then(|id| self.services.get(id));
+        service.is_some_and(|s| s.rules.restart == Restart::Vital)
+    }
+
     /// A process ended (or the service's next one could not be started: then `number` is that of
     /// the one before).
     pub fn ended(&mut self, number: u64, end: End, now_ns: u64) -> Verdict {
@@ -131,6 +141,7 @@ impl Supervisor {
             Restart::Never => false,
             Restart::OnFailure => end != End::Exited(0),
             Restart::Always => true,
+            Restart::Vital => return Verdict::Fatal,
         };
         if !again {
             s.state = ServiceState::Finished;

@@ -134,6 +134,14 @@ fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
             service.news.changed(id);
             forget(service, id);
         }
+        Verdict::Fatal => {
+            // What it held nobody can go on with.
+            rt::println!(
+                "spawn: process {number} {}: the OSnode ends with it",
+                how(end)
+            );
+            rt::process::exit(1)
+        }
         Verdict::Again {
             service: id,
             pause_ns,
@@ -235,6 +243,7 @@ pub const fn restart_word(restart: Restart) -> &'static str {
         Restart::Never => "never",
         Restart::OnFailure => "on-failure",
         Restart::Always => "always",
+        Restart::Vital => "vital",
     }
 }
 

@@ -87,6 +87,17 @@ fn each_policy_restarts_after_its_ends() {
 }
 
 #[test]
+fn the_osnode_ends_with_what_is_vital() {
+    for end in [End::Exited(0), End::Exited(1), End::Faulted] {
+        let mut s = Supervisor::new();
+        s.enter(rules(Restart::Vital, 3), 7);
+        s.enter(rules(Restart::Always, 3), 8);
+        assert!(s.is_vital(7) && !s.is_vital(8) && !s.is_vital(9));
+        assert_eq!(s.ended(7, end, 0), Verdict::Fatal);
+    }
+}
+
+#[test]
 fn too_many_ends_in_a_period_are_given_up() {
     let mut s = Supervisor::new();
     let service = s.enter(rules(Restart::Always, 3), 1);

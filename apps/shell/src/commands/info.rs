@@ -162,9 +162,10 @@ async fn check_once(session: &Session) -> Result<String, String> {
                 return Err(format!("o{osnode}: {e}"));
             }
             Err(CallError::Peer(e)) => return Err(of_spawn(e.into())),
-            Err(CallError::Refused(_)) => {
-                complete = false;
-                text += &format!("o{osnode} does not answer: its memory is not checked\n");
+            Err(CallError::Refused(why)) => {
+                return Err(format!(
+                    "o{osnode}: its memory is not checked: {why}\n{text}"
+                ));
             }
         }
     }

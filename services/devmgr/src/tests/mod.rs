@@ -134,7 +134,10 @@ fn the_life_of_a_core() {
     assert_eq!(p.osnode, 3);
     let p = run(&mut r, CoreOp::Recover, 1, false, Running, 0);
     assert_eq!(p.osnode, 3, "it may have hung");
-    assert_eq!(refused(&mut r, CoreOp::Recover, 2), Refusal::NeverRan(2));
+    assert_eq!(
+        refused(&mut r, CoreOp::Recover, 2),
+        Refusal::NotRunning(2, CoreState::Off)
+    );
     assert_eq!(refused(&mut r, CoreOp::Stop, 9), Refusal::NoCore(9, 4));
     assert_eq!(refused(&mut r, CoreOp::Stop, 0), Refusal::Console(0));
     let pause = Operation {
