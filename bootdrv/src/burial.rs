@@ -76,7 +76,7 @@ pub async fn bury<P: Platform>(driver: &Rc<Driver<P>>, osnode: u64) -> Result<Do
     let text = match system.reclaim(osnode, Capability::from_slot(kcb.cap)).await {
         Ok(r) => freed(r.block, r.got, r.held),
         Err(CallError::Peer(PeerError::TimedOut)) => String::from(
-            "its memory goes back when all others have said what they inherit of it, and no stopped OSnode has",
+            "its memory goes back when all others have said what they inherit of it: one does not answer (members; a stopped one does when it is started)",
         ),
         Err(e) => format!("its memory is lost: {e}"),
     };

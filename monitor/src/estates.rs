@@ -50,7 +50,7 @@ pub fn is_settled(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
     })
 }
 
-/// Whether no other survivor accounts for anything of it. Who is stopped may: it is asked when it is back.
+/// Whether no other survivor accounts for anything of it. Who does not answer may.
 async fn is_unclaimed(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
     let view = |world: &World| world.state.borrow().agreement.machine.view();
     let before = view(world);
@@ -63,8 +63,9 @@ async fn is_unclaimed(world: &World, dead: u64, base: u64, bytes: u64) -> bool {
     for (osnode, status) in others {
         match status {
             Status::Gone => continue,
-            Status::Running => {}
-            Status::Joining | Status::Stopped(_) | Status::Moving(_) => return false,
+            // Who is stopped answers while its caretaker visits it.
+            Status::Running | Status::Stopped(_) => {}
+            Status::Joining | Status::Moving(_) => return false,
         }
         let Ok(monitor) = peers::monitor(world, osnode).await else {
             return false;
