@@ -11,6 +11,9 @@ enum Bound {
     Never,
     /// Median at most this many percent of another figure's median on the same board.
     Percent(u64, &'static str),
+    /// Of so many sharers: median at most that of two, and for each further one a quarter more than the third and
+    /// the fourth cost.
+    Sharers(u64, &'static str),
 }
 
 /// What four cores at rest may execute in a second.
@@ -28,6 +31,10 @@ const BOUNDS: &[(&str, Bound)] = &[
     ("boot.prompt", Bound::Median(200_000_000, 50_000_000)),
     ("idle.instructions_per_second", Bound::Median(REST, 10_000)),
     ("ump.wakeup_round_trip", Bound::Median(4_000, 4_000)),
+    ("cap.revoke.8", Bound::Sharers(8, "cap.revoke")),
+    ("cap.revoke.16", Bound::Sharers(16, "cap.revoke")),
+    ("vm.unmap.8", Bound::Sharers(8, "vm.unmap")),
+    ("vm.unmap.16", Bound::Sharers(16, "vm.unmap")),
 ];
 
 /// A figure held against its bound.
@@ -66,6 +73,10 @@ impl Judged {
 /// Holds `figure` against its bound; `None` if it has none, or what it is compared with is missing.
 pub fn judge(figure: &Figure, all: &[Figure]) -> Option<Judged> {
     let (_, bound) = BOUNDS.iter().find(|(name, _)| *name == figure.name)?;
+    let other = |name: &str| {
+        let mut all = all.iter();
+        all.find(|f| f.board == figure.board && f.name == name)
+    };
     let of_median = |limit, aim| Judged {
         value: figure.median,
         limit,
@@ -78,11 +89,14 @@ pub fn judge(figure: &Figure, all: &[Figure]) -> Option<Judged> {
             limit: 0,
             aim: 0,
         },
-        Bound::Percent(percent, other) => {
-            let other = all
-                .iter()
-                .find(|f| f.board == figure.board && f.name == *other)?;
-            let limit = other.median * percent / 100;
+        Bound::Percent(percent, name) => {
+            let limit = other(name)?.median * percent / 100;
+            of_median(limit, limit)
+        }
+        Bound::Sharers(sharers, name) => {
+            let of = |n: u64| other(&format!("{name}.{n}")).map(|f| f.median);
+            let (two, four) = (of(2)?, of(4)?);
+            let limit = two + (sharers - 2) * four.saturating_sub(two) * 5 / 8;
             of_median(limit, limit)
         }
     })
@@ -125,6 +139,20 @@ mod tests {
         );
         let disturbed = judge(&figure("core.third_core", 0, 7), &[]).unwrap();
         assert_eq!(disturbed.verdict(), "MISSED by 7");
+    }
+
+    #[test]
+    fn each_further_sharer_may_cost_a_constant() {
+        let at = |sixteen| {
+            [
+                figure("vm.unmap.2", 1_000, 0),
+                figure("vm.unmap.4", 1_800, 0),
+                figure("vm.unmap.16", sixteen, 0),
+            ]
+        };
+        let holds = |all: [Figure; 3]| judge(&all[2], &all).unwrap().holds();
+        assert!(holds(at(8_000)) && !holds(at(8_001)));
+        assert_eq!(judge(&at(0)[2], &at(0)[1..]), None);
     }
 
     #[test]
