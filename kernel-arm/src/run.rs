@@ -11,7 +11,7 @@ use abi::vaddr::WINDOW;
 use arch_arm::barrier;
 use arch_arm::gic::Mask;
 use arch_arm::psci::Conduit;
-use capfmt::{Core, FORMAT_VERSION, PhysAddr};
+use capfmt::{Core, FORMAT_VERSION, OLDEST_FORMAT, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
 use kernel::{Event, Next, Osnode, Policy};
@@ -25,7 +25,7 @@ pub trait Variant: 'static {
     /// Load address: 2-MiB aligned, in the image slot.
     const BASE: u64;
     /// Newest and oldest KCB format that it reads.
-    const FORMATS: (u32, u32) = (FORMAT_VERSION as u32, FORMAT_VERSION as u32);
+    const FORMATS: (u32, u32) = (FORMAT_VERSION as u32, OLDEST_FORMAT as u32);
     /// Features that it needs of the core.
     const NEEDS: u64 = arch_arm::fpu::FEATURE_FP_SIMD;
 

@@ -9,7 +9,7 @@ use crate::statics::{LIVE_AREA, PAGE};
 use crate::timer::Timer;
 use crate::window::{CoreView, OWN_CORE};
 use abi::vaddr::WINDOW;
-use capfmt::{CoreStatus, FORMAT_VERSION, PhysAddr};
+use capfmt::{CoreStatus, FORMAT_VERSION, OLDEST_FORMAT, PhysAddr};
 use core::sync::atomic::Ordering;
 use kernel::care::{self, Care};
 use kernel::{Event, Next, Osnode, Policy};
@@ -23,7 +23,7 @@ pub trait Variant: 'static {
     /// Load address: 2-MiB aligned, in the image slot.
     const BASE: u64;
     /// Newest and oldest KCB format that it reads.
-    const FORMATS: (u32, u32) = (FORMAT_VERSION as u32, FORMAT_VERSION as u32);
+    const FORMATS: (u32, u32) = (FORMAT_VERSION as u32, OLDEST_FORMAT as u32);
     /// Features that it needs of the core.
     const NEEDS: u64 = 0;
 
