@@ -50,6 +50,11 @@ pub(crate) fn is_signalled(m: &impl PhysMap, page: PhysAddr) -> bool {
     m.load(page.add(SUMMARY)) != 0
 }
 
+/// Has whoever looks at the page see to its OSnode, although no bit is set.
+pub(crate) fn bring_up(m: &mut impl PhysMap, page: PhysAddr) {
+    m.set_bits(page.add(SUMMARY), 1);
+}
+
 /// Hands on all words: what attach does. The summary goes first: whoever signals from here on says so again.
 pub(crate) fn scan_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let page = PhysAddr(e.kcb().notification(e.m));

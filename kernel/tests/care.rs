@@ -240,6 +240,24 @@ fn a_signal_brings_a_visit_and_time_goes_on_in_it() {
     assert!((4_900_000..5_200_000).contains(&after), "{after} ns");
 }
 
+/// Nobody signals to who is awake.
+#[test]
+fn a_monitor_that_was_stopped_at_work_goes_on() {
+    let mut h = Host::new();
+    h.care(1);
+    let due = KCB.time_base_ns(&h.w.m) + 50_000_000;
+    h.call([Syscall::Wait as u64, due, 0, 0, 0, 0, 0, 0]);
+    h.until(MONITOR);
+    h.wait();
+    h.until(DCB);
+    h.care(0);
+    // It ran on another core meanwhile, and is stopped in the middle of something.
+    MONITOR.set_state(&mut h.w.m, DcbState::Runnable as u64);
+    h.care(1);
+    h.wait();
+    h.until(MONITOR);
+}
+
 #[test]
 fn a_busy_osnode_gives_its_caretaking_some_time() {
     let mut h = Host::new();

@@ -2,11 +2,11 @@
 
 use abi::SysError;
 use capfmt::undo::Transaction;
-use capfmt::{Attachment, CapType, Kcb, PhysAddr, Rights, kcb_check};
+use capfmt::{Attachment, CapType, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rights, kcb_check};
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Machine, Osnode, Policy, attach, care, notify};
+use crate::{Machine, Osnode, Policy, attach, care, notify, reclaim};
 
 /// `KcbCare`.
 ///
@@ -59,10 +59,23 @@ fn take_up<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, other: Kc
     let epoch = (kcb.state(e.m) >> 32) as u32;
     let here = attach::location(e.m, epoch);
     notify::set_location(e.m, page, here);
+    if is_at_work(e.m, other) {
+        // Nobody signals to who is awake.
+        notify::bring_up(e.m, page);
+    }
     e.os.cares = true;
     // What was signalled before is seen at the end of this entry.
     e.os.attention = true;
     Ok(())
+}
+
+/// Whether somebody who would run in visits was stopped while it ran.
+fn is_at_work(m: &impl PhysMap, other: Kcb) -> bool {
+    let some = |at: u64| Some(Dcb(PhysAddr(at))).filter(|_| at != 0);
+    core::iter::successors(some(other.dcb_head(m)), |d| some(d.next(m))).any(|d| {
+        let answers = d.flags(m) & Dcb::ANSWERS != 0 || reclaim::collector(m, other) == Some(d);
+        answers && d.state_of(m) == Some(DcbState::Runnable)
+    })
 }
 
 /// Cares for `other` no longer, if it does.
