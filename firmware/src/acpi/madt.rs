@@ -44,7 +44,7 @@ pub struct Madt {
     pub local_apic: u64,
     /// Enabled cores, in firmware's order, each once.
     pub cores: Vec<MadtCore>,
-    /// I/O APICs.
+    /// I/O APICs, no two with the same id, address or first interrupt.
     pub io_apics: Vec<IoApic>,
     /// Overrides.
     pub overrides: Vec<Override>,
@@ -70,11 +70,12 @@ pub fn read(table: &[u8], problems: &mut Problems) -> Madt {
             0 if entry.has(8, NAME, problems) => (word(e, 3, 1), word(e, 2, 1), word(e, 4, 4)),
             9 if entry.has(16, NAME, problems) => (word(e, 4, 4), word(e, 12, 4), word(e, 8, 4)),
             1 if entry.has(12, NAME, problems) => {
-                madt.io_apics.push(IoApic {
+                let io_apic = IoApic {
                     id: e[2],
                     address: word(e, 4, 4),
                     first: word(e, 8, 4) as u32,
-                });
+                };
+                madt.take_io_apic(io_apic, entry.number, problems);
                 continue;
             }
             2 if entry.has(10, NAME, problems) => {
@@ -110,4 +111,22 @@ pub fn read(table: &[u8], problems: &mut Problems) -> Madt {
         problems.note(NAME, "local APIC entries", "none is enabled");
     }
     madt
+}
+
+impl Madt {
+    fn take_io_apic(&mut self, new: IoApic, number: usize, problems: &mut Problems) {
+        let mut note = |what: &str, value: u64| {
+            let why = format!("{value:#x} is another I/O APIC's, too: left out");
+            problems.note(NAME, format!("I/O APIC {what} of entry {number}"), why);
+        };
+        if self.io_apics.iter().any(|a| a.id == new.id) {
+            note("id", new.id.into());
+        } else if self.io_apics.iter().any(|a| a.address == new.address) {
+            note("address", new.address);
+        } else if self.io_apics.iter().any(|a| a.first == new.first) {
+            note("first interrupt", new.first.into());
+        } else {
+            self.io_apics.push(new);
+        }
+    }
 }

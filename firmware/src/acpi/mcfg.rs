@@ -18,9 +18,15 @@ pub struct Segment {
     pub last: u8,
 }
 
+impl Segment {
+    fn shares_buses(&self, other: &Self) -> bool {
+        self.group == other.group && self.first <= other.last && other.first <= self.last
+    }
+}
+
 pub fn read(table: &[u8], problems: &mut Problems) -> Vec<Segment> {
     const NAME: &str = "MCFG";
-    let mut segments = Vec::new();
+    let mut segments: Vec<Segment> = Vec::new();
     let entries = table.get(HEADER + 8..).unwrap_or(&[]).chunks_exact(16);
     if !entries.remainder().is_empty() || table.len() < HEADER + 8 {
         let why = format!("{} is no whole number of entries", table.len());
@@ -39,6 +45,12 @@ pub fn read(table: &[u8], problems: &mut Problems) -> Vec<Segment> {
             problems.note(NAME, format!("base address of entry {number}"), why);
         } else if segment.first > segment.last {
             let why = format!("{} to {}: left out", segment.first, segment.last);
+            problems.note(NAME, format!("bus numbers of entry {number}"), why);
+        } else if let Some(other) = segments.iter().find(|s| s.shares_buses(&segment)) {
+            let why = format!(
+                "{} to {} of group {} overlap {} to {} of an entry before: left out",
+                segment.first, segment.last, segment.group, other.first, other.last
+            );
             problems.note(NAME, format!("bus numbers of entry {number}"), why);
         } else {
             segments.push(segment);

@@ -22,7 +22,7 @@ pub struct MemoryRange {
 pub struct Srat {
     /// APIC id to proximity domain.
     pub cores: BTreeMap<u32, u32>,
-    /// Ranges, none of which overlaps one of another domain.
+    /// Ranges, none of which overlaps another.
     pub memory: Vec<MemoryRange>,
 }
 
@@ -30,6 +30,10 @@ const NAME: &str = "SRAT";
 
 pub fn read(table: &[u8], problems: &mut Problems) -> Srat {
     let mut srat = Srat::default();
+    if table.len() < HEADER + 12 {
+        let why = format!("{} is less than {}", table.len(), HEADER + 12);
+        problems.note(NAME, "length", why);
+    }
     for entry in entries(table, HEADER + 12, NAME, problems) {
         let e = entry.bytes;
         // 0: local APIC affinity; 1: memory affinity; 2: local x2APIC affinity.
@@ -86,6 +90,34 @@ impl Srat {
             problems.note(NAME, format!("base address of entry {number}"), why);
             return;
         }
-        self.memory.push(range);
+        // What is left overlaps no memory but of the same domain.
+        let mut before: Vec<MemoryRange> = self.memory.clone();
+        before.retain(|r| base < r.base + r.bytes && r.base < end);
+        before.sort_unstable_by_key(|r| r.base);
+        if let Some(first) = before.first() {
+            let why = format!(
+                "{base:#x}..{end:#x} overlaps {:#x}..{:#x} of the same domain: counted once",
+                first.base,
+                first.base + first.bytes
+            );
+            problems.note(NAME, format!("base address of entry {number}"), why);
+        }
+        let mut from = base;
+        for r in before {
+            self.push(from, r.base, domain);
+            from = from.max(r.base + r.bytes);
+        }
+        self.push(from, end, domain);
+    }
+
+    /// Memory from `from` to `to`, if there is any between them.
+    fn push(&mut self, from: u64, to: u64, domain: u32) {
+        if from < to {
+            self.memory.push(MemoryRange {
+                base: from,
+                bytes: to - from,
+                domain,
+            });
+        }
     }
 }

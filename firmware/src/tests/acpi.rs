@@ -123,6 +123,144 @@ fn no_cores_and_too_many_domains() {
 }
 
 #[test]
+fn what_comes_twice_is_counted_once() {
+    let mut m = Memory::of(NUMA8);
+    // Three more I/O APICs: one with the id of the first, one at its address, one with its
+    // interrupts; and one that is sound.
+    for io in [
+        [0u8, 0, 0, 0xd0, 0xfe, 24],
+        [1, 0, 0, 0xc0, 0xfe, 24],
+        [2, 0, 0, 0xd1, 0xfe, 0],
+        [3, 0, 0, 0xd2, 0xfe, 24],
+    ] {
+        let [id, a, b, c, d, first] = io;
+        let entry = [1, 12, id, 0, a, b, c, d, first, 0, 0, 0];
+        m.table(b"APIC").extend_from_slice(&entry);
+    }
+    m.repair(b"APIC");
+    // The same buses again, some of them, and those of another group.
+    for (group, first, last) in [(0u8, 0u8, 255u8), (0, 16, 31), (1, 16, 31)] {
+        let mut entry = [0; 16];
+        entry[..4].copy_from_slice(&0xc000_0000u32.to_le_bytes());
+        (entry[8], entry[10], entry[11]) = (group, first, last);
+        m.table(b"MCFG").extend_from_slice(&entry);
+    }
+    m.repair(b"MCFG");
+    let acpi = m.acpi();
+    let said = problems(&acpi);
+    let numbered = |text: &str| said.iter().any(|s| s.ends_with(text));
+    assert!(
+        numbered(": 0x0 is another I/O APIC's, too: left out"),
+        "{said:?}"
+    );
+    assert!(numbered(
+        ": 0xfec00000 is another I/O APIC's, too: left out"
+    ));
+    assert!(said[0].starts_with("MADT: I/O APIC id of entry "));
+    assert!(said[1].starts_with("MADT: I/O APIC address of entry "));
+    assert!(said[2].starts_with("MADT: I/O APIC first interrupt of entry "));
+    let buses = [
+        "MCFG: bus numbers of entry 1: 0 to 255 of group 0 overlap 0 to 255 of an entry before: left out",
+        "MCFG: bus numbers of entry 2: 16 to 31 of group 0 overlap 0 to 255 of an entry before: left out",
+    ];
+    assert_eq!(said[3..], buses);
+    let addresses: Vec<u64> = acpi
+        .madt
+        .iter()
+        .flat_map(|t| t.io_apics.iter().map(|a| a.address))
+        .collect();
+    assert_eq!(addresses, [0xfec0_0000, 0xfed2_0000]);
+    let groups: Vec<u16> = acpi.mcfg.iter().map(|s| s.group).collect();
+    assert_eq!(groups, [0, 1]);
+}
+
+/// An SRAT entry about memory.
+fn memory(domain: u32, base: u64, bytes: u64) -> Vec<u8> {
+    let mut e = std::vec![0; 40];
+    (e[0], e[1], e[28]) = (1, 40, 1);
+    e[2..6].copy_from_slice(&domain.to_le_bytes());
+    e[8..16].copy_from_slice(&base.to_le_bytes());
+    e[16..24].copy_from_slice(&bytes.to_le_bytes());
+    e
+}
+
+/// The memory that a SRAT of these entries gives, and what is wrong with it.
+fn srat_of(entries: &[(u32, u64, u64)]) -> (Vec<(u32, u64, u64)>, Vec<String>) {
+    let mut m = Memory::of(NUMA8);
+    let table = m.table(b"SRAT");
+    table.truncate(48);
+    for (domain, base, bytes) in entries {
+        table.extend(memory(*domain, *base, *bytes));
+    }
+    m.repair(b"SRAT");
+    let acpi = m.acpi();
+    let found = acpi.srat.iter().flat_map(|s| &s.memory);
+    let found = found.map(|r| (r.domain, r.base, r.bytes)).collect();
+    (found, problems(&acpi))
+}
+
+#[test]
+fn memory_of_a_domain_is_counted_once() {
+    let (found, said) = srat_of(&[
+        (0, 10, 10),
+        (0, 40, 10),
+        (0, 0, 60),
+        (0, 10, 10),
+        (1, 60, 5),
+    ]);
+    let parts = [
+        (0, 10, 10),
+        (0, 40, 10),
+        (0, 0, 10),
+        (0, 20, 20),
+        (0, 50, 10),
+        (1, 60, 5),
+    ];
+    assert_eq!(found, parts);
+    let twice = [
+        "SRAT: base address of entry 2: 0x0..0x3c overlaps 0xa..0x14 of the same domain: counted once",
+        "SRAT: base address of entry 3: 0xa..0x14 overlaps 0xa..0x14 of the same domain: counted once",
+    ];
+    assert_eq!(said, twice);
+    let (found, said) = srat_of(&[(0, 0, 8), (1, 4, 8)]);
+    assert_eq!(found, [(0, 0, 8)]);
+    let why = "SRAT: base address of entry 1: 0x4..0xc overlaps memory of domain 0: left out";
+    assert_eq!(said, [why]);
+}
+
+#[test]
+fn a_short_srat_is_told() {
+    let mut m = Memory::of(NUMA8);
+    m.table(b"SRAT").truncate(47);
+    m.repair(b"SRAT");
+    let acpi = m.acpi();
+    assert_eq!(problems(&acpi), ["SRAT: length: 47 is less than 48"]);
+    assert_eq!(acpi.srat, Some(crate::acpi::Srat::default()));
+}
+
+proptest! {
+    /// Byte by byte: who is first has it, and nobody has it twice.
+    #[test]
+    fn memory_is_whose_it_was_first(entries in prop::collection::vec((0u32..2, 0u64..40, 1u64..12), 0..12)) {
+        let mut owners = [None; 64];
+        for (domain, base, bytes) in &entries {
+            let range = *base as usize..(base + bytes) as usize;
+            if owners[range.clone()].iter().any(|o| o.is_some_and(|o| o != *domain)) {
+                continue;
+            }
+            owners[range].fill(Some(*domain));
+        }
+        let mut found = [None; 64];
+        for (domain, base, bytes) in srat_of(&entries).0 {
+            for byte in &mut found[base as usize..(base + bytes) as usize] {
+                prop_assert!(byte.replace(domain).is_none(), "twice");
+            }
+        }
+        prop_assert_eq!(found, owners);
+    }
+}
+
+#[test]
 fn pointers_that_lead_back_end() {
     let mut m = Memory::of(NUMA8);
     let root = m.0[1].0 as u32;
