@@ -47,6 +47,9 @@ const NODES: &str = "answer(N, count(C)) :- core_node(C, N).";
 /// Cores whose nearest memory is on another node than theirs.
 const FAR: &str = "nearest_memory(C, N), not core_node(C, N)";
 const NEAREST: &str = "nearest_memory(2, N)";
+/// Of cores that stay when another one is taken away, and of one that is.
+const NEAREST_3: &str = "nearest_memory(3, N)";
+const NEAREST_4: &str = "nearest_memory(4, N)";
 const TREE: &str = "multicast(0, F, T)";
 const TREE_3: &str = "multicast(3, F, T)";
 const START: &str = "answer(D, K, count(C)) :- boot_driver(C, D), kernel(C, K).";
@@ -83,6 +86,7 @@ fn qemu_x86() {
         (NODES, "0 2, 1 1"),
         (FAR, ""),
         (NEAREST, ""),
+        (NEAREST_3, "1"),
         (TREE, "0 1, 0 3"),
         (TREE_3, "0 1, 3 0"),
         (START, "\"bootdrv-x86-sipi\" \"std\" 3"),
@@ -113,7 +117,9 @@ fn qemu_arm() {
         (CORES, "3"),
         (PACKAGES, "0 3"),
         (NODES, "0 3"),
+        (FAR, ""),
         (NEAREST, ""),
+        (NEAREST_3, "0"),
         (TREE, "0 1, 0 3"),
         (TREE_3, "3 0, 3 1"),
         (START, "\"bootdrv-arm-psci\" \"std\" 3"),
@@ -155,12 +161,21 @@ fn qemu_x86_numa8() {
         (PACKAGES, "0 2, 1 2, 3 2, 4 2, 5 2, 6 2, 7 2"),
         (NODES, "0 2, 1 2, 3 2, 4 2, 5 2, 6 2, 7 2"),
         (FAR, ""),
+        (NEAREST, "1"),
+        (NEAREST_3, "1"),
+        (NEAREST_4, ""),
         (
             TREE,
             "0 1, 0 2, 0 6, 0 8, 0 10, 0 12, 0 14, \
              2 3, 6 7, 8 9, 10 11, 12 13, 14 15",
         ),
+        (
+            TREE_3,
+            "0 1, 3 0, 3 2, 3 6, 3 8, 3 10, 3 12, 3 14, \
+             6 7, 8 9, 10 11, 12 13, 14 15",
+        ),
         (START, "\"bootdrv-x86-sipi\" \"std\" 14"),
+        (CONSOLE, "\"console-16550\" 0"),
     ];
     check(&b, &after);
     // Its memory stays, and is somebody's.
@@ -188,6 +203,12 @@ fn qemu_arm_big_little() {
     take_away(&mut b, 4);
     let after = [
         (CORES, "7"),
+        (PACKAGES, "0 7"),
+        (NODES, "0 7"),
+        (FAR, ""),
+        (NEAREST, "0"),
+        (NEAREST_3, "0"),
+        (NEAREST_4, ""),
         (TREE, "0 1, 0 2, 0 3, 0 5, 5 6, 5 7"),
         (TREE_3, "3 0, 3 1, 3 2, 3 5, 5 6, 5 7"),
         (START, "\"bootdrv-arm-psci\" \"std\" 7"),
