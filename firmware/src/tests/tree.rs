@@ -318,3 +318,17 @@ proptest! {
         prop_assert!(!m.cores.is_empty() || !m.problems.is_empty(), "cores are lost without a word");
     }
 }
+
+#[test]
+fn a_console_that_is_not_named_is_found() {
+    let mut blob = BIG_LITTLE.to_vec();
+    let sound = read(&blob).console;
+    let name = b"stdout-path\0";
+    let at = blob.windows(name.len()).position(|w| w == name);
+    blob[at.expect("is there")] = b'x';
+    let m = read(&blob);
+    assert_eq!(m.console, sound);
+    let why =
+        "device tree: stdout-path of /chosen: it names no PL011: the one at 0x9000000 is used";
+    assert_eq!(problems(&m), [why]);
+}

@@ -50,6 +50,26 @@ pub struct Core {
     pub(super) place: usize,
 }
 
+impl Core {
+    /// A core of which the tree says nothing.
+    #[must_use]
+    pub fn unknown(hw_id: u64) -> Self {
+        Self {
+            hw_id,
+            kind: String::new(),
+            enable: EnableMethod::Other(String::new()),
+            node: None,
+            capacity_dmips_mhz: None,
+            power_coefficient: None,
+            points: Vec::new(),
+            package: None,
+            cluster: None,
+            thread_of: None,
+            place: 0,
+        }
+    }
+}
+
 /// Affinity fields 3 to 0 of an MPIDR in 32 bits.
 fn packed_id(mpidr: u64) -> u64 {
     mpidr & 0xff_ffff | (mpidr >> 32 & 0xff) << 24

@@ -91,7 +91,7 @@ pub fn read(bytes: &[u8]) -> Machine {
         distances: distances(&tree, &mut problems),
         controller: controller(&tree, &mut problems),
         psci: psci(&tree, &mut problems),
-        console: console(&tree),
+        console: console(&tree, &mut problems),
         problems: Vec::new(),
     };
     let needs_psci = |c: &Core| c.enable == cores::EnableMethod::Psci;
@@ -205,10 +205,24 @@ fn psci(tree: &Tree<'_>, problems: &mut Problems) -> Option<Conduit> {
     }
 }
 
-/// The PL011 that `stdout-path` names.
-fn console(tree: &Tree<'_>) -> Option<Uart> {
-    let chosen = tree.child(0, "chosen")?;
-    let at = tree.find(tree.nodes[chosen].text("stdout-path")?)?;
+/// The PL011 that `stdout-path` names, or else the first one that there is.
+fn console(tree: &Tree<'_>, problems: &mut Problems) -> Option<Uart> {
+    let chosen = tree.child(0, "chosen");
+    let path = chosen.and_then(|c| tree.nodes[c].text("stdout-path"));
+    let named = path.and_then(|p| pl011(tree, tree.find(p)?));
+    if named.is_some() {
+        return named;
+    }
+    let enabled = (0..tree.nodes.len()).filter(|at| tree.nodes[*at].is_enabled());
+    let first = enabled.filter_map(|at| pl011(tree, at)).next();
+    if let Some(uart) = first {
+        let why = format!("it names no PL011: the one at {:#x} is used", uart.base);
+        problems.note(NAME, "stdout-path of /chosen", why);
+    }
+    first
+}
+
+fn pl011(tree: &Tree<'_>, at: usize) -> Option<Uart> {
     let node = &tree.nodes[at];
     if !node.is_compatible(&["arm,pl011"]) {
         return None;

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use capfmt::{CapType, Core};
 use devmgr::MachineDescription;
+use devmgr::sound::{self, Own};
 use firmware::{Problem, acpi, tree};
 use rt::vspace::{self, Access};
 use rt::{CapAddr, cap, env, invoke, mem};
@@ -44,6 +45,8 @@ impl Console {
 pub struct Machine {
     pub description: MachineDescription,
     pub console: Console,
+    /// Whether the boot core is used alone, because of damaged tables.
+    pub alone: bool,
     /// Whether firmware left a device tree.
     pub tree: bool,
     /// All that it says, as facts.
@@ -63,16 +66,23 @@ fn read(devices: CapAddr, at: u64, bytes: u64) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// The hardware id of the core that the loader started on.
-fn boot_hw_id() -> Result<u64, String> {
+/// What the object of the core says that the loader started on.
+fn own() -> Result<Own, String> {
     let core = env::given("core0").ok_or("the boot core was not given")?;
     let control = cap::in_slot(|slot| invoke::core_mint(core, slot));
     let control = control.map_err(|e| format!("the boot core's control: {}", e.message()))?;
-    let field = Core::FIELDS.iter().find(|f| f.name == "hw_id");
-    let offset = field.map_or(0, |f| f.offset);
-    let id = invoke::core_read(control.addr(), offset);
-    id.map(|words| words[0])
-        .map_err(|e| format!("the boot core's object: {}", e.message()))
+    let read = |name: &str| {
+        let field = Core::FIELDS.iter().find(|f| f.name == name);
+        let offset = field.map_or(0, |f| f.offset);
+        invoke::core_read(control.addr(), offset)
+            .map_err(|e| format!("the boot core's object: {}", e.message()))
+    };
+    let [hw_id, ..] = read("hw_id")?;
+    let [a, b, c, d, e, f, _] = read("isa_param")?;
+    Ok(Own {
+        hw_id,
+        isa_param: [a, b, c, d, e, f],
+    })
 }
 
 /// Says what is malformed in firmware's tables; the rest is used.
@@ -82,60 +92,87 @@ fn tell(problems: &[Problem]) {
     }
 }
 
-fn with_problems(mut facts: Changes, problems: &[Problem]) -> Changes {
-    collect::problems(problems, &mut facts);
-    facts
+/// The machine, without the device that is the console.
+struct Described {
+    description: MachineDescription,
+    console: Console,
+    alone: bool,
+    facts: Option<Changes>,
+    problems: Vec<Problem>,
 }
 
-/// Reads the tables.
+fn of_acpi(devices: CapAddr, rsdp: u64, own: &Own) -> Result<Described, String> {
+    let mut tables = match rsdp {
+        0 => sound::no_acpi(),
+        _ => acpi::read(rsdp, &mut |at, bytes| read(devices, at, bytes)),
+    };
+    let alone = sound::complete_acpi(&mut tables, own);
+    Ok(Described {
+        description: MachineDescription::from_acpi(&tables).map_err(|e| e.to_string())?,
+        // The first serial port of every PC (ISA interrupt 4).
+        console: Console::Ports(0x3f8, 4),
+        alone,
+        facts: collect::from_acpi(&tables, own.hw_id, None),
+        problems: tables.problems,
+    })
+}
+
+fn device_tree(devices: CapAddr, fdt: u64) -> Result<tree::Machine, &'static str> {
+    let head = read(devices, fdt, 8).ok_or("memory cannot be read")?;
+    let bytes = tree::total_bytes(&head).filter(|b| *b <= MAX_TREE);
+    let bytes = bytes.ok_or("no device tree is")?;
+    let blob = read(devices, fdt, bytes).ok_or("not all of the device tree can be read")?;
+    Ok(tree::read(&blob))
+}
+
+fn of_tree(devices: CapAddr, fdt: u64, own: &Own) -> Result<Described, String> {
+    let found = device_tree(devices, fdt);
+    let mut tree = found.unwrap_or_else(|why| sound::no_tree(fdt, why));
+    let alone = sound::complete_tree(&mut tree, own);
+    let Some(uart) = tree.console else {
+        // The loader's PL011 is known, but not its interrupt: the tree alone says that.
+        tell(&tree.problems);
+        return Err("the device tree describes no PL011 with its interrupt: no console".into());
+    };
+    Ok(Described {
+        description: MachineDescription::from_tree(&tree).map_err(|e| e.to_string())?,
+        console: Console::Pl011(uart.base, uart.interrupt),
+        alone,
+        facts: collect::from_tree(&tree, own.hw_id),
+        problems: tree.problems,
+    })
+}
+
+/// Reads the tables. Where they are damaged, the machine is what is sound of them, and at least
+/// the boot core.
 ///
 /// # Errors
-/// What is missing or damaged, as a sentence.
+/// What nothing can be done without, as a sentence.
 pub fn machine() -> Result<Machine, String> {
     let mut args = env::args().skip(1).map(|a| a.parse::<u64>().unwrap_or(0));
     let (rsdp, fdt) = (args.next().unwrap_or(0), args.next().unwrap_or(0));
     let devices = env::given("devices").ok_or("device memory was not given")?;
-    let boot = boot_hw_id()?;
-    let unlisted = || format!("the firmware's tables do not list the boot core ({boot:#x})");
-    let mut machine = if rsdp != 0 {
-        let tables = acpi::read(rsdp, &mut |at, bytes| read(devices, at, bytes));
-        tell(&tables.problems);
-        Machine {
-            description: MachineDescription::from_acpi(&tables).map_err(|e| e.to_string())?,
-            // The first serial port of every PC (ISA interrupt 4).
-            console: Console::Ports(0x3f8, 4),
-            tree: false,
-            facts: {
-                let facts = collect::from_acpi(&tables, boot, None);
-                with_problems(facts.ok_or_else(unlisted)?, &tables.problems)
-            },
-        }
-    } else {
-        let head = read(devices, fdt, 8).ok_or("the device tree cannot be read")?;
-        let bytes = tree::total_bytes(&head).filter(|b| *b <= MAX_TREE);
-        let bytes = bytes.ok_or_else(|| format!("no device tree is at {fdt:#x}"))?;
-        let blob = read(devices, fdt, bytes).ok_or("the device tree cannot be read")?;
-        let tree = tree::read(&blob);
-        tell(&tree.problems);
-        let uart = tree
-            .console
-            .ok_or("the device tree names no PL011 console")?;
-        Machine {
-            description: MachineDescription::from_tree(&tree).map_err(|e| e.to_string())?,
-            console: Console::Pl011(uart.base, uart.interrupt),
-            tree: true,
-            facts: {
-                let facts = collect::from_tree(&tree, boot);
-                with_problems(facts.ok_or_else(unlisted)?, &tree.problems)
-            },
-        }
+    let own = own()?;
+    let boot = own.hw_id;
+    // A loader that leaves neither is a PC's: others are told of the RAM by a tree.
+    let tree = rsdp == 0 && fdt != 0;
+    let mut found = match tree {
+        true => of_tree(devices, fdt, &own)?,
+        false => of_acpi(devices, rsdp, &own)?,
     };
-    if !machine.description.boot_core_first(boot) {
-        return Err(unlisted());
-    }
-    machine.facts.assert(
-        "device",
-        &[collect::symbol(CONSOLE), machine.console.kind()],
-    );
-    Ok(machine)
+    tell(&found.problems);
+    let listed = found
+        .facts
+        .filter(|_| found.description.boot_core_first(boot));
+    let unlisted = || format!("the firmware's tables do not list the boot core ({boot:#x})");
+    let mut facts = listed.ok_or_else(unlisted)?;
+    collect::problems(&found.problems, &mut facts);
+    facts.assert("device", &[collect::symbol(CONSOLE), found.console.kind()]);
+    Ok(Machine {
+        description: found.description,
+        console: found.console,
+        alone: found.alone,
+        tree,
+        facts,
+    })
 }

@@ -1,6 +1,7 @@
 //! The device manager's knowledge: which cores exist, what they do, and who may drive them.
 //!
 //! - [`MachineDescription`]: cores, interrupts and memory, from either kind of firmware;
+//! - [`sound`]: what a machine boots with whose tables are damaged;
 //! - [`Registry`]: state of every core and the checks before an operation;
 //! - [`Ledger`]: what the knowledge base is told; [`choice`]: what its answers decide.
 //!
@@ -17,6 +18,7 @@ mod ledger;
 mod machine;
 mod refusal;
 mod registry;
+pub mod sound;
 
 pub use ledger::{Ledger, PART_BYTES, Part};
 pub use machine::{CoreDescription, Interrupts, MachineDescription, NodeMemory, Unusable};

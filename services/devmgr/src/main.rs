@@ -114,9 +114,13 @@ async fn set_up() -> Result<Manager, String> {
     let mut machine = discovery::machine()?;
     let own = env::osnode();
     let ledger = facts(core::mem::take(&mut machine.facts));
+    let mut registry = Registry::new(&machine.description.cores, own);
+    if machine.alone {
+        registry.use_boot_core_alone();
+    }
     let manager = Manager {
         state: Rc::new(RefCell::new(State {
-            registry: Registry::new(&machine.description.cores, own),
+            registry,
             described: Vec::new(),
             drivers: BTreeMap::new(),
             next_osnode: own + 1,

@@ -135,7 +135,7 @@ struct Failed {
 fn error_of(r: &devmgr::Refusal) -> ServiceError {
     use devmgr::Refusal as R;
     match r {
-        R::NoCore(..) => ServiceError::NoCore,
+        R::NoCore(..) | R::Alone(_) => ServiceError::NoCore,
         R::NoExecutor(_) | R::Console(_) | R::Home(..) => ServiceError::OwnCore,
         R::NoOsnode(_) => ServiceError::NoOsnode,
         R::Busy(_) => ServiceError::Busy,

@@ -1,7 +1,7 @@
 //! What the shell wants to know.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 
 use firmware::processor::WORDS;
 use proto::iface::cores::{Core, CoreState, Kernel, Log, Osnode};
@@ -173,8 +173,7 @@ pub async fn osnode(manager: &Manager, index: u32) -> Result<Osnode, Refusal> {
 /// What the kernels of a core logged.
 pub async fn log(manager: &Manager, core: u32) -> Result<Log, Refusal> {
     if !knows(&manager.state.borrow().registry, core) {
-        let count = manager.state.borrow().registry.len();
-        let text = format!("there is no core {core}: this machine has {count}");
+        let text = manager.state.borrow().registry.no_core(core).to_string();
         return Err(Refusal::new(ServiceError::NoCore, text));
     }
     let driver = own_driver(manager).await;

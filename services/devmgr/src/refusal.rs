@@ -9,6 +9,8 @@ use proto::iface::cores::CoreState;
 pub enum Refusal {
     /// (core, number of cores).
     NoCore(u32, u32),
+    /// (core): what firmware says of cores is damaged, and core 0 is used alone.
+    Alone(u32),
     /// (core, what it runs): it runs already.
     Running(u32, u64),
     /// (core, state): it does not run.
@@ -52,6 +54,10 @@ impl fmt::Display for Refusal {
                     "there is no core {core}: this machine has cores 0 to {last}"
                 )
             }
+            Self::Alone(core) => write!(
+                f,
+                "core {core} cannot be used: what firmware says of cores is damaged, so core 0 is used alone (log 0 says what is wrong)"
+            ),
             Self::Running(core, o) => write!(
                 f,
                 "core {core} already runs o{o}: core update {core} replaces its kernel, core stop {core} stops it"

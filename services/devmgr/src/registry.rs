@@ -76,6 +76,8 @@ pub struct Registry {
     /// OSnodes that run nowhere: (id, core they were stopped on), oldest first.
     pub(crate) detached: Vec<(u64, u32)>,
     home: u64,
+    /// Core 0 is used without the others, of which firmware says nothing sound.
+    alone: bool,
 }
 
 impl Registry {
@@ -98,6 +100,7 @@ impl Registry {
             cores: cores.iter().enumerate().map(record).collect(),
             detached: Vec::new(),
             home,
+            alone: false,
         }
     }
 
@@ -127,6 +130,20 @@ impl Registry {
             if let Some(c) = self.cores.get_mut(*core as usize) {
                 c.driven = false;
             }
+        }
+    }
+
+    /// What firmware says of other cores than the boot core is damaged.
+    pub fn use_boot_core_alone(&mut self) {
+        self.alone = true;
+    }
+
+    /// Why there is no such core.
+    #[must_use]
+    pub fn no_core(&self, core: u32) -> Refusal {
+        match self.alone {
+            true => Refusal::Alone(core),
+            false => Refusal::NoCore(core, self.len()),
         }
     }
 
@@ -188,8 +205,7 @@ impl Registry {
         let Operation {
             op, core, fresh, ..
         } = operation;
-        let count = self.len();
-        let c = self.core(core).ok_or(Refusal::NoCore(core, count))?;
+        let c = self.core(core).ok_or_else(|| self.no_core(core))?;
         if !c.driven {
             return Err(Refusal::NotDriven(core));
         }
@@ -261,7 +277,7 @@ impl Registry {
 
     /// Whether no operation needs this core; it exists, and can be got back.
     fn ensure_free(&self, core: u32) -> Result<&CoreRecord, Refusal> {
-        let c = self.core(core).ok_or(Refusal::NoCore(core, self.len()))?;
+        let c = self.core(core).ok_or_else(|| self.no_core(core))?;
         match c {
             _ if !c.driven => Err(Refusal::NotDriven(core)),
             _ if c.state == CoreState::Lost => Err(Refusal::Lost(core)),

@@ -1,6 +1,7 @@
 //! Firmware's words translated; operations allowed and refused.
 
 mod knowledge;
+mod sound;
 
 use crate::*;
 use firmware::acpi::{Acpi, Madt, MadtCore, MemoryRange, Srat};
