@@ -180,6 +180,10 @@ fn told(manager: &Manager, number: u64, results: &[Result<(), CallError>]) {
         None => {}
         Some(CallError::Refused(why)) => {
             rt::println!("devmgr: the knowledge base refuses what it is told: {why}");
+            if is_current(manager, number) {
+                // Nothing of it was taken: the next time all is told again.
+                manager.state.borrow_mut().link.ledger.forget();
+            }
         }
         Some(why) => lost(manager, number, why),
     }

@@ -112,6 +112,9 @@ impl Known {
         change: impl FnOnce(&mut Service) -> Result<Changed, Refusal>,
     ) -> Result<Changed, Refusal> {
         let changed = change(&mut self.service.borrow_mut());
+        for note in self.service.borrow_mut().notes() {
+            rt::println!("skb: {note}");
+        }
         if self.service.borrow().is_filled() {
             self.held.take().into_iter().for_each(Waker::wake);
         }

@@ -1,14 +1,14 @@
 //! What the knowledge base answers, apart from how messages come and go.
 
-use alloc::collections::BTreeMap;
-use alloc::string::ToString;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proto::iface::skb::{Answer, Changed, Distance, Listed, MAX_CHUNK, Place, Record, Subject};
 use proto::{Refusal, ServiceError};
 
-use crate::datalog::{Applied, Base, Changes, Error, Limits};
-use crate::typed;
+use crate::datalog::{Applied, Base, Changes, Error, Fact, Limits, Pattern};
+use crate::{collect, typed};
 
 /// Most facts and patterns of a change that comes in parts.
 const MAX_KEPT: usize = 65_536;
@@ -20,6 +20,12 @@ pub struct Service {
     base: Base,
     /// By connection.
     unfinished: BTreeMap<u32, Changes>,
+    /// What was told in changes of how the machine is: nobody else withdraws it.
+    told: BTreeSet<Fact>,
+    /// Number of the rules about machines, which stay.
+    own_rules: usize,
+    /// What the log is to say.
+    notes: Vec<String>,
     filled: bool,
     changes: u64,
 }
@@ -32,8 +38,12 @@ impl Service {
     pub fn new() -> Result<Self, Error> {
         let mut base = Base::new(Limits::default());
         base.load(crate::RULES)?;
+        let own_rules = base.rules();
         Ok(Self {
             base,
+            told: BTreeSet::new(),
+            own_rules,
+            notes: Vec::new(),
             unfinished: BTreeMap::new(),
             filled: false,
             changes: 0,
@@ -47,6 +57,30 @@ impl Service {
     pub fn apply(&mut self, changes: &Changes) -> Result<Applied, Error> {
         self.changes += 1;
         self.base.apply(changes)
+    }
+
+    /// Takes what the system tells. Loaded rules give way: one whose consequences do not fit is
+    /// taken out, and a note says so.
+    fn take(&mut self, changes: &Changes) -> Result<Applied, Error> {
+        self.changes += 1;
+        let (applied, out) = self.base.apply_before_rules(changes, self.own_rules)?;
+        for (rule, why) in out {
+            let note = alloc::format!(
+                "the loaded rules of {rule} are taken out, since what the system tells would not fit: {why}"
+            );
+            self.notes.push(note);
+        }
+        self.told
+            .retain(|f| !changes.withdrawn.iter().any(|p| fits(p, f)));
+        let asserted = changes.asserted.iter();
+        let of_system = asserted.filter(|f| collect::is_of_the_system(&f.name));
+        self.told.extend(of_system.cloned());
+        Ok(applied)
+    }
+
+    /// What the log is to say since the last time.
+    pub fn notes(&mut self) -> Vec<String> {
+        core::mem::take(&mut self.notes)
     }
 
     /// How often it was told something: what follows may be another thing since.
@@ -101,13 +135,20 @@ impl Service {
         self.apply(&changes).map(done).map_err(bad)
     }
 
-    /// Withdraws the facts that fit an atom.
+    /// Withdraws the facts that fit an atom, but for what only the device manager knows.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with it; the fact that must stay.
     pub fn withdraw(&mut self, atom: &[u8]) -> Result<Changed, Refusal> {
         let mut changes = Changes::default();
         changes.withdraw_text(text(atom)?).map_err(bad)?;
+        let stays = |f: &&Fact| changes.withdrawn.iter().any(|p| fits(p, f));
+        if let Some(fact) = self.told.iter().find(stays) {
+            let why = alloc::format!(
+                "{fact} was told by the device manager, which alone withdraws it: name facts that were asserted by hand"
+            );
+            return Err(Refusal::new(ServiceError::BadArgument, why));
+        }
         self.apply(&changes).map(done).map_err(bad)
     }
 
@@ -176,7 +217,7 @@ impl Service {
         }
         changes.assert_text(asserted).map_err(bad)?;
         if !more {
-            let reply = self.apply(&changes).map(done).map_err(bad)?;
+            let reply = self.take(&changes).map(done).map_err(bad)?;
             self.filled = true;
             return Ok(reply);
         }
@@ -196,6 +237,12 @@ impl Service {
 fn text(blob: &[u8]) -> Result<&str, Refusal> {
     let text = core::str::from_utf8(blob);
     text.map_err(|_| Refusal::new(ServiceError::BadMessage, "the text is not UTF-8"))
+}
+
+fn fits(pattern: &Pattern, fact: &Fact) -> bool {
+    let mut pairs = pattern.values.iter().zip(&fact.values);
+    let same = pattern.name == fact.name && pattern.values.len() == fact.values.len();
+    same && pairs.all(|(wanted, value)| wanted.as_ref().is_none_or(|w| w == value))
 }
 
 fn bad(e: Error) -> Refusal {

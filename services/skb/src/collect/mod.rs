@@ -33,6 +33,26 @@ const OF_CORES: &[(&str, usize)] = &[
     ("placed", 1),
 ];
 
+/// What only the device manager knows: how the machine is now. What firmware describes (memory,
+/// distances, speeds) is not among it, since a person may know better.
+const OF_THE_SYSTEM: &[&str] = &[
+    "isa",
+    "clock",
+    "core",
+    "running",
+    "placed",
+    "device",
+    "kernel_image",
+    "program_image",
+    "problem",
+];
+
+/// Whether facts with this name that were told in a change are withdrawn in a change only.
+#[must_use]
+pub fn is_of_the_system(name: &str) -> bool {
+    OF_THE_SYSTEM.contains(&name)
+}
+
 /// Whether a fact is about this core: it goes with it. Of facts that the system tells; the base
 /// itself finds all others, too ([`crate::datalog::Base::about`]).
 #[must_use]

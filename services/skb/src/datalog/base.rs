@@ -155,6 +155,66 @@ impl Base {
         self.change(changes, schema)
     }
 
+    /// Number of rules.
+    #[must_use]
+    pub fn rules(&self) -> usize {
+        self.schema.rules.len()
+    }
+
+    /// Applies changes like [`Base::apply`], but rather takes rules out than refuse the changes:
+    /// those behind the first `keep` rules that want more than the limits allow. The heads of
+    /// what was taken out, and why each was.
+    ///
+    /// # Errors
+    /// As for [`Base::apply`]. Rules that were taken out stay out.
+    pub fn apply_before_rules(
+        &mut self,
+        changes: &Changes,
+        keep: usize,
+    ) -> Result<(Applied, Vec<(Rc<str>, Error)>), Error> {
+        let mut out = Vec::new();
+        loop {
+            let error = match self.apply(changes) {
+                Ok(applied) => return Ok((applied, out)),
+                Err(error) => error,
+            };
+            let Some(head) = self.excessive(&error, keep) else {
+                return Err(error);
+            };
+            self.take_out(&head, keep)?;
+            out.push((head, error));
+        }
+    }
+
+    /// The head of a rule behind the first `keep` to be taken out so that this error goes: the one
+    /// it names, or else, since others took their part of what is allowed, of the last one.
+    fn excessive(&self, error: &Error, keep: usize) -> Option<Rc<str>> {
+        let (Error::Steps(_, what) | Error::Bytes(_, what)) = error else {
+            return None;
+        };
+        let rules = self.schema.rules.iter().zip(&self.schema.plans);
+        let named = |p: &Plans| p.full.name == *what || p.rounds.iter().any(|r| r.name == *what);
+        // Facts alone are too much, or the rule is none of the base's.
+        rules.clone().find(|(_, plans)| named(plans))?;
+        let mut loaded = rules.skip(keep);
+        let found = loaded.clone().find(|(_, plans)| named(plans));
+        found
+            .or_else(|| loaded.next_back())
+            .map(|(r, _)| r.name.clone())
+    }
+
+    /// Takes out all rules with this head behind the first `keep`.
+    fn take_out(&mut self, head: &str, keep: usize) -> Result<(), Error> {
+        let mut schema = self.schema.clone();
+        let mut number = 0;
+        schema.rules.retain(|rule| {
+            number += 1;
+            number <= keep || *rule.name != *head
+        });
+        schema.complete()?;
+        self.change(&Changes::default(), Some(schema)).map(drop)
+    }
+
     /// Patterns of all input facts that are about `value` as a thing of kind `kind`: those with an
     /// argument whose name ends with `kind`. So `about("Core", 3)` is what must be withdrawn when
     /// core 3 goes.

@@ -7,6 +7,7 @@ mod damaged;
 mod golden;
 mod numa8;
 mod reference;
+mod refusals;
 mod typed;
 
 use crate::RULES;
