@@ -19,8 +19,9 @@ rt::entry!(main);
 const DATA: u16 = 0;
 /// Interrupt enable: bit 0 received data, bit 1 transmitter empty.
 const INTERRUPTS: u16 = 1;
-/// FIFO control (write), interrupt identification (read).
+/// FIFO control (write), interrupt identification (read: bits 6, 7 FIFOs on).
 const FIFO: u16 = 2;
+const FIFOS_ARE_ON: u32 = 0xc0;
 /// Line control: bit 7 gives access to the divisor.
 const LINE: u16 = 3;
 /// Modem control: bits 0, 1 DTR and RTS; bit 3 lets interrupts out.
@@ -40,6 +41,8 @@ struct Port {
     /// Bytes that the FIFO surely takes before the status must be asked again.
     room: u32,
     enabled: u32,
+    /// Bytes that an empty transmitter takes.
+    fifo_bytes: u32,
 }
 
 impl Port {
@@ -49,17 +52,26 @@ impl Port {
     fn write(&self, register: u16, value: u32) -> Result<(), SysError> {
         invoke::port_out(self.ports, self.first + register, 1, value)
     }
-    /// 115200 baud, 8 bits, FIFOs on, interrupts for received data.
+    /// 115200 baud, 8 bits, FIFOs if possible, interrupts for received data.
     fn set_up(&mut self) -> Result<(), SysError> {
         self.write(INTERRUPTS, 0)?;
         self.write(LINE, 0x80)?;
         self.write(DATA, 1)?;
         self.write(INTERRUPTS, 0)?;
         self.write(LINE, 0x03)?;
-        self.write(FIFO, 0x01)?;
+        self.fifo_bytes = self.fifo_bytes()?;
         self.write(MODEM, 0x0b)?;
         self.enabled = 1;
         self.write(INTERRUPTS, self.enabled)
+    }
+    /// What the transmitter takes at once. FIFOs are as the loader left them, or on: unless a byte
+    /// waits in the receiver, which turning them on would empty.
+    fn fifo_bytes(&self) -> Result<u32, SysError> {
+        if self.read(STATUS)? & STATUS_DATA == 0 {
+            self.write(FIFO, 0x01)?;
+        }
+        let on = self.read(FIFO)? & FIFOS_ARE_ON == FIFOS_ARE_ON;
+        Ok(if on { FIFO_BYTES } else { 1 })
     }
 }
 
@@ -75,7 +87,7 @@ impl Uart for Port {
             if self.read(STATUS)? & STATUS_EMPTY == 0 {
                 return Ok(false);
             }
-            self.room = FIFO_BYTES;
+            self.room = self.fifo_bytes;
         }
         self.write(DATA, byte.into())?;
         self.room -= 1;
@@ -107,6 +119,7 @@ fn given() -> Option<(Port, CapAddr)> {
         first,
         room: 0,
         enabled: 0,
+        fifo_bytes: 1,
     };
     Some((port, env::given("irq")?))
 }

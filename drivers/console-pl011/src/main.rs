@@ -21,6 +21,8 @@ const DR: u64 = 0x00;
 const FR: u64 = 0x18;
 /// Line control: bit 4 FIFOs, bits 5–6 eight bits.
 const LCR_H: u64 = 0x2c;
+const FIFOS: u32 = 1 << 4;
+const EIGHT_BITS: u32 = 3 << 5;
 /// Control: bit 0 enable, bits 8, 9 transmit and receive.
 const CR: u64 = 0x30;
 /// Interrupt mask: bit 4 receive, bit 5 transmit, bit 6 receive time-out.
@@ -40,11 +42,18 @@ struct Pl011 {
 }
 
 impl Pl011 {
-    /// Eight bits, FIFOs on, interrupts for received data; the speed stays as firmware set it.
+    /// Eight bits, FIFOs if possible, interrupts for received data; the speed stays as firmware set it.
     fn set_up(&mut self) {
         self.registers.write32(IMSC, 0);
         self.registers.write32(ICR, 0x7ff);
-        self.registers.write32(LCR_H, 0x70);
+        let line = self.registers.read32(LCR_H) & FIFOS;
+        let line = match self.registers.read32(FR) & FR_RX_EMPTY {
+            // Turning them on would empty the receiver; taking its byte out before would let the
+            // next one in, to be lost in its place.
+            0 => line,
+            _ => FIFOS,
+        };
+        self.registers.write32(LCR_H, EIGHT_BITS | line);
         self.registers.write32(CR, 0x301);
         self.mask = RECEIVE;
         self.registers.write32(IMSC, self.mask);

@@ -143,6 +143,10 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
     });
     server.offer::<Console>();
     if let Err(e) = server.register("console").await {
+    // What was typed before there was an interrupt for it.
+    if let Err(e) = state.borrow_mut().take_keys() {
+        rt::io::log(format_args!("{name}: the device fails: {}\n", e.message()));
+    }
         rt::io::log(format_args!("{name}: cannot register the service: {e}\n"));
         return 1;
     }
