@@ -20,6 +20,8 @@ pub enum Feedback {
     Editing,
     /// Enter: the finished line.
     Line(String),
+    /// Enter, but more was typed than a line may have: nothing of it counts.
+    TooLong,
     /// Ctrl-C: the line was given up.
     Interrupted,
     /// Ctrl-D on an empty line.
@@ -50,6 +52,8 @@ pub struct Editor {
     escape: Escape,
     utf8: Vec<u8>,
     last_was_return: bool,
+    /// Characters found no room in the line: what is left of it is not what was typed.
+    cut: bool,
 }
 
 impl Editor {
@@ -70,11 +74,16 @@ impl Editor {
 
     /// Begins a line: shows the prompt.
     pub fn start(&mut self, out: &mut String) {
-        self.line.clear();
         self.draft.clear();
+        self.forget_line();
+        self.redraw(out);
+    }
+
+    fn forget_line(&mut self) {
+        self.line.clear();
         self.cursor = 0;
         self.back = 0;
-        self.redraw(out);
+        self.cut = false;
     }
 
     /// Shows prompt and line again, after other output.
@@ -97,11 +106,18 @@ impl Editor {
             return Feedback::Editing;
         }
         match (self.escape, byte) {
-            (Escape::None, 0x1b) => self.escape = Escape::Begun,
-            (Escape::None, 0x20..=0x7e | 0x80..) => self.text_byte(byte, out),
-            (Escape::None, _) => return self.control(byte, out),
+            (_, 0x1b) => self.escape = Escape::Begun,
+            (_, ..0x20 | 0x7f) => {
+                self.escape = Escape::None;
+                return self.control(byte, out);
+            }
+            (Escape::None, _) => self.text_byte(byte, out),
             (Escape::Begun, b'[' | b'O') => self.escape = Escape::Sequence(0),
-            (Escape::Begun, _) => self.escape = Escape::None,
+            // ESC alone means nothing: the key after it counts.
+            (Escape::Begun, _) => {
+                self.escape = Escape::None;
+                self.text_byte(byte, out);
+            }
             (Escape::Sequence(n), b'0'..=b'9') => {
                 let n = n.saturating_mul(10).saturating_add(u32::from(byte - b'0'));
                 self.escape = Escape::Sequence(n);
@@ -121,11 +137,20 @@ impl Editor {
             Ok(s) => {
                 let c = s.chars().next();
                 self.utf8.clear();
-                if let Some(c) = c.filter(|_| self.line.len() < MAX_LINE) {
+                if self.line.len() >= MAX_LINE {
+                    self.cut = true;
+                } else if let Some(c) = c {
                     self.insert(c, out);
                 }
             }
-            Err(e) if e.error_len().is_some() || self.utf8.len() >= 4 => self.utf8.clear(),
+            Err(e) if e.error_len().is_some() => {
+                let had_begun = self.utf8.len() > 1;
+                self.utf8.clear();
+                // It does not go on what was begun: it begins anew.
+                if had_begun {
+                    self.text_byte(byte, out);
+                }
+            }
             Err(_) => {}
         }
     }
@@ -147,9 +172,7 @@ impl Editor {
             b'\r' | b'\n' => return self.enter(out),
             0x03 => {
                 out.push_str("^C\r\n");
-                self.line.clear();
-                self.cursor = 0;
-                self.back = 0;
+                self.forget_line();
                 return Feedback::Interrupted;
             }
             0x04 if self.line.is_empty() => {
@@ -174,6 +197,7 @@ impl Editor {
             0x17 => self.erase_word(),
             _ => return Feedback::Editing,
         }
+        self.cut &= !self.line.is_empty();
         self.redraw(out);
         Feedback::Editing
     }
@@ -194,6 +218,15 @@ impl Editor {
 
     fn enter(&mut self, out: &mut String) -> Feedback {
         out.push_str("\r\n");
+        if self.cut {
+            self.forget_line();
+            // Writing to a String cannot fail.
+            let _ = write!(
+                out,
+                "error: a line has {MAX_LINE} characters at most: this one counts for nothing\r\n"
+            );
+            return Feedback::TooLong;
+        }
         let line: String = self.line.iter().collect();
         let known = self.history.last().is_some_and(|l| *l == line);
         if !line.trim().is_empty() && !known {
@@ -202,9 +235,7 @@ impl Editor {
             }
             self.history.push(line.clone());
         }
-        self.line.clear();
-        self.cursor = 0;
-        self.back = 0;
+        self.forget_line();
         Feedback::Line(line)
     }
 

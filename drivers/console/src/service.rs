@@ -250,7 +250,7 @@ impl<U: Uart> State<U> {
                 return;
             }
             Feedback::Line(text) => Ok(text),
-            Feedback::Interrupted => Ok(String::new()),
+            Feedback::TooLong | Feedback::Interrupted => Ok(String::new()),
             Feedback::End => Err(Refusal::from(ServiceError::End)),
         };
         asker.answer(text.map(|text| Line {

@@ -30,6 +30,10 @@ fn keys_edit_the_line() {
         ("ab\x14\r", "ba"),
         ("\x1b[1~x\x1b[Hy\x1bOFz\x1b[99;5q\r", "yxz"),
         ("größe\x7f\r", "größ"),
+        ("\x1b\x1b\x1becho z\r", "echo z"),
+        ("a\x1b[1\x1b[Db\r", "ba"),
+        ("ab\x1b[1;\r", "ab"),
+        ("ab\x1b\x7fc\r", "ac"),
     ] {
         let mut e = Editor::new("> ");
         assert_eq!(
@@ -38,6 +42,46 @@ fn keys_edit_the_line() {
             "{keys:?}"
         );
     }
+}
+
+#[test]
+fn a_broken_character_takes_no_other_with_it() {
+    for (keys, line) in [
+        (&b"\xc3a\r"[..], "a"),
+        (b"\xe2\x82a\r", "a"),
+        (b"\xff\x80b\r", "b"),
+        (b"\xc3\xc3\xa9\r", "\u{e9}"),
+        (b"\xf0\x9f\x1b[Dc\r", "c"),
+    ] {
+        let mut e = Editor::new("> ");
+        let mut out = String::new();
+        let last = keys.iter().map(|b| e.feed(*b, &mut out)).last();
+        assert_eq!(last, Some(Feedback::Line(line.into())), "{keys:x?}");
+    }
+}
+
+#[test]
+fn a_line_that_is_too_long_counts_for_nothing_and_the_limit_is_said() {
+    let most = "x".repeat(1000);
+    let mut e = Editor::new("> ");
+    assert_eq!(
+        type_keys(&mut e, &format!("{most}\r")),
+        Feedback::Line(most.clone())
+    );
+    let mut out = String::new();
+    for b in format!("{most}yz\x7f\x7f\x7f").bytes() {
+        e.feed(b, &mut out);
+    }
+    out.clear();
+    assert_eq!(e.feed(b'\r', &mut out), Feedback::TooLong);
+    assert!(out.contains("1000 characters at most"), "{out}");
+    assert_eq!(
+        type_keys(&mut e, "\x10\r"),
+        Feedback::Line(most.clone()),
+        "it is in no history"
+    );
+    let again = format!("{most}y\x03z\r");
+    assert_eq!(type_keys(&mut e, &again), Feedback::Line("z".into()));
 }
 
 #[test]
