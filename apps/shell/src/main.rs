@@ -13,9 +13,10 @@ use alloc::format;
 use alloc::string::String;
 
 use proto::ServiceError;
+use rt::task::Either;
 use rt::{PeerError, env, task, time};
 use session::{Session, Stop};
-use shell::{Record, parse};
+use shell::{Record, Script, parse};
 
 rt::entry!(main);
 
@@ -146,16 +147,26 @@ async fn interact(session: &mut Session) -> i32 {
                 continue;
             }
         };
-        for words in script.runner() {
-            let (ok, stop) = run_command(session, words).await;
-            session.take_output();
-            if stop.is_some() {
+        let interrupt = session.interrupt().await;
+        match task::select(interrupt, run_line(session, &script)).await {
+            Either::Left(()) => session.give_up().await,
+            Either::Right(None) => {}
+            Either::Right(Some(Stop)) => {
                 let clean = check_memory(session).await;
                 return session.halt(u32::from(!clean)).await;
             }
-            if !ok {
-                break;
-            }
         }
     }
+}
+
+/// Runs the commands of a line until one fails, or says that the machine is to be halted.
+async fn run_line(session: &mut Session, script: &Script) -> Option<Stop> {
+    for words in script.runner() {
+        let (ok, stop) = run_command(session, words).await;
+        session.take_output();
+        if stop.is_some() || !ok {
+            return stop;
+        }
+    }
+    None
 }

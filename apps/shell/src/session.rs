@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::future::{Future, pending};
 
 use proto::iface::console::ConsoleClient;
 use proto::iface::cores::CoresClient;
@@ -12,7 +13,7 @@ use proto::iface::files::FilesClient;
 use proto::iface::registry::RegistryClient;
 use proto::iface::spawn::SpawnClient;
 use proto::iface::system::SystemClient;
-use proto::{CallError, PeerError, ServiceError};
+use proto::{CallError, PeerError, Pid, ServiceError};
 use rt::chan::Client;
 use rt::{env, time};
 use shell::Record;
@@ -83,6 +84,8 @@ pub struct Session {
     /// The monitor.
     pub system: SystemClient<Client>,
     output: String,
+    /// The process that the running command waits for and is to end with it.
+    pub foreground: Option<Pid>,
     /// Used memory of every OSnode when it was marked.
     pub used_marked: BTreeMap<u64, u64>,
 }
@@ -101,6 +104,7 @@ impl Session {
             registry: Service::new("registry"),
             system: SystemClient(Client::bind(names).await?),
             output: String::new(),
+            foreground: None,
             used_marked: BTreeMap::new(),
         })
     }
@@ -172,6 +176,32 @@ impl Session {
         let console = ConsoleClient(self.console.client().await?);
         let line = console.read_line(prompt.as_bytes()).await?;
         Ok(String::from_utf8_lossy(&line.text).into_owned())
+    }
+
+    /// Done when somebody types Ctrl-C while no line is read. Without a console that says so, never.
+    pub async fn interrupt(&self) -> impl Future<Output = ()> + use<> {
+        let console = self.console.client().await.map(ConsoleClient);
+        async move {
+            let told = match &console {
+                Ok(console) => console.await_interrupt().await.is_ok(),
+                Err(_) => false,
+            };
+            if !told {
+                pending::<()>().await;
+            }
+        }
+    }
+
+    /// Cleans up after a command that was given up.
+    pub async fn give_up(&mut self) {
+        if let Some(pid) = self.foreground.take()
+            && let Ok(spawn) = self.spawn().await
+        {
+            // It may have ended by itself meanwhile.
+            let _ = spawn.kill(pid).await;
+        }
+        self.take_output();
+        self.print("interrupted\n").await;
     }
 
     /// The file `exec` of the archive, if it has one.

@@ -12,7 +12,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use proto::iface::console::{
-    Console, ConsoleReply, ConsoleRequest, ConsoleServer, Key, Line, Written,
+    Console, ConsoleReply, ConsoleRequest, ConsoleServer, Interrupted, Key, Line, Written,
 };
 use proto::stub::Answered;
 use proto::{Later, PeerError, ServiceError};
@@ -81,6 +81,9 @@ impl ConsoleServer<Request> for Relay {
         refuse(asker);
     }
     fn flush(&self, asker: Writer) {
+        refuse(asker);
+    }
+    fn await_interrupt(&self, asker: Later<Interrupted, Request>) {
         refuse(asker);
     }
 }

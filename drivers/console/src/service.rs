@@ -6,13 +6,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use proto::iface::console::{Console, ConsoleServer, Key, Line, Written, written_bytes};
+use proto::iface::console::{
+    Console, ConsoleServer, Interrupted, Key, Line, Written, written_bytes,
+};
 use proto::{Later, Refusal, ServiceError};
 use rt::chan::{Request, Server};
 use rt::io::Interrupt;
 use rt::{SysError, task};
 
-use crate::{Editor, Feedback, Output};
+use crate::{Editor, Feedback, Output, take_interrupt};
 
 /// A serial port whose interrupt the service waits for.
 pub trait Uart {
@@ -57,6 +59,8 @@ struct State<U> {
     reader: Option<Reader>,
     /// Further readers.
     waiting: VecDeque<Reader>,
+    /// Who wants to know of a Ctrl-C that no reader takes.
+    interruptible: Option<Later<Interrupted, Request>>,
     /// Writes and flushes to be answered when their ticket is done.
     unanswered: VecDeque<(Writer, u64)>,
 }
@@ -103,6 +107,14 @@ impl<U: Uart> ConsoleServer<Request> for Served<U> {
             s.unanswered.push_back((asker, ticket));
         });
     }
+    fn await_interrupt(&self, asker: Later<Interrupted, Request>) {
+        self.with(|s| {
+            if let Some(before) = s.interruptible.replace(asker) {
+                before.answer(Err(ServiceError::End.into()));
+            }
+            s.interrupt();
+        });
+    }
 }
 
 /// Who writes.
@@ -128,8 +140,13 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
         editor: Editor::new(""),
         reader: None,
         waiting: VecDeque::new(),
+        interruptible: None,
         unanswered: VecDeque::new(),
     }));
+    // What was typed before there was an interrupt for it.
+    if let Err(e) = state.borrow_mut().take_keys() {
+        rt::io::log(format_args!("{name}: the device fails: {}\n", e.message()));
+    }
     let shared = state.clone();
     task::spawn(async move {
         loop {
@@ -143,10 +160,6 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
     });
     server.offer::<Console>();
     if let Err(e) = server.register("console").await {
-    // What was typed before there was an interrupt for it.
-    if let Err(e) = state.borrow_mut().take_keys() {
-        rt::io::log(format_args!("{name}: the device fails: {}\n", e.message()));
-    }
         rt::io::log(format_args!("{name}: cannot register the service: {e}\n"));
         return 1;
     }
@@ -176,11 +189,13 @@ impl<U: Uart> State<U> {
                 let Some(b) = self.uart.receive()? else {
                     self.held_up = false;
                     self.feed_readers();
+                    self.interrupt();
                     return Ok(());
                 };
                 self.keys.push_back(b);
             }
             self.feed_readers();
+            self.interrupt();
             if self.keys.len() == MAX_KEYS {
                 self.held_up = true;
                 return Ok(());
@@ -229,6 +244,20 @@ impl<U: Uart> State<U> {
                 return;
             };
             self.key(key);
+        }
+    }
+
+    /// Tells of a Ctrl-C among the keys that nobody reads.
+    fn interrupt(&mut self) {
+        if self.reader.is_none()
+            && let Some(asker) = self.interruptible.take()
+        {
+            if take_interrupt(&mut self.keys) {
+                self.output.write(b"^C\n");
+                asker.answer(Ok(Interrupted {}));
+            } else {
+                self.interruptible = Some(asker);
+            }
         }
     }
 

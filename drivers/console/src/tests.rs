@@ -180,3 +180,17 @@ fn lines_end_with_return_and_feed_and_tickets_are_kept() {
     o.advance();
     assert!(!o.is_full() && !o.is_done(second) && o.is_done(first));
 }
+
+#[test]
+fn an_interrupt_takes_what_was_typed_before_it() {
+    for (keys, found, left) in [
+        (&b""[..], false, &b""[..]),
+        (b"echo a\r", false, b"echo a\r"),
+        (b"\x03echo a\r", true, b"echo a\r"),
+        (b"echo a\r\x03b\x03c", true, b"b\x03c"),
+    ] {
+        let mut queue = keys.iter().copied().collect();
+        assert_eq!(take_interrupt(&mut queue), found);
+        assert_eq!(queue, left);
+    }
+}

@@ -4,7 +4,7 @@ use crate::ServiceError;
 
 crate::interface! {
     /// Text out; lines or keys in.
-    pub interface Console = 4, version 1, errors ServiceError;
+    pub interface Console = 4, version 2, errors ServiceError;
     messages ConsoleRequest, ConsoleReply;
     stubs ConsoleClient, ConsoleServer;
     replies {
@@ -17,6 +17,8 @@ crate::interface! {
             /// The byte.
             byte: u8,
         };
+        /// Somebody typed Ctrl-C.
+        Interrupted = 0x8004 {};
     }
     requests {
         /// Writes up to 32 bytes. Answered (if the tag asks for it) when the driver took them.
@@ -37,6 +39,9 @@ crate::interface! {
         ReadKey = 4 read_key {} => Key;
         /// Answered when everything written before has left the machine.
         Flush = 5 flush {} => Written;
+        /// Answered when Ctrl-C is typed while nobody reads a line or a key; keys typed ahead before
+        /// it are forgotten. One asker waits at a time: another one has the first refused with `End`.
+        AwaitInterrupt = 6 await_interrupt {} => Interrupted;
     }
 }
 

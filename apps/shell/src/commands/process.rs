@@ -383,7 +383,10 @@ async fn run_test(
     words: &[String],
 ) -> Result<(), String> {
     let (pid, _) = start(session, osnode, words, Restart::Never, 0).await?;
-    let end = session.spawn().await?.wait(pid).await.map_err(of_spawn)?;
+    session.foreground = Some(pid);
+    let end = session.spawn().await?.wait(pid).await.map_err(of_spawn);
+    session.foreground = None;
+    let end = end?;
     match (end.state, end.status) {
         (ProcessState::Exited, 0) => Ok(()),
         (ProcessState::Exited, status) => Err(format!("{} ended with status {status}", words[0])),
