@@ -90,7 +90,9 @@ pub async fn start_first(world: &World) -> Result<(), String> {
         true => Restart::Vital,
         false => Restart::Always,
     };
-    start(&spawn, shell, &["shell"], &[("names", names.addr())]).await?;
+    // By the second it knows that it was not started by somebody else.
+    let given = [("names", names.addr()), ("console-shell", names.addr())];
+    start(&spawn, shell, &["shell"], &given).await?;
     if let Ok(console) = world.named(Name::truncated("console")).await
         && let Ok(client) = Client::bind(console.addr()).await
     {

@@ -20,11 +20,20 @@ use shell::{Record, Script, parse};
 
 rt::entry!(main);
 
+/// What only the monitor gives, and only to the shell of the console.
+const CONSOLE_SHELL: &str = "console-shell";
+
 fn main() {
     rt::process::exit(task::block_on(run()))
 }
 
 async fn run() -> i32 {
+    if env::given(CONSOLE_SHELL).is_none() {
+        rt::println!(
+            "shell: the console has its shell: a second one would share its keys, or run its commands again"
+        );
+        return 1;
+    }
     let mut session = match Session::open().await {
         Ok(s) => s,
         Err(e) => {
