@@ -11,6 +11,8 @@ pub enum ArgError {
     Missing(&'static str),
     /// (what, text): the text is not that.
     Bad(&'static str, String),
+    /// (text, what, most): it is a number, but too large a one.
+    TooMany(String, &'static str, u64),
     /// Nobody asked for this.
     Extra(String),
 }
@@ -20,6 +22,9 @@ impl fmt::Display for ArgError {
         match self {
             Self::Missing(what) => write!(f, "{what} is missing"),
             Self::Bad(what, text) => write!(f, "\"{text}\" is not {what}"),
+            Self::TooMany(text, what, most) => {
+                write!(f, "{text} {what} are too many: {most} at most")
+            }
             Self::Extra(text) => write!(f, "\"{text}\" is not understood here"),
         }
     }
@@ -102,6 +107,19 @@ pub fn parse_bytes(text: &str) -> Option<u64> {
         _ => (text, 1),
     };
     digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+/// Reads a number of milliseconds, with or without its unit: `500`, `500ms`.
+///
+/// # Errors
+/// [`ArgError::Bad`] for what is no number, [`ArgError::TooMany`] above `most`.
+pub fn parse_ms(text: &str, most: u64) -> Result<u64, ArgError> {
+    let digits = text.strip_suffix("ms").unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(ArgError::Bad("a number of milliseconds", text.to_string()));
+    }
+    let ms = digits.parse().ok().filter(|ms| *ms <= most);
+    ms.ok_or_else(|| ArgError::TooMany(digits.to_string(), "milliseconds", most))
 }
 
 /// Reads a list of cores: `3`, `1,2`, `1-3`; at most 256, each once.

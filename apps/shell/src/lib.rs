@@ -14,7 +14,7 @@ mod args;
 mod language;
 mod record;
 
-pub use args::{ArgError, Args, parse_bytes, parse_core_list};
+pub use args::{ArgError, Args, parse_bytes, parse_core_list, parse_ms};
 pub use language::{Item, ParseError, Runner, Script, parse};
 pub use record::Record;
 

@@ -125,3 +125,18 @@ proptest! {
         if let Ok(s) = parse(&line) { let _ = s.runner().take(1000).count(); }
     }
 }
+
+#[test]
+fn milliseconds_say_what_is_wrong_with_them() {
+    let says = |text: &str| parse_ms(text, 3_600_000).map_err(|e| e.to_string());
+    assert_eq!(says("500"), Ok(500));
+    assert_eq!(says("3600000ms"), Ok(3_600_000));
+    for bad in ["", "ms", "1msms", "-1", "+1", "1 ms", "1s"] {
+        let text = format!("\"{bad}\" is not a number of milliseconds");
+        assert_eq!(says(bad), Err(text));
+    }
+    for large in ["3600001", "99999999999999999999999"] {
+        let text = format!("{large} milliseconds are too many: 3600000 at most");
+        assert_eq!(says(large), Err(text));
+    }
+}

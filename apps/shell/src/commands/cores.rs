@@ -9,7 +9,7 @@ use proto::iface::system::MemberStatus;
 use proto::{CallError, list};
 use rt::chan::Client;
 use rt::time;
-use shell::{Args, parse_core_list};
+use shell::{Args, parse_core_list, parse_ms};
 
 use super::{time_unit, usage};
 use crate::session::{Session, at_index, of_cores};
@@ -129,9 +129,10 @@ async fn destroy(session: &mut Session, mut args: Args) -> Result<(), String> {
 async fn pause_core(session: &mut Session, mut args: Args, pause: &str) -> Result<(), String> {
     let core = core_number(&mut args, "a core's number")?;
     args.finish().map_err(usage)?;
-    let ms: Option<u64> = pause.parse().ok().filter(|ms| *ms > 0);
-    let for_ns = ms.and_then(|ms| ms.checked_mul(1_000_000));
-    let for_ns = for_ns.ok_or_else(|| format!("\"{pause}\" is not a number of milliseconds"))?;
+    let for_ns = match parse_ms(pause, u64::MAX / 1_000_000).map_err(usage)? {
+        0 => return Err("--for needs 1 millisecond at least".into()),
+        ms => ms * 1_000_000,
+    };
     let done = session.cores().await?.pause(core, for_ns).await;
     say_done(session, done).await.map(drop)
 }

@@ -72,6 +72,10 @@ pub async fn memory(session: &mut Session, mut args: Args) -> Result<(), String>
         }
         "check" => {
             compare(&session.used_marked, &used)?;
+            if session.used_marked.is_empty() {
+                let note = "nothing is marked (mem mark does that): only the books are checked\n";
+                session.say(note).await;
+            }
             let text = check_memory(session).await?;
             session.say(&text).await;
             Ok(())
@@ -80,11 +84,11 @@ pub async fn memory(session: &mut Session, mut args: Args) -> Result<(), String>
     }
 }
 
-/// Whether every OSnode uses exactly as much memory as when it was marked. (What is free may differ: servers give
-/// each other what nobody uses.)
+/// Whether every OSnode uses exactly as much memory as when it was marked, if anything was. (What
+/// is free may differ: servers give each other what nobody uses.)
 fn compare(marked: &BTreeMap<u64, u64>, now: &BTreeMap<u64, u64>) -> Result<(), String> {
     if marked.is_empty() {
-        return Err("nothing is marked: mem mark comes first".into());
+        return Ok(());
     }
     let mut wrong: Vec<String> = Vec::new();
     for (osnode, before) in marked {

@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use rt::{env, time};
-use shell::{ArgError, Args};
+use shell::{ArgError, Args, parse_ms};
 
 use crate::session::{Session, Stop};
 
@@ -42,7 +42,8 @@ kill NAME --all                         end every process of that name
 ticker check, churn check               ask every process of that name whether all is well
 churn check --inside N                  and whether N kernel changes fell inside its revokes
 mem                                     memory of every memory server, in bytes
-mem mark, mem check                     remember what is used; fail unless as much is used again
+mem mark                                remember what is used
+mem check                               check all books; fail unless as much is used as was marked
 skb query 'QUESTION'                    what follows from all that is known
 skb assert|withdraw|load 'TEXT'         facts come, go; rules come
 skb measure                             what a message takes between each two cores that run: as facts
@@ -68,12 +69,15 @@ pub async fn run(session: &mut Session, words: &[String]) -> Outcome {
     };
     let mut args = Args::new(rest);
     match name.as_str() {
-        "help" => session.say(HELP).await,
+        "help" => {
+            args.finish().map_err(usage)?;
+            session.say(HELP).await;
+        }
         "echo" => {
             let line = format!("{}\n", args.rest().join(" "));
             session.say(&line).await;
         }
-        "sleep" => sleep(&mut args).await?,
+        "sleep" => sleep(args).await?,
         "halt" => {
             args.finish().map_err(usage)?;
             return Ok(Some(Stop));
@@ -115,12 +119,13 @@ pub fn usage(e: ArgError) -> String {
     e.to_string()
 }
 
-async fn sleep(args: &mut Args) -> Result<(), String> {
+/// Longest `sleep` (ms).
+const MAX_SLEEP_MS: u64 = 3_600_000;
+
+async fn sleep(mut args: Args) -> Result<(), String> {
     let text = args.next("a number of milliseconds").map_err(usage)?;
-    let ms: Option<u64> = text.trim_end_matches("ms").parse().ok();
-    let ms = ms.filter(|ms| *ms <= 3_600_000);
-    let ms =
-        ms.ok_or_else(|| format!("\"{text}\" is not a number of milliseconds up to 3600000"))?;
+    args.finish().map_err(usage)?;
+    let ms = parse_ms(&text, MAX_SLEEP_MS).map_err(usage)?;
     time::sleep(ms * 1_000_000).await;
     Ok(())
 }

@@ -38,7 +38,9 @@ pub async fn command(session: &mut Session, mut args: Args) -> Result<(), String
         "unlock" => {
             let name = last(args, "a lock's name")?;
             let given_back = session.registry().await?.unlock(name.as_bytes()).await;
-            given_back.map(drop).map_err(of_registry)
+            given_back.map_err(of_registry)?;
+            session.say(&format!("lock {name} is given back\n")).await;
+            Ok(())
         }
         _ => Err(format!(
             "\"{what}\" is not get, set, del, query, watch, unwatch, events, wait, lock or unlock"
@@ -166,7 +168,9 @@ async fn unwatch(session: &mut Session, args: Args) -> Result<(), String> {
     let watch = text.parse();
     let watch = watch.map_err(|_| format!("\"{text}\" is not a watch's number"))?;
     let ended = session.registry().await?.unwatch(watch).await;
-    ended.map(drop).map_err(of_registry)
+    ended.map_err(of_registry)?;
+    session.say(&format!("watch {watch} is ended\n")).await;
+    Ok(())
 }
 
 fn line(event: &Event) -> String {
@@ -244,8 +248,9 @@ async fn fitting(query: &str) -> Result<Option<String>, String> {
 
 async fn lock(session: &mut Session, mut args: Args) -> Result<(), String> {
     let until = within(&mut args, PATIENCE_MS)?;
-    let places = number(&mut args, "--places")?.unwrap_or(1);
-    let places = u32::try_from(places).unwrap_or(u32::MAX);
+    let asked = number(&mut args, "--places")?.unwrap_or(1);
+    let places = u32::try_from(asked);
+    let places = places.map_err(|_| format!("{asked} places are too many for a lock"))?;
     let at_once = args.flag("--at-once");
     let name = last(args, "a lock's name")?;
     let registry = session.registry().await?;
