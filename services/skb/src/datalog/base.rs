@@ -70,6 +70,9 @@ pub struct PredicateInfo {
 /// Rows with the numbers of their predicates.
 type Rows = BTreeSet<(usize, Row)>;
 
+/// Heads of rules that were taken out, and why each was.
+pub type TakenOut = Vec<(Rc<str>, Error)>;
+
 /// A knowledge base.
 pub struct Base {
     limits: Limits,
@@ -171,7 +174,7 @@ impl Base {
         &mut self,
         changes: &Changes,
         keep: usize,
-    ) -> Result<(Applied, Vec<(Rc<str>, Error)>), Error> {
+    ) -> Result<(Applied, TakenOut), Error> {
         let mut out = Vec::new();
         loop {
             let error = match self.apply(changes) {

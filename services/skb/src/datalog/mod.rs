@@ -41,7 +41,7 @@ mod strata;
 mod value;
 
 pub use ast::{Atom, Clause, Expr, Function, HeadTerm, Literal, Operator, Order, Rule, Term};
-pub use base::{Answer, Base, PredicateInfo};
+pub use base::{Answer, Base, PredicateInfo, TakenOut};
 pub use changes::{Applied, Changes, Fact, Pattern};
 pub use error::{Error, Place, SyntaxError};
 pub use meter::{Limits, Work};
