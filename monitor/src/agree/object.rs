@@ -78,6 +78,12 @@ impl Object {
     pub fn is_address_right(&self) -> bool {
         self.kind == CapType::PhysAddr
     }
+    /// Whether it is the KCB of an OSnode in whose block the other one lies: an OSnode's first memory is what its
+    /// block has besides.
+    #[must_use]
+    pub fn is_block_around(&self, other: &Object) -> bool {
+        self.kind == CapType::Kcb && self.base <= other.base && other.end() <= self.end()
+    }
     /// Whether they have bytes (or numbers) in common.
     #[must_use]
     pub fn overlaps(&self, other: &Object) -> bool {

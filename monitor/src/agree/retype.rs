@@ -33,8 +33,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if !child.descends_from(&source) || !within || count == 0 || count > MOST {
             return self.finish(op, Err(Refusal::BadArgument));
         }
-        // Nothing but the source and what it is derived from may have bytes of the children.
-        let in_the_way = |o: &Object| o.overlaps(&all) && !source.is_within(o);
+        // Nothing but the source and what it comes from may have bytes of the children.
+        let in_the_way =
+            |o: &Object| o.overlaps(&all) && !source.is_within(o) && !o.is_block_around(&source);
         let own = self.k.overlapping(&all);
         let here = own.iter().any(|(o, _)| in_the_way(o)) && self.rule(Rule::RetypeChecks);
         let elsewhere = self.a.directory.objects().any(in_the_way);

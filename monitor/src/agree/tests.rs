@@ -389,6 +389,34 @@ fn a_row_of_objects_is_derived_or_given_back_as_a_whole() {
     assert!(agent.is_idle());
 }
 
+/// What the owner answers to a retype by another OSnode of a row: first Frame, pages of each, how many.
+fn reserved(
+    agent: &mut Agent<Shipped>,
+    caps: &mut Caps,
+    (first, size, count): (u64, u64, u32),
+) -> Outcome {
+    let op = OpId {
+        origin: YOU,
+        number: first,
+    };
+    let request = Request::Retype {
+        object: whole(),
+        child: frames(first, size),
+        count,
+    };
+    let message = Message::Ask { op, request };
+    let out = agent.step(0, Input::Message { from: YOU, message }, caps);
+    match &out[..] {
+        [
+            Output::Send {
+                message: Message::Reply { outcome, .. },
+                ..
+            },
+        ] => *outcome,
+        other => panic!("one reply: {other:?}"),
+    }
+}
+
 #[test]
 fn an_owner_reserves_a_row_only_where_nothing_stands() {
     let mut agent = Agent::new(ME, &[YOU, THIRD], Shipped);
@@ -396,34 +424,32 @@ fn an_owner_reserves_a_row_only_where_nothing_stands() {
     caps.0.insert(whole(), ME);
     agent.enter(whole(), YOU);
     agent.enter(frames(5, 1), THIRD);
-    let mut asked = |first, size, count| {
-        let op = OpId {
-            origin: YOU,
-            number: first,
-        };
-        let request = Request::Retype {
-            object: whole(),
-            child: frames(first, size),
-            count,
-        };
-        let message = Message::Ask { op, request };
-        let out = agent.step(0, Input::Message { from: YOU, message }, &mut caps);
-        match &out[..] {
-            [
-                Output::Send {
-                    message: Message::Reply { outcome, .. },
-                    ..
-                },
-            ] => *outcome,
-            other => panic!("one reply: {other:?}"),
-        }
-    };
+    let mut asked = |first, size, count| reserved(&mut agent, &mut caps, (first, size, count));
     assert_eq!(asked(0, 2, 3), Err(Refusal::Overlaps));
     assert_eq!(asked(0, 1, 5), Ok(()));
     assert_eq!(asked(4, 1, 1), Err(Refusal::Overlaps));
     assert_eq!(asked(6, 1, 257), Err(Refusal::BadArgument));
     assert_eq!(asked((1 << 20) - 1, 1, 2), Err(Refusal::BadArgument));
     assert_eq!(agent.directory().family(&whole()).len(), 7);
+}
+
+/// Boot drivers hold the KCB of the home OSnode, whose first memory comes out of the same block.
+#[test]
+fn a_kcb_is_not_in_the_way_of_what_lies_in_its_block() {
+    let mut agent = Agent::new(ME, &[YOU, THIRD], Shipped);
+    let mut caps = Caps::default();
+    let block = |bytes| Cap::region(CapType::Kcb, PhysAddr(whole().base()), bytes);
+    let bytes = whole().end() - whole().base();
+    caps.0.insert(whole(), ME);
+    caps.0.insert(Object::of(&block(2 * bytes)), THIRD);
+    agent.enter(whole(), YOU);
+    assert_eq!(reserved(&mut agent, &mut caps, (0, 1, 1)), Ok(()));
+    // One that somebody made of a part of it is.
+    caps.0.insert(Object::of(&block(bytes / 2)), THIRD);
+    assert_eq!(
+        reserved(&mut agent, &mut caps, (1, 1, 1)),
+        Err(Refusal::Overlaps)
+    );
 }
 
 #[test]
