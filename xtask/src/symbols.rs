@@ -36,16 +36,20 @@ pub fn describe(images: &Images, trace: &Backtrace) -> String {
     text
 }
 
-/// The function at `address`, with those inlined there before it.
+/// The function at `address`, with those inlined there before it. A file that has tables of lines only says which
+/// line, and its symbols which function.
 fn places(loader: &addr2line::Loader, address: u64) -> Vec<String> {
+    let symbol = || {
+        let raw = loader.find_symbol(address)?;
+        Some(addr2line::demangle_auto(raw.into(), None).into_owned())
+    };
     let mut places = Vec::new();
     if let Ok(mut frames) = loader.find_frames(address) {
         while let Ok(Some(frame)) = frames.next() {
-            let name = frame
-                .function
-                .as_ref()
-                .and_then(|function| function.demangle().ok())
-                .map_or_else(|| "?".to_owned(), |name| name.into_owned());
+            let function = frame.function.as_ref();
+            let name = function.and_then(|function| function.demangle().ok());
+            let name = name.map(|name| name.into_owned()).or_else(symbol);
+            let name = name.unwrap_or_else(|| "?".to_owned());
             places.push(match frame.location {
                 Some(at) => format!(
                     "{name} ({}:{})",
@@ -57,11 +61,7 @@ fn places(loader: &addr2line::Loader, address: u64) -> Vec<String> {
         }
     }
     if places.is_empty() {
-        places.extend(
-            loader
-                .find_symbol(address)
-                .map(|raw| addr2line::demangle_auto(raw.into(), None).into_owned()),
-        );
+        places.extend(symbol());
     }
     places
 }
