@@ -1,7 +1,7 @@
 //! The PC as the shared steps want it.
 
 use super::clock::{self, Clock};
-use super::firmware::{self, REACH, Told};
+use super::firmware::{self, REACH, RSDP_BYTES, Told};
 use super::map::Map;
 use super::{own_range, tables::Tables};
 use abi::vaddr::{CORE_VA, WINDOW};
@@ -70,16 +70,35 @@ pub fn install_exceptions() {
 }
 
 /// All RAM that stays RAM: the free list, and what must be taken out of it.
-fn free_memory(told: &Told) -> (MemoryList, Range) {
+fn free_memory(told: &mut Told) -> (MemoryList, Range) {
     let mut free = told.ram.clone();
     free.remove(told.archive);
     free.remove(own_range());
-    free.remove(told.keep);
+    keep_rsdp(told, &mut free);
     // Below 1 MiB firmware may still have its hands in; only the trampoline lies there.
     let low = free.take_where(trampoline::BYTES, paging::PAGE_BYTES, CONVENTIONAL_END);
     let low = low.expect("boot: no memory below 640 KiB for the trampoline");
     free.remove(Range::new(0, LOW_END));
     (free, Range::new(low, trampoline::BYTES))
+}
+
+/// Moves an RSDP that the boot protocol left a copy of to a page of its own, which is no RAM any more: nobody else
+/// has a part of it, so that it can be read later.
+fn keep_rsdp(told: &mut Told, free: &mut MemoryList) {
+    free.remove(told.copies);
+    if told.rsdp < told.copies.base || told.rsdp >= told.copies.end {
+        return;
+    }
+    // That of ACPI 1.0 is shorter.
+    let bytes = RSDP_BYTES.min(told.copies.end - told.rsdp);
+    let page = free.take_where(paging::PAGE_BYTES, paging::PAGE_BYTES, REACH);
+    let page = page.expect("boot: no memory for a copy of the RSDP");
+    // SAFETY: `entry.S` mapped everything below REACH at itself; the source lies in what the boot protocol left, the
+    // page is free memory, which that was taken out of.
+    unsafe {
+        core::ptr::copy_nonoverlapping(told.rsdp as *const u8, page as *mut u8, bytes as usize);
+    }
+    told.rsdp = page;
 }
 
 /// Builds the window over all of `ram`; its tables come from one range, which is returned.
@@ -124,13 +143,13 @@ fn set_root_entry(index: u64, entry: u64) {
 
 impl Pc {
     /// Makes the window and measures the clocks.
-    pub fn new(mut uart: Uart, told: Told, entered: u64) -> (Pc, Handover) {
+    pub fn new(mut uart: Uart, mut told: Told, entered: u64) -> (Pc, Handover) {
         if told.ram.ranges().is_empty() {
             let _ = writeln!(uart, "boot: firmware gave no memory map");
             leave(EXIT_FAILURE);
         }
         let features = Features::read();
-        let (mut memory, low) = free_memory(&told);
+        let (mut memory, low) = free_memory(&mut told);
         let (window, tables) = build_window(&told.ram, &mut memory, features.gigabyte_pages);
         set_root_entry(WINDOW_INDEX, paging::kernel_table(window.0));
         let ram_end = told.ram.end();

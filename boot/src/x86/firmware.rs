@@ -14,9 +14,12 @@ pub struct Told {
     pub cmdline: CommandLine,
     /// RSDP, or 0.
     pub rsdp: u64,
-    /// Memory of firmware that must stay because the RSDP lies in it, or empty.
-    pub keep: Range,
+    /// Memory of the boot protocol that the RSDP is a copy in, or empty. It may share a page with the archive.
+    pub copies: Range,
 }
+
+/// Bytes of an RSDP (ACPI 6.5, 5.2.5.3).
+pub const RSDP_BYTES: u64 = 36;
 
 /// Everything of interest lies below this: what `entry.S` mapped at itself.
 pub const REACH: u64 = 1 << 32;
@@ -74,7 +77,7 @@ pub fn pvh(info: u64) -> Told {
         archive: Range::default(),
         cmdline: text(u64_at(info, 24)),
         rsdp: u64_at(info, 32),
-        keep: Range::default(),
+        copies: Range::default(),
     };
     if u32_at(info, 12) > 0 {
         let module = bytes(u64_at(info, 16), 32);
@@ -101,7 +104,7 @@ pub fn multiboot2(info: u64) -> Told {
         archive: Range::default(),
         cmdline: CommandLine::copy(&[]),
         rsdp: 0,
-        keep: Range::new(info.as_ptr() as u64, size),
+        copies: Range::new(info.as_ptr() as u64, size),
     };
     let mut at = 8;
     while let Some(tag) = info.get(at..) {
