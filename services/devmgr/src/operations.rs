@@ -176,19 +176,30 @@ pub async fn when_free<T>(
     planned.unwrap_or(Err(last)).map_err(|r| refused(&r))
 }
 
-/// The boot driver of an OSnode; one that was started again is described the cores anew.
+/// The boot driver of an OSnode, which may just be starting again.
 pub async fn driver(manager: &Manager, osnode: u64) -> Result<BootDriver, String> {
+    driver_within(manager, osnode, DRIVER_NS).await
+}
+
+/// As [`driver`], but an own one is waited for so long only (ns of system time). One that was started again is
+/// described the cores anew.
+pub async fn driver_within(
+    manager: &Manager,
+    osnode: u64,
+    patience_ns: u64,
+) -> Result<BootDriver, String> {
     let known = manager.state.borrow().drivers.get(&osnode).cloned();
     if let Some(driver) = known.filter(|d| d.0.ping().is_ok()) {
         return Ok(driver);
     }
     let own = osnode == env::osnode();
-    let until = time::system_ns().saturating_add(DRIVER_NS);
+    let until = time::system_ns().saturating_add(patience_ns);
     let found = match own {
         true => time::system_timeout(until, chan::connect::<Driver>(".bootdrv")).await,
         false => Some(chan::connect_on::<Driver>(osnode, ".bootdrv").await),
     };
-    let found = found.ok_or_else(|| format!("no boot driver on o{osnode} in time"))?;
+    let found = found
+        .ok_or_else(|| format!("no boot driver answers on o{osnode}: ps shows whether one runs"))?;
     let driver = found.map_err(|e| format!("no boot driver on o{osnode}: {e}"))?;
     if own {
         let described = manager.state.borrow().described.clone();

@@ -9,12 +9,16 @@ use proto::iface::system::NOWHERE;
 use proto::{CallError, Refusal, ServiceError};
 use rt::{env, time};
 
-use crate::operations::{BootDriver, driver, knows, locate, lost, no_answer};
+use crate::operations::{BootDriver, driver, driver_within, knows, locate, lost, no_answer};
 use crate::{Manager, destruction, knowledge};
 
-/// The boot driver of this OSnode.
+/// How long who only looks waits for a boot driver (ns of system time).
+const LOOK_NS: u64 = 200_000_000;
+
+/// The boot driver of this OSnode, if there is one.
 async fn own_driver(manager: &Manager) -> Option<BootDriver> {
-    driver(manager, env::osnode()).await.ok()
+    let found = driver_within(manager, env::osnode(), LOOK_NS).await;
+    found.ok()
 }
 
 /// How often the other cores are looked at (ns of OSnode time).
@@ -24,7 +28,7 @@ const WATCH_NS: u64 = 1_000_000_000;
 /// cores, so that the system rests in between however many there are.
 pub async fn watch(manager: Manager) {
     // As soon as there is a boot driver, it is asked what the processors are.
-    if own_driver(&manager).await.is_some() {
+    if driver(&manager, env::osnode()).await.is_ok() {
         knowledge::tell_running(&manager).await;
     }
     loop {

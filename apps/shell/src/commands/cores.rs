@@ -18,7 +18,7 @@ use crate::session::{Session, at_index, of_cores};
 pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
     args.finish().map_err(usage)?;
     let mut text = format!(
-        "{:<5} {:<9} {:<14} {:<10} {:<18} {}\n",
+        "{:<5} {:<9} {:<14} {:<10} {:<48} {}\n",
         "core", "state", "place", "kernel", "build", "OSnode"
     );
     let mut crashes = String::new();
@@ -43,7 +43,7 @@ pub async fn list(session: &mut Session, args: Args) -> Result<(), String> {
             o => format!("o{o} (not running)"),
         };
         let state = state.word();
-        text += &format!("{core:<5} {state:<9} {place:<14} {kernel:<10} {build:<18} {osnode}\n");
+        text += &format!("{core:<5} {state:<9} {place:<14} {kernel:<10} {build:<48} {osnode}\n");
     }
     text += &crashes;
     session.say(&text).await;
