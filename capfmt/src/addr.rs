@@ -73,27 +73,17 @@ pub trait PhysMap {
     /// Replaces the word at `at`, sequentially consistent; returns what stood there.
     #[inline]
     fn exchange(&mut self, at: PhysAddr, new: u64) -> u64 {
-        let mut old = self.load(at);
-        while let Err(found) = self.compare_exchange(at, old, new) {
-            old = found;
-        }
-        old
+        update(self, at, |_| new)
     }
     /// Sets `bits` of the word at `at`, sequentially consistent.
     #[inline]
     fn set_bits(&mut self, at: PhysAddr, bits: u64) {
-        let mut old = self.load(at);
-        while let Err(found) = self.compare_exchange(at, old, old | bits) {
-            old = found;
-        }
+        update(self, at, |word| word | bits);
     }
     /// Clears `bits` of the word at `at`, sequentially consistent.
     #[inline]
     fn clear_bits(&mut self, at: PhysAddr, bits: u64) {
-        let mut old = self.load(at);
-        while let Err(found) = self.compare_exchange(at, old, old & !bits) {
-            old = found;
-        }
+        update(self, at, |word| word & !bits);
     }
     /// Whether `len` bytes from `at` on are memory that this map reaches.
     fn covers(&self, at: PhysAddr, len: u64) -> bool;
@@ -127,4 +117,14 @@ pub trait PhysMap {
             rest = &rest[n..];
         }
     }
+}
+
+/// Changes the word at `at` by `f`; returns what stood there.
+#[inline]
+fn update<M: PhysMap + ?Sized>(m: &mut M, at: PhysAddr, f: impl Fn(u64) -> u64) -> u64 {
+    let mut old = m.load(at);
+    while let Err(found) = m.compare_exchange(at, old, f(old)) {
+        old = found;
+    }
+    old
 }

@@ -2,7 +2,7 @@
 
 use abi::disp;
 use abi::disp::Upcall;
-use capfmt::{CapType, Dcb, DcbState, PhysAddr, PhysMap};
+use capfmt::{CapType, Dcb, DcbState, Kcb, PhysAddr, PhysMap};
 
 use crate::entry::{Entry, live_area};
 use crate::invoke::irq;
@@ -99,9 +99,13 @@ pub(crate) fn requeue<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 /// Whether `dcb` may have the core here: while this kernel only cares for the OSnode, few may.
 #[inline]
 pub(crate) fn may_run<M: Machine, P: Policy>(e: &Entry<'_, M, P>, dcb: Dcb) -> bool {
-    !e.os.visited
-        || dcb.flags(e.m) & Dcb::ANSWERS != 0
-        || reclaim::collector(e.m, e.kcb()) == Some(dcb)
+    !e.os.visited || runs_in_visits(e.m, e.kcb(), dcb)
+}
+
+/// Whether others wait for `dcb` of `kcb`'s OSnode, so that it has the core even in a visit.
+#[inline]
+pub(crate) fn runs_in_visits(m: &impl PhysMap, kcb: Kcb, dcb: Dcb) -> bool {
+    dcb.flags(m) & Dcb::ANSWERS != 0 || reclaim::collector(m, kcb) == Some(dcb)
 }
 
 /// `dcb`, which is runnable, joins the queue, if it may run here.

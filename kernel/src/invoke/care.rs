@@ -6,7 +6,7 @@ use capfmt::{Attachment, CapType, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rights,
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Machine, Osnode, Policy, attach, care, notify, reclaim};
+use crate::{Machine, Osnode, Policy, attach, care, dispatch, notify};
 
 /// `KcbCare`.
 ///
@@ -72,10 +72,8 @@ fn take_up<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, other: Kc
 /// Whether somebody who would run in visits was stopped while it ran.
 fn is_at_work(m: &impl PhysMap, other: Kcb) -> bool {
     let some = |at: u64| Some(Dcb(PhysAddr(at))).filter(|_| at != 0);
-    core::iter::successors(some(other.dcb_head(m)), |d| some(d.next(m))).any(|d| {
-        let answers = d.flags(m) & Dcb::ANSWERS != 0 || reclaim::collector(m, other) == Some(d);
-        answers && d.state_of(m) == Some(DcbState::Runnable)
-    })
+    core::iter::successors(some(other.dcb_head(m)), |d| some(d.next(m)))
+        .any(|d| dispatch::runs_in_visits(m, other, d) && d.state_of(m) == Some(DcbState::Runnable))
 }
 
 /// Cares for `other` no longer, if it does.
