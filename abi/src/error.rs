@@ -79,4 +79,29 @@ errors! {
     OsnodeGone = 27,
     /// another OSnode does not answer now: try again later
     TryLater = 28,
+    /// memory comes back, and its CNode has no empty slot: take what is there, and try again
+    BackFull = 29,
+}
+
+/// What stands in r0 when a call ends with [`SysError::TryLater`]: the error, and in its upper 48 bits the membership
+/// view (mod 2^48) in which the OSnode's monitor said so. In a later view it may be worth trying again.
+///
+/// ```
+/// use abi::{SysError, late, late_view};
+/// assert_eq!(SysError::from_code(late(7) as u16), Some(SysError::TryLater));
+/// assert_eq!(late_view(late(7)), Some(7));
+/// assert_eq!(late_view(SysError::OsnodeGone as u64), None);
+/// ```
+#[must_use]
+pub const fn late(view: u64) -> u64 {
+    SysError::TryLater as u64 | view << 16
+}
+
+/// The view in a word of [`late`]; `None`: it is another error, or none.
+#[must_use]
+pub const fn late_view(r0: u64) -> Option<u64> {
+    match r0 as u16 == SysError::TryLater as u16 {
+        true => Some(r0 >> 16),
+        false => None,
+    }
 }

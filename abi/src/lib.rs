@@ -17,6 +17,6 @@ pub mod slots;
 mod syscall;
 pub mod vaddr;
 
-pub use error::SysError;
+pub use error::{SysError, late, late_view};
 pub use invoke::Op;
 pub use syscall::{CapAddr, MESSAGE_WORDS, MessageTag, SYSCALL_WORDS, Syscall, WaitResult};

@@ -301,6 +301,7 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
         results = (1, [held.into()]);
     }
     forget(&mut t, kcb);
+    let code = result.map_or_else(|error| error as u64, |()| 0);
     if let Some(c) = caller
         && kind == LongOpKind::Peers as u64
         && result.is_ok()
@@ -311,11 +312,10 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
         c.dcb.set_state(&mut t, DcbState::Runnable as u64);
     } else if requester != 0 {
         let dcb = Dcb(PhysAddr(requester));
-        share::write_end(&mut t, dcb, result, &results.1[..results.0]);
+        share::write_end(&mut t, dcb, code, &results.1[..results.0]);
     }
     if second != 0 {
-        let code = result.map_or_else(|error| error as u64, |()| 0);
-        share::write_end(&mut t, Dcb(PhysAddr(second)), Ok(()), &[code]);
+        share::write_end(&mut t, Dcb(PhysAddr(second)), 0, &[code]);
     }
     let marked = kcb.marked(&t);
     t.commit();

@@ -11,7 +11,7 @@
 //! is one. So no byte is lost or counted twice, whenever a kernel dies.
 //!
 //! Whoever empties the CNode (the *collector*: the dispatcher whose word has the channel) never waits for
-//! an operation that stands still, its own included: its calls end with `TryLater`. So it goes on, makes places,
+//! an operation that stands still, its own included: its calls end with `BackFull`. So it goes on, makes places,
 //! and the operation goes on as well.
 
 use abi::SysError;
@@ -193,7 +193,7 @@ pub(crate) fn release_collector<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) 
         kcb.set_op_requester(&mut t, 0);
     }
     if is_requester || asks_monitor {
-        share::write_end(&mut t, dcb, Err(SysError::TryLater), &[]);
+        share::write_end(&mut t, dcb, SysError::BackFull as u64, &[]);
     } else {
         // It repeats its call, and is told then.
         dcb.set_state(&mut t, DcbState::Runnable as u64);

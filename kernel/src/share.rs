@@ -144,11 +144,12 @@ pub(crate) fn dispatchers<M: PhysMap>(m: &M, kcb: Kcb) -> impl Iterator<Item = D
     core::iter::successors(link(kcb.dcb_head(m)), move |d| link(d.next(m)))
 }
 
-/// Writes how a waiting call ended, and lets its dispatcher run. Logged as a whole: until the commit the call waits.
+/// Writes how a waiting call ended (the word for r0), and lets its dispatcher run. Logged as a whole: until the commit
+/// the call waits.
 pub(crate) fn write_end<M: Machine>(
     t: &mut Transaction<'_, M>,
     dcb: Dcb,
-    status: Result<(), SysError>,
+    status: u64,
     results: &[u64],
 ) {
     forget_call(t, dcb);
@@ -157,9 +158,8 @@ pub(crate) fn write_end<M: Machine>(
         return;
     };
     let area = live_area(t, page);
-    let code = status.map_or_else(|error| error as u64, |()| 0);
-    t.store(area.add(M::SYSCALL_REGS[0]), code);
-    if status.is_ok() {
+    t.store(area.add(M::SYSCALL_REGS[0]), status);
+    if status == 0 {
         for (k, word) in results.iter().enumerate() {
             t.store(area.add(M::SYSCALL_REGS[1 + k]), *word);
         }
@@ -185,12 +185,11 @@ pub(crate) fn end_call<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
     monitor: &Caller,
     dcb: Dcb,
-    status: Result<(), SysError>,
+    status: u64,
 ) {
     let mut t = e.begin();
     write_end(&mut t, dcb, status, &[]);
-    let code = status.map_or_else(|error| error as u64, |()| 0);
-    commit(t, monitor, &[code]);
+    commit(t, monitor, &[status]);
     dispatch::wake(e, dcb);
 }
 
@@ -205,8 +204,8 @@ pub(crate) fn end_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
             continue;
         }
         let status = match op_of(e.m, dcb) {
-            Some(Op::Unmap | Op::Protect) => Ok(()),
-            _ => Err(SysError::SharedRemote),
+            Some(Op::Unmap | Op::Protect) => 0,
+            _ => SysError::SharedRemote as u64,
         };
         let mut t = e.begin();
         write_end(&mut t, dcb, status, &[]);

@@ -29,7 +29,7 @@ pub(crate) fn syscall<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let done = call(e, &c, r0);
     let waits = matches!(done, Err(Stop::Busy | Stop::Monitor(_)));
     let done = match waits && reclaim::is_awaited(e.m, kcb, c.dcb) {
-        true => refuse(SysError::TryLater),
+        true => refuse(SysError::BackFull),
         false => done,
     };
     match done {

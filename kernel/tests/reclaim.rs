@@ -259,7 +259,7 @@ fn without_a_slot_a_deletion_waits_for_one() {
 fn the_collector_does_not_wait_for_its_own_deletion() {
     let mut w = bare(&[(CapType::Frame, 0, 0x1_0000, 0x3000)]);
     fill(&mut w, 256);
-    w.refused(SysError::TryLater, Op::Delete, ROOT, &[n(at(0))]);
+    w.refused(SysError::BackFull, Op::Delete, ROOT, &[n(at(0))]);
     assert_eq!(KCB.op_kind(&w.m), LongOpKind::Delete as u64);
     w.refused(SysError::InDelete, Op::Delete, ROOT, &[n(at(0))]);
     check_all(&w.m);
@@ -319,7 +319,7 @@ fn the_collector_does_not_wait_for_others_that_wait_for_it() {
     assert_eq!(KCB.op_kind(&w.m), LongOpKind::Delete as u64);
     assert_eq!(w.last.deadline, None);
     w.enter(big);
-    assert_eq!(w.m.load(area), SysError::TryLater as u64);
+    assert_eq!(w.m.load(area), SysError::BackFull as u64);
     check_all(&w.m);
     for k in 0..40 {
         make_place(&mut w, k, CapAddr::new(1, 150 + k));

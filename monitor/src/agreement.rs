@@ -154,6 +154,11 @@ fn freed(object: &Object, base: u64, end: u64) {
     }
 }
 
+/// The view in which somebody is told to try later: a later one may be worth it.
+fn view(world: &World) -> u64 {
+    world.state.borrow().members.machine.view()
+}
+
 fn error(refusal: Refusal) -> SysError {
     match refusal {
         Refusal::NoSuch => SysError::NoCapability,
@@ -163,13 +168,14 @@ fn error(refusal: Refusal) -> SysError {
         Refusal::TooLarge | Refusal::NoSpace => SysError::TableFull,
         Refusal::StillInUse => SysError::StillInUse,
         Refusal::Gone(_) => SysError::OsnodeGone,
-        Refusal::TryLater(_) => SysError::TryLater,
+        Refusal::TryLater => SysError::TryLater,
     }
 }
 
 /// What a refusal says to a client of the monitor.
-pub fn service_error(refusal: Refusal) -> ServiceError {
+pub fn service_error(world: &World, refusal: Refusal) -> ServiceError {
     match refusal {
+        Refusal::TryLater => ServiceError::TryLater(view(world)),
         Refusal::Gone(_) => ServiceError::OsnodeGone,
         Refusal::NoSpace => ServiceError::TableFull,
         other => ServiceError::Sys(error(other)),
@@ -188,6 +194,7 @@ fn answered(world: &World, op: OpId, outcome: Outcome) {
                 // Carried out already.
                 (Ok(()), Op::Retype) => return,
                 (Ok(()), _) => Answer::Done,
+                (Err(Refusal::TryLater), _) => Answer::Late(view(world)),
                 (Err(r), _) => Answer::Refuse(error(r)),
             };
             // A dispatcher that ended meanwhile needs no answer.
@@ -299,7 +306,9 @@ async fn carry(
         .remove(&op);
     drop(left);
     step(world, Input::Deleted);
-    outcome.map(|()| op.number).map_err(service_error)
+    outcome
+        .map(|()| op.number)
+        .map_err(|r| service_error(world, r))
 }
 
 /// Carries out what the monitor itself asks of the machine.

@@ -18,7 +18,7 @@ use proto::iface::process::ProcessRequest;
 use proto::ump::Side;
 use proto::{CallError, Name, PeerError, ServiceError, Wire};
 use rt::chan::{Client, Request};
-use rt::{Capability, SysError, cap, lmp, task, time};
+use rt::{Capability, cap, lmp, task, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
 use crate::links::{self, Kind};
@@ -155,10 +155,11 @@ fn reachable(world: &World, osnode: u64) -> Result<(), ServiceError> {
     if osnode == world.osnode {
         return Ok(());
     }
-    match world.state.borrow().members.status(osnode) {
+    let s = world.state.borrow();
+    match s.members.status(osnode) {
         None => Err(ServiceError::NoOsnode),
         Some(Status::Gone) => Err(ServiceError::OsnodeGone),
-        Some(Status::Stopped(_)) => Err(ServiceError::Sys(SysError::TryLater)),
+        Some(Status::Stopped(_)) => Err(ServiceError::TryLater(s.members.machine.view())),
         // One in motion runs again soon.
         Some(Status::Joining | Status::Running | Status::Moving(_)) => Ok(()),
     }

@@ -14,6 +14,9 @@ macro_rules! service_errors {
         #[derive(Clone, Copy, PartialEq, Eq, Debug)]
         pub enum ServiceError {
             $($(#[doc = $doc])* $name,)*
+            /// an OSnode does not answer now: try again when the membership view is another one
+            /// (the number on the wire: 34, the view in the upper 48 bits)
+            TryLater(u64),
             /// A system call made for the request failed.
             Sys(SysError),
         }
@@ -23,6 +26,7 @@ macro_rules! service_errors {
             pub const fn code(self) -> u64 {
                 match self {
                     $(ServiceError::$name => $n,)*
+                    ServiceError::TryLater(view) => 34 | view << 16,
                     ServiceError::Sys(e) => 0x1000 | e as u64,
                 }
             }
@@ -31,6 +35,7 @@ macro_rules! service_errors {
             pub const fn from_code(code: u64) -> Option<ServiceError> {
                 match code {
                     $($n => Some(ServiceError::$name),)*
+                    _ if code as u16 == 34 => Some(ServiceError::TryLater(code >> 16)),
                     0x1000..=0x1fff => match SysError::from_code((code & 0xfff) as u16) {
                         Some(e) => Some(ServiceError::Sys(e)),
                         None => None,
@@ -43,6 +48,7 @@ macro_rules! service_errors {
             pub const fn message(self) -> &'static str {
                 match self {
                     $(ServiceError::$name => concat!($($doc),*).trim_ascii_start(),)*
+                    ServiceError::TryLater(_) => SysError::TryLater.message(),
                     ServiceError::Sys(e) => e.message(),
                 }
             }
@@ -211,7 +217,11 @@ impl From<SysError> for PeerError {
 
 impl core::fmt::Display for ServiceError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.message())
+        f.write_str(self.message())?;
+        match self {
+            ServiceError::TryLater(view) => write!(f, " (view {view})"),
+            _ => Ok(()),
+        }
     }
 }
 

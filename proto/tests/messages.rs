@@ -117,6 +117,9 @@ fn service_errors_keep_their_numbers() {
         }
     }
     assert!(seen > 45);
+    let later = ServiceError::TryLater(12);
+    assert_eq!(ServiceError::from_code(later.code()), Some(later));
+    assert!(later.to_string().ends_with("try again later (view 12)"));
     assert_eq!(ServiceError::from(SysError::Overlaps).code(), 0x1007);
 }
 

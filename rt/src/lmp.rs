@@ -2,6 +2,8 @@
 //!
 //! For [`crate::chan`], and for programs that measure or need the shortest way.
 
+use core::sync::atomic::{AtomicU64, Ordering};
+
 use abi::{CapAddr, MESSAGE_WORDS, MessageTag, SysError, Syscall, WaitResult};
 
 use crate::{Capability, cap, event, invoke, isa, rings};
@@ -31,13 +33,30 @@ pub fn open(slots: u64) -> Result<(u8, Capability), SysError> {
     Ok((index as u8, endpoint))
 }
 
+#[cfg_attr(nekton_user, thread_local)]
+static LATE: AtomicU64 = AtomicU64::new(0);
+
+/// The membership view in which this dispatcher was told `TryLater` last; 0: never. `members` shows the view that
+/// counts now.
+pub fn late_view() -> u64 {
+    LATE.load(Ordering::Relaxed)
+}
+
 /// The status word as a result.
 #[inline]
 pub(crate) fn status(r0: u64) -> Result<(), SysError> {
     match r0 {
         0 => Ok(()),
-        code => Err(SysError::from_code(code as u16).unwrap_or(SysError::BadCall)),
+        code => Err(error(code)),
     }
+}
+
+#[cold]
+fn error(r0: u64) -> SysError {
+    if let Some(view) = abi::late_view(r0) {
+        LATE.store(view, Ordering::Relaxed);
+    }
+    SysError::from_code(r0 as u16).unwrap_or(SysError::BadCall)
 }
 
 #[inline]

@@ -3,7 +3,7 @@
 //! The kernel makes every run of pages whose last capability goes a Ram capability again, in the first empty slot
 //! of a CNode. Without an empty slot deletions stand still, and with them whatever waits for the end of a long
 //! operation. The process that empties the CNode must not be among those: the kernel ends its calls with
-//! `TryLater` instead of letting it wait, and [`crate::invoke`] calls [`make_room`] and repeats them. That moves
+//! `BackFull` instead of letting it wait, and [`crate::invoke`] calls [`make_room`] and repeats them. That moves
 //! what came back to another CNode, which needs neither memory nor a lock of anybody's; the repeated call is made
 //! on the same time slice, before others can fill the CNode again.
 

@@ -83,7 +83,7 @@ pub(crate) fn retype_for<M: Machine, P: Policy>(
         return longop::start_zero(e, c, Some(client), cte, plan.made.base, total);
     }
     let mut t = begin_make(e, cte, &plan)?;
-    share::write_end(&mut t, client.dcb, Ok(()), &[plan.made.count]);
+    share::write_end(&mut t, client.dcb, 0, &[plan.made.count]);
     crate::entry::commit(t, c, &[0]);
     dispatch::wake(e, client.dcb);
     Ok(())

@@ -403,21 +403,22 @@ pub(crate) fn answer<M: Machine, P: Policy>(
     match c.reg(e.m, 3) {
         0 => match carry_out(e, c, dcb) {
             Err(Stop::Refused(error)) => {
-                share::end_call(e, c, dcb, Err(error));
+                share::end_call(e, c, dcb, error as u64);
                 Ok(())
             }
             outcome => outcome,
         },
         1 => {
-            share::end_call(e, c, dcb, Ok(()));
+            share::end_call(e, c, dcb, 0);
             Ok(())
         }
         2 => {
-            let code = u16::try_from(c.reg(e.m, 4)).ok();
-            let Some(error) = code.and_then(SysError::from_code) else {
+            let word = c.reg(e.m, 4);
+            let plain = u16::try_from(word).ok().and_then(SysError::from_code);
+            if plain.is_none() && abi::late_view(word).is_none() {
                 return refuse(SysError::BadArgument);
-            };
-            share::end_call(e, c, dcb, Err(error));
+            }
+            share::end_call(e, c, dcb, word);
             Ok(())
         }
         _ => refuse(SysError::BadArgument),
@@ -448,7 +449,7 @@ fn carry_out<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dc
         }
         Some(Op::Retype) => retype::retype_for(e, c, &client, &object),
         Some(Op::Unmap | Op::Protect) => {
-            share::end_call(e, c, dcb, Ok(()));
+            share::end_call(e, c, dcb, 0);
             Ok(())
         }
         _ => refuse(SysError::BadCall),

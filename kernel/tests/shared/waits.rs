@@ -216,9 +216,14 @@ fn locks_route_to_the_monitor() {
     for k in 0..2 {
         client_calls(&mut w, &p, revoke(k));
         assert_eq!(p.dcb.state(&w.m), DcbState::WaitingMonitor as u64);
-        let error = SysError::TryLater as u64;
-        w.ok(Op::CapAnswer, slots::KERNEL, &[p.dcb.id(&w.m), 2, error]);
-        assert_eq!(result(&w, &p).0, error);
+        let id = p.dcb.id(&w.m);
+        for no_error in [0, 999, SysError::OsnodeGone as u64 | 1 << 16] {
+            let args = [id, 2, no_error];
+            w.refused(SysError::BadArgument, Op::CapAnswer, slots::KERNEL, &args);
+        }
+        let later = abi::late(77);
+        w.ok(Op::CapAnswer, slots::KERNEL, &[id, 2, later]);
+        assert_eq!(result(&w, &p).0, later);
     }
     ask(&mut w, Op::CapLock, &f, 0);
     let answer = client_calls(&mut w, &p, revoke(0)).expect("no wait");

@@ -256,7 +256,7 @@ enums! {
         7 StillInUse,
         8 NoSpace,
         9 Gone(osnode),
-        10 TryLater(view),
+        10 TryLater,
     }
     Request {
         1 Copy { object, to, gift },

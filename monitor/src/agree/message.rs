@@ -108,9 +108,9 @@ pub enum Refusal {
     NoSpace,
     /// That OSnode no longer exists.
     Gone(OsnodeId),
-    /// That OSnode does not run now, or the answer is late: the operation may still take place.
-    /// The number is the view of the membership in which this was said.
-    TryLater(u64),
+    /// That OSnode does not run now, or the answer is late: the operation may still take place. The origin says
+    /// its view of the membership with it.
+    TryLater,
 }
 
 /// How an operation ended.

@@ -290,7 +290,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         let oldest = self.a.mine.keys().next().map_or(op.number, |o| o.number);
         if op.number.saturating_sub(oldest) >= OPEN {
-            let outcome = Err(Refusal::TryLater(self.a.view()));
+            let outcome = Err(Refusal::TryLater);
             return self.out.push(Output::Answer { op, outcome });
         }
         let mine = Mine {
@@ -304,11 +304,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Clients that waited long enough are told so; their operations go on.
     fn tick(&mut self) {
-        let view = self.a.view();
         for (op, mine) in &mut self.a.mine {
             if !mine.answered && mine.deadline <= self.now {
                 mine.answered = true;
-                let outcome = Err(Refusal::TryLater(view));
+                let outcome = Err(Refusal::TryLater);
                 self.out.push(Output::Answer { op: *op, outcome });
             }
         }

@@ -62,6 +62,12 @@ impl fmt::Display for BindError {
                     "OSnode o{osnode} is gone, and service \"{name}\" with it"
                 )
             }
+            PeerError::Refused(ServiceError::TryLater(view)) => {
+                write!(
+                    f,
+                    "OSnode o{osnode} with service \"{name}\" does not run now: try again later (view {view})"
+                )
+            }
             PeerError::Version(v) => write!(f, "service \"{name}\" of OSnode o{osnode} {v}"),
             cause => write!(f, "service \"{name}\" of OSnode o{osnode}: {cause}"),
         }
@@ -201,6 +207,10 @@ mod tests {
         assert_eq!(
             refused(ServiceError::OsnodeGone),
             "OSnode o7 is gone, and service \"tally\" with it"
+        );
+        assert_eq!(
+            refused(ServiceError::TryLater(12)),
+            "OSnode o7 with service \"tally\" does not run now: try again later (view 12)"
         );
         assert_eq!(
             refused(ServiceError::TableFull),

@@ -43,7 +43,7 @@ fn invoke(op: Op, cap: CapAddr, a: [u64; 6]) -> Result<Results> {
         match once(op, cap, a) {
             Err(SysError::KernelRestarted) => event::note_retry(),
             // Others wait for this process: it never waits for them.
-            Err(SysError::TryLater) if returns::make_room() => {}
+            Err(SysError::BackFull) if returns::make_room() => {}
             result => return result,
         }
     }

@@ -65,6 +65,8 @@ pub enum Answer {
     Done,
     /// It is refused.
     Refuse(SysError),
+    /// It is refused with `TryLater`, in this membership view.
+    Late(u64),
 }
 
 fn on_words(op: Op, kernel: CapAddr, words: RawCap, more: u64) -> Result<Results> {
@@ -174,6 +176,7 @@ pub fn cap_answer(kernel: CapAddr, dispatcher: u64, answer: Answer) -> Result<Re
         Answer::CarryOut => (0, 0),
         Answer::Done => (1, 0),
         Answer::Refuse(error) => (2, error as u64),
+        Answer::Late(view) => (2, abi::late(view)),
     };
     let r = invoke(Op::CapAnswer, kernel, [dispatcher, how, error, 0, 0, 0])?;
     Ok(crate::lmp::status(r[0]))

@@ -4,7 +4,7 @@ use alloc::format;
 use core::pin::{Pin, pin};
 
 use proto::iface::spawn::{Place, Spawn, SpawnClient};
-use proto::iface::system::{NOWHERE, Osnode};
+use proto::iface::system::{MemberStatus, NOWHERE, Osnode};
 use proto::{CallError, PeerError, Refusal, ServiceError};
 use rt::chan::{self, Client};
 use rt::task::{Either, select};
@@ -67,16 +67,27 @@ async fn locate(service: &Service, osnode: u64) -> Result<u32, Refusal> {
     };
     match found.filter(|l| l.osnode == osnode) {
         Some(l) if l.core != NOWHERE => Ok(l.core),
-        Some(_) => {
-            let text = format!(
-                "o{osnode} does not run: core start, or core recover after a crash, brings it back"
-            );
-            Err(Refusal::new(ServiceError::OsnodeGone, text))
-        }
+        Some(_) => Err(absent(service, osnode).await),
         None => {
             let text = format!("there is no OSnode o{osnode}");
             Err(Refusal::new(ServiceError::NoOsnode, text))
         }
+    }
+}
+
+/// What is said of an OSnode that no core runs.
+async fn absent(service: &Service, osnode: u64) -> Refusal {
+    let member = service.system.member(osnode.saturating_sub(1)).await;
+    match member.map_err(unsaid) {
+        Ok(m) if m.osnode == osnode && m.status != MemberStatus::Gone => {
+            let view = m.view;
+            let text = format!(
+                "o{osnode} does not run (view {view}): core start, or core recover after a crash, brings it back"
+            );
+            Refusal::new(ServiceError::TryLater(view), text)
+        }
+        Err(e) if e != ServiceError::End => Refusal::new(e, format!("where o{osnode} is: {e}")),
+        _ => Refusal::new(ServiceError::OsnodeGone, format!("o{osnode} is gone")),
     }
 }
 

@@ -40,6 +40,12 @@ pub fn take(service: &Service, mut request: Request) {
     task::spawn(async move { Spawn::dispatch(&service, request).await });
 }
 
+/// Whether an OSnode has no more processes to list, or none that can be asked for now.
+const fn is_over(why: ServiceError) -> bool {
+    use ServiceError::{End, OsnodeGone, TryLater};
+    matches!(why, End | OsnodeGone | TryLater(_))
+}
+
 /// Requests about another OSnode go to its spawn service.
 impl SpawnServer<Request> for Service {
     async fn give(&self, request: &Request, name: Name, cap: Capability) -> Result<Kept, Refusal> {
@@ -107,7 +113,7 @@ impl SpawnServer<Request> for Service {
                 }
             };
             match found {
-                Err(r) if matches!(r.error, ServiceError::End | ServiceError::OsnodeGone) => {}
+                Err(r) if is_over(r.error) => {}
                 done => return done,
             }
             let next = peers::next_osnode(self, at.osnode).await;
