@@ -129,7 +129,7 @@ ops! {
     IdCreate = 120,
     /// Kernel: r2..r5 = words of an object: deletes what `CapMark` marked of its family. Long operation.
     CapSweep = 121,
-    /// Kernel: a dispatcher whose call waits for the monitor: with r3 = 0 the first whose id is above r2, with r3 = 1 the one whose id is r2. r1 = its id (0 = none), r2 = operation | count << 16, r3..r6 = words of the target (r3 was 1: of what the call makes or unmaps), r7 = how often the last copy of a shared object went away here.
+    /// Kernel: a dispatcher whose call waits for the monitor: with r3 = 0 the first whose id is above r2, with r3 = 1 the one whose id is r2. r1 = its id (0 = none), r2 = operation | count << 16 (of one that waits for `Flushed`: the number that it waits for), r3..r6 = words of the target (r3 was 1: of what the call makes or unmaps), r7 = how often the last copy of a shared object went away here. If there is none, r2 and r3 are the results of `Flushed`.
     CapPending = 122,
     /// Kernel: end the waiting call of dispatcher r2. r3 = 0: carry it out now, whatever other OSnodes hold; 1: it succeeded; 2: it is refused with error r4. r1 = status of the call (0 = done).
     CapAnswer = 123,
@@ -139,4 +139,6 @@ ops! {
     TlbFlush = 125,
     /// Kernel: r2 = CNode (256 slots) that memory comes back to as Ram when its last capability goes, r3 = channel that is set when a slot was filled (u64::MAX = none); r2 = 0: no longer.
     ReclaimBind = 126,
+    /// Kernel: everybody has flushed what was taken out of tables that other OSnodes use, up to the removal with number r2 (0 = only look). r1 = number of the last removal, r2 = number up to which everybody has flushed.
+    Flushed = 127,
 }

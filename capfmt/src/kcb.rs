@@ -182,6 +182,10 @@ layout! {
         undo_len / set_undo_len @ 0x1000,
         /// Hardware counter when the kernel that cares for it took it up, or last let it go.
         left_at / set_left_at @ 0x1008,
+        /// How often something was taken out of a table that other OSnodes use, plus one; 0 = no table was ever shared.
+        flush_owed / set_flush_owed @ 0x3fe0,
+        /// Up to which of these everybody has flushed.
+        flush_done / set_flush_done @ 0x3fe8,
         /// DCB of its monitor, which ended, and the OSnode with it: no kernel runs it again; 0 = it goes on.
         ended / set_ended @ 0x3ff0,
         /// Index of the core whose kernel ran it last, plus one; 0 = none did, or nobody wrote it down.

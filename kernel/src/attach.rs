@@ -15,7 +15,7 @@ use crate::osnode::KernelIdentity;
 use crate::time::Clock;
 use crate::{
     Arrival, Effects, Machine, Osnode, Policy, Resume, care, dispatch, ending, invoke, lmp, notify,
-    report_status, time, upcall,
+    report_status, shootdown, time, upcall,
 };
 
 /// Why a KCB was not adopted.
@@ -320,11 +320,12 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
         return;
     }
     dcb.set_wake_at_ns(e.m, u64::MAX);
-    // A long operation that ended released those who waited for it; some may not have heard.
-    let missed = state == Some(DcbState::WaitingLongOp) && !e.os.op_active;
-    if missed {
+    // A long operation that ended released those who waited for it; some may not have heard. So did the flushes.
+    let ended = state == Some(DcbState::WaitingLongOp) && !e.os.op_active;
+    if ended {
         dcb.set_state(e.m, DcbState::Runnable as u64);
     }
+    let missed = ended || shootdown::let_go(e, dcb);
     if missed || state == Some(DcbState::Runnable) {
         dispatch::enqueue(e, dcb, Arrival::Inside);
     }

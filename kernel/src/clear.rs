@@ -7,7 +7,7 @@ use capfmt::{CTE_BYTES, Cap, CapType, Cte, Dcb, DcbState, MdbFlags, PhysAddr, Ph
 
 use crate::entry::Entry;
 use crate::invoke::{dispatcher, irq, vnode};
-use crate::{Effect, Machine, Policy, decode, doomed, ending, time};
+use crate::{Effect, Machine, Policy, decode, doomed, ending, shootdown, time};
 
 /// Slots or entries looked at in one piece.
 const LOOK: u64 = 32;
@@ -125,6 +125,7 @@ fn retire<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     if kcb.op_second(&t) == dcb.0.0 {
         kcb.set_op_second(&mut t, 0);
     }
+    shootdown::abandon(&mut t, kcb, dcb);
     dcb.set_state(&mut t, DcbState::Stopped as u64);
     ending::note(&mut t, kcb, dcb);
     dcb.set_flags(&mut t, 0);

@@ -131,7 +131,7 @@ pub(crate) fn remove_quietly<M: Machine>(
     let mut flags = decode::flags(t, cte);
     family::unmark(t, kcb, &mut flags);
     let effect = match cap.kind {
-        CapType::Mapping => vnode::clear_mapping(t, cap, cte),
+        CapType::Mapping => vnode::remove_mapping(t, kcb, cap, cte),
         CapType::IrqDest if !mdb::copies_exist(t, kcb, cte) => irq::unbind(t, kcb, cap.base.0),
         _ => {
             pass_flags_on(t, kcb, cte);

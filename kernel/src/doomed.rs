@@ -40,7 +40,7 @@ pub(crate) fn set_apart<M: Machine>(
     cap: &Cap,
 ) -> Option<Effect> {
     let effect = match cap.kind {
-        CapType::Mapping => invoke::vnode::clear_mapping(t, cap, cte),
+        CapType::Mapping => invoke::vnode::remove_mapping(t, kcb, cap, cte),
         _ => None,
     };
     let done = kcb.op_delete_head(t);

@@ -13,7 +13,7 @@ use mdb::{OfObject, Position};
 
 use crate::entry::{Caller, Entry, Res};
 use crate::longop::{self, Piece};
-use crate::{Effect, Machine, Policy, decode, delete, doomed, invoke};
+use crate::{Effect, Machine, Policy, decode, delete, doomed, invoke, shootdown};
 
 /// Most capabilities looked at in one piece of a walk over copies and Mappings.
 const LOOK: usize = 32;
@@ -158,6 +158,9 @@ fn act<M: Machine>(
         Action::Remote => {
             let kept = node.flags.0 & !MdbFlags::REMOTE.0;
             node.flags = MdbFlags(kept | argument as u16 & MdbFlags::REMOTE.0);
+            if node.flags.contains(MdbFlags::REMOTE_COPIES) {
+                shootdown::note_shared(t, kcb, &cte.cap(t));
+            }
         }
         Action::Lock => node.flags.0 |= MdbFlags::LOCKED.0,
         Action::Unlock => node.flags.0 &= !MdbFlags::LOCKED.0,

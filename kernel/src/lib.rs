@@ -32,6 +32,7 @@ mod reclaim;
 mod sched;
 mod send;
 mod share;
+mod shootdown;
 mod step;
 mod syscall;
 mod time;

@@ -18,7 +18,9 @@ use capfmt::undo::Transaction;
 use capfmt::{Cap, Cte, Dcb, DcbState, Kcb, LongOpKind, MdbFlags, PhysAddr, PhysMap, RawCap, mdb};
 
 use crate::entry::{Caller, Entry, Res, Stop, live_area};
-use crate::{Machine, Policy, decode, dispatch, doomed, family, invoke, peers, reclaim, share};
+use crate::{
+    Machine, Policy, decode, dispatch, doomed, family, invoke, peers, reclaim, share, shootdown,
+};
 
 /// Nanoseconds between two steps while dispatchers run.
 pub(crate) const GAP_NS: u64 = 200_000;
@@ -176,10 +178,11 @@ pub(crate) fn advance<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let kcb = e.kcb();
     let steps = kcb.op_steps(e.m);
     kcb.set_op_steps(e.m, steps + 1);
-    let (drops, back) = (kcb.shared_drops(e.m), kcb.reclaimed(e.m));
+    let told = |m: &M| (kcb.shared_drops(m), kcb.flush_owed(m));
+    let (before, back) = (told(e.m), kcb.reclaimed(e.m));
     e.os.op_paused = false;
     pieces(e);
-    e.os.dropped |= drops != kcb.shared_drops(e.m);
+    e.os.dropped |= before != told(e.m);
     e.os.reclaimed |= back != kcb.reclaimed(e.m);
 }
 
@@ -302,6 +305,7 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
     }
     forget(&mut t, kcb);
     let code = result.map_or_else(|error| error as u64, |()| 0);
+    let mut waits = false;
     if let Some(c) = caller
         && kind == LongOpKind::Peers as u64
         && result.is_ok()
@@ -313,6 +317,7 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
     } else if requester != 0 {
         let dcb = Dcb(PhysAddr(requester));
         share::write_end(&mut t, dcb, code, &results.1[..results.0]);
+        waits = wait_for_flushes(&mut t, kcb, kind, dcb);
     }
     if second != 0 {
         share::write_end(&mut t, Dcb(PhysAddr(second)), 0, &[code]);
@@ -321,11 +326,28 @@ fn end<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, mut result: Result<(), Sy
     t.commit();
     e.os.op_active = false;
     e.os.guarded = marked != 0;
-    let waiting = if second == 0 { requester } else { second };
+    let goes_on = if waits { 0 } else { requester };
+    let waiting = if second == 0 { goes_on } else { second };
     release(e, waiting);
-    if second != 0 && requester != 0 {
+    if second != 0 && goes_on != 0 {
         dispatch::wake(e, Dcb(PhysAddr(requester)));
     }
+}
+
+/// Whether the requester of what took capabilities away waits until nobody can use what they mapped.
+fn wait_for_flushes<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    kind: u64,
+    requester: Dcb,
+) -> bool {
+    let removes = kind == LongOpKind::Delete as u64 || kind == LongOpKind::Revoke as u64;
+    let number = shootdown::outstanding(t, kcb).filter(|_| removes);
+    let Some(number) = number.filter(|_| shootdown::may_wait(t, kcb, requester)) else {
+        return false;
+    };
+    shootdown::wait(t, requester, number);
+    true
 }
 
 /// Clears the record.

@@ -14,7 +14,7 @@ use capfmt::{
 };
 
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
-use crate::{Machine, Policy, dispatch, notify};
+use crate::{Machine, Policy, dispatch, notify, shootdown};
 
 /// Owner's index in the peer table, of a slot.
 #[inline]
@@ -196,6 +196,9 @@ pub(crate) fn end_call<M: Machine, P: Policy>(
 /// The monitor is told no more: what waits for it ends as if there had been none.
 pub(crate) fn end_all<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     let kcb = e.kcb();
+    let owed = kcb.flush_owed(e.m);
+    kcb.set_flush_done(e.m, owed);
+    shootdown::release(e);
     let mut at = kcb.dcb_head(e.m);
     while at != 0 {
         let dcb = Dcb(PhysAddr(at));

@@ -77,9 +77,10 @@ pub fn step(world: &World, input: Input) {
         let a = &mut s.agreement;
         let now = time::system_ns();
         let mut outputs = Vec::new();
-        let count = invoke::cap_pending(slots::KERNEL, u64::MAX).map_or(0, |(_, n)| n);
-        if count != a.deletions {
-            a.deletions = count;
+        let removals = invoke::cap_removals(slots::KERNEL).unwrap_or_default();
+        let waited = core::mem::replace(&mut a.kernel.unflushed, !removals.flushes.is_settled());
+        if removals.drops != a.deletions || waited && !a.kernel.unflushed {
+            a.deletions = removals.drops;
             outputs = a.machine.step(now, Input::Deleted, &mut a.kernel);
         }
         if input != Input::Deleted {
@@ -155,7 +156,7 @@ fn freed(object: &Object, base: u64, end: u64) {
 }
 
 /// The view in which somebody is told to try later: a later one may be worth it.
-fn view(world: &World) -> u64 {
+pub fn view(world: &World) -> u64 {
     world.state.borrow().members.machine.view()
 }
 
@@ -290,6 +291,9 @@ async fn carry(
         true => Request::Move { object, to, gift },
         false => Request::Copy { object, to, gift },
     };
+    if give {
+        unmaps::all_flushed().await;
+    }
     let op = {
         let a = &mut world.state.borrow_mut().agreement;
         let op = a.op(world.osnode);
@@ -309,6 +313,19 @@ async fn carry(
     outcome
         .map(|()| op.number)
         .map_err(|r| service_error(world, r))
+}
+
+/// Everybody has flushed what was removed here up to `number`: what waited for that goes on.
+pub fn flushed(world: &World, number: u64) {
+    let swept = {
+        let sweeping = &mut world.state.borrow_mut().agreement.kernel.sweeping;
+        let over = sweeping.extract_if(.., |_, removal| *removal <= number);
+        over.map(|(op, _)| op).collect::<Vec<_>>()
+    };
+    for op in swept {
+        step(world, Input::SweepDone { op });
+    }
+    step(world, Input::Deleted);
 }
 
 /// Carries out what the monitor itself asks of the machine.
@@ -425,9 +442,17 @@ fn begin_call(world: &World, call: &Pending) {
 /// Looks what the kernel wants: deletions, and calls that wait.
 fn attend(world: &World) {
     step(world, Input::Deleted);
+    let flushes = invoke::flushed(slots::KERNEL, 0).unwrap_or_default();
+    if !flushes.is_settled() {
+        unmaps::removed(world, flushes.owed);
+    }
     let mut last = 0;
-    while let Ok((Some(call), _)) = invoke::cap_pending(slots::KERNEL, last) {
+    while let Ok(Some(call)) = invoke::cap_pending(slots::KERNEL, last) {
         last = call.dispatcher;
+        if call.op == Op::Flushed {
+            unmaps::awaited(world, &call, time::system_ns() + PATIENCE_NS);
+            continue;
+        }
         let known = {
             let s = world.state.borrow();
             let of =

@@ -21,6 +21,10 @@ pub struct OsKernel {
     pub fresh: Vec<(OpId, Object)>,
     /// Copies that operations move away.
     pub leaving: BTreeMap<OpId, Capability>,
+    /// Sweeps that have ended but for flushes, and the removal that everybody must have flushed.
+    pub sweeping: BTreeMap<OpId, u64>,
+    /// Whether others may still use what was taken out of tables here.
+    pub unflushed: bool,
     marked: BTreeMap<OpId, Object>,
     locked: BTreeMap<OpId, Object>,
 }
@@ -174,6 +178,14 @@ impl Kernel for OsKernel {
                 done => must("deleting what was marked of", done),
             }
         }
-        true
+        let flushes = invoke::flushed(slots::KERNEL, 0).unwrap_or_default();
+        self.unflushed = !flushes.is_settled();
+        if self.unflushed {
+            self.sweeping.insert(op, flushes.owed);
+        }
+        !self.unflushed
+    }
+    fn is_flushed(&self) -> bool {
+        !self.unflushed
     }
 }

@@ -1,26 +1,47 @@
-//! The unmap machine of this OSnode, run: other OSnodes forget translations before an unmap returns.
+//! The unmap machine of this OSnode, run: other OSnodes forget translations before an unmap returns, and before
+//! anything follows from a removal that was no unmap.
 //!
 //! The kernel has cleared the entries when it asks. Who else can have loaded them are the
-//! OSnodes that hold the table: the owner's directory knows them.
+//! OSnodes that hold the table: the owner's directory knows them. What was removed otherwise
+//! (`kernel/src/shootdown.rs`) may have stood in any table: then all who hold a table of this
+//! OSnode are told.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use abi::slots;
-use capfmt::OsnodeId;
+use abi::{Op, slots};
+use capfmt::{CapType, OsnodeId};
 use monitor::agree::codec::Bytes;
 use monitor::agree::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
-use monitor::agree::{Object, OpId, Shipped};
-use rt::invoke::{self, Answer};
+use monitor::agree::{Nodes, Object, OpId, Shipped};
+use rt::invoke::{self, Answer, Pending};
+use rt::{task, time};
 
 use crate::links::{self, Kind};
-use crate::placements;
 use crate::world::World;
+use crate::{agreement, placements};
 
-/// The machine, and the dispatchers whose calls wait for it.
+/// How often it is looked who has waited too long (ns of system time).
+const TICK_NS: u64 = 1_000_000_000;
+/// How often it is looked whether all have flushed, before something is given away (ns of system time).
+const LOOK_NS: u64 = 100_000;
+
+/// What goes on when all have flushed.
+enum Waiting {
+    /// The call of a dispatcher.
+    Call(u64),
+    /// What the kernel counted as this removal.
+    Removal(u64),
+}
+
+/// The machine, and what waits for it.
 pub struct Unmaps {
     machine: Unmapper,
-    waiting: BTreeMap<OpId, u64>,
+    waiting: BTreeMap<OpId, Waiting>,
+    /// The last removal that others were told of.
+    removal: u64,
+    /// Dispatchers that wait for a removal, and until when.
+    awaited: BTreeMap<u64, (u64, u64)>,
 }
 
 impl Unmaps {
@@ -28,11 +49,14 @@ impl Unmaps {
         Unmaps {
             machine: Unmapper::new(Shipped),
             waiting: BTreeMap::new(),
+            removal: 0,
+            awaited: BTreeMap::new(),
         }
     }
     /// Whether the call of a dispatcher waits already.
     pub fn waits(&self, dispatcher: u64) -> bool {
-        self.waiting.values().any(|d| *d == dispatcher)
+        let is_its = |w: &Waiting| matches!(w, Waiting::Call(d) if *d == dispatcher);
+        self.waiting.values().any(is_its)
     }
 }
 
@@ -53,24 +77,85 @@ impl Translations for Core {
 
 /// A call that unmapped from `table` waits until all who hold the table have flushed.
 pub fn begin(world: &World, op: OpId, dispatcher: u64, table: Object) {
-    let holders: Vec<OsnodeId> = {
+    let holders = {
         let s = world.state.borrow();
-        let directory = s.agreement.machine.directory();
-        directory.holders(&table).into_iter().collect()
+        s.agreement.machine.directory().holders(&table)
     };
+    shoot(world, op, Waiting::Call(dispatcher), table.base(), &holders);
+}
+
+/// Something was taken out of a table of this OSnode, removal `number` the last of it.
+pub fn removed(world: &World, number: u64) {
+    let (op, holders) = {
+        let mut s = world.state.borrow_mut();
+        if number <= s.unmaps.removal {
+            return;
+        }
+        s.unmaps.removal = number;
+        let tables = s.agreement.machine.directory().entries();
+        let tables = tables.filter(|(o, _)| o.cap().kind == CapType::VNode);
+        let holders: Nodes = tables.map(|(_, n)| n).collect();
+        (s.agreement.op(world.osnode), holders)
+    };
+    shoot(world, op, Waiting::Removal(number), 0, &holders);
+}
+
+/// Has the holders of tables flush.
+fn shoot(world: &World, op: OpId, waiting: Waiting, domain: u64, holders: &Nodes) {
+    let holders: Vec<OsnodeId> = holders.iter().copied().collect();
     let tree = placements::tree(world, &holders);
     let pages = Pages {
-        domain: table.base(),
+        domain,
         base: 0,
         end: u64::MAX,
     };
     // The borrow ends with the block: what follows borrows again.
     let outputs = {
         let unmaps = &mut world.state.borrow_mut().unmaps;
-        unmaps.waiting.insert(op, dispatcher);
+        unmaps.waiting.insert(op, waiting);
         unmaps.machine.unmap(op, pages, &tree, &mut Core)
     };
     perform(world, outputs);
+}
+
+/// A dispatcher waits for a removal, at most until `deadline` (ns of system time): then it hears *try later*.
+pub fn awaited(world: &World, call: &Pending, deadline: u64) {
+    let first = {
+        let awaited = &mut world.state.borrow_mut().unmaps.awaited;
+        let first = awaited.is_empty();
+        let known = awaited.get(&call.dispatcher).map(|(number, _)| *number);
+        if known != Some(call.count) {
+            awaited.insert(call.dispatcher, (call.count, deadline));
+        }
+        first
+    };
+    if first {
+        let world = world.clone();
+        task::spawn(async move { look_after(&world).await });
+    }
+}
+
+async fn look_after(world: &World) {
+    while !world.state.borrow().unmaps.awaited.is_empty() {
+        time::system_sleep(TICK_NS).await;
+        let now = time::system_ns();
+        let late: Vec<(u64, u64)> = {
+            let awaited = &mut world.state.borrow_mut().unmaps.awaited;
+            let late = awaited.extract_if(.., |_, (_, deadline)| *deadline <= now);
+            late.map(|(dispatcher, (number, _))| (dispatcher, number))
+                .collect()
+        };
+        for (dispatcher, number) in late {
+            let waits =
+                |p: &Pending| (p.dispatcher, p.op, p.count) == (dispatcher, Op::Flushed, number);
+            let call = invoke::cap_pending(slots::KERNEL, dispatcher - 1);
+            if call.is_ok_and(|call| call.as_ref().is_some_and(waits)) {
+                let answer = Answer::Late(agreement::view(world));
+                // It may end meanwhile.
+                let _ = invoke::cap_answer(slots::KERNEL, dispatcher, answer);
+            }
+        }
+    }
 }
 
 /// A message of another machine.
@@ -101,11 +186,35 @@ fn perform(world: &World, outputs: Vec<FlushOutput>) {
             }
             FlushOutput::Done { op } => {
                 let waiting = world.state.borrow_mut().unmaps.waiting.remove(&op);
-                if let Some(dispatcher) = waiting {
+                match waiting {
                     // A dispatcher that ended meanwhile needs no answer.
-                    let _ = invoke::cap_answer(slots::KERNEL, dispatcher, Answer::Done);
+                    Some(Waiting::Call(dispatcher)) => {
+                        let _ = invoke::cap_answer(slots::KERNEL, dispatcher, Answer::Done);
+                    }
+                    Some(Waiting::Removal(number)) => settled(world, number),
+                    None => {}
                 }
             }
         }
+    }
+}
+
+/// Everybody has flushed what was removed up to `number`.
+fn settled(world: &World, number: u64) {
+    if let Err(e) = invoke::flushed(slots::KERNEL, number) {
+        let why = e.message();
+        rt::println!("monitor: the kernel does not hear that all have flushed: {why}");
+    }
+    {
+        let awaited = &mut world.state.borrow_mut().unmaps.awaited;
+        awaited.retain(|_, (removal, _)| *removal > number);
+    }
+    agreement::flushed(world, number);
+}
+
+/// Waits until nobody can use any more what was taken away here.
+pub async fn all_flushed() {
+    while !invoke::flushed(slots::KERNEL, 0).is_ok_and(|f| f.is_settled()) {
+        time::system_sleep(LOOK_NS).await;
     }
 }

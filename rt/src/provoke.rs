@@ -31,6 +31,16 @@ pub fn read_gone(address: u64) -> ! {
     read(address)
 }
 
+/// Counts in the word at `address`, which must be a multiple of 8 and mapped, until it is taken away.
+pub fn count_until_gone(address: u64) -> ! {
+    assert!(address.is_multiple_of(8) && address != 0, "no word");
+    for count in 1.. {
+        // SAFETY: aligned; the caller's page, to which there are no references, or none any more: then the process ends.
+        unsafe { core::ptr::write_volatile(address as *mut u64, count) };
+    }
+    unreachable!("no page outlives so many turns")
+}
+
 /// Reads the kernel's memory.
 pub fn read_kernel() -> ! {
     read(vaddr::WINDOW + 0x10_0000)

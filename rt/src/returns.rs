@@ -18,6 +18,8 @@ use crate::{invoke, ram};
 
 /// Both CNodes, by their root slots.
 struct Rooms {
+    /// Says how far everybody has flushed.
+    kernel: CapAddr,
     /// Where the kernel puts what comes back: always into the first empty slot.
     back: u32,
     /// Its slot that is looked at next. What is in use is a run from there on, and one from slot 0 on.
@@ -25,6 +27,8 @@ struct Rooms {
     /// What was moved out of the way: the first `full` slots are in use.
     aside: u32,
     full: u32,
+    /// Up to which removal everybody must have flushed before that can be used: it was the last one when it came.
+    until: u64,
 }
 
 #[cfg_attr(nekton_user, thread_local)]
@@ -45,9 +49,16 @@ impl Rooms {
         }
     }
 
+    /// The next that can be used: others may still be able to write to what came back since they flushed last.
     fn next(&mut self) -> Option<CapAddr> {
+        let flushes = invoke::flushed(self.kernel, 0).unwrap_or_default();
+        if self.full == 0 && !flushes.is_settled() && self.set_aside() {
+            self.until = flushes.owed;
+        }
         match self.full.checked_sub(1) {
+            Some(_) if flushes.done < self.until => None,
             Some(last) => Some(CapAddr::new(self.aside, last)),
+            None if !flushes.is_settled() => None,
             None => self.come_back(),
         }
     }
@@ -75,12 +86,21 @@ impl Rooms {
         }
         self.full > before
     }
+
+    /// As much as there is room for goes aside, whether it can be used or not.
+    fn make_room(&mut self) -> bool {
+        let made = self.set_aside();
+        if made {
+            self.until = invoke::flushed(self.kernel, 0).map_or(u64::MAX, |f| f.owed);
+        }
+        made
+    }
 }
 
 /// Makes room for what comes back, so that others go on; whether anything changed by that. Only the process that
 /// empties the CNode can.
 pub(crate) fn make_room() -> bool {
-    let made = ROOMS.try_with(|rooms| rooms.as_mut().is_some_and(Rooms::set_aside));
+    let made = ROOMS.try_with(|rooms| rooms.as_mut().is_some_and(Rooms::make_room));
     made.unwrap_or(false)
 }
 
@@ -103,10 +123,12 @@ impl Returns {
         let (back, aside) = (room()?, room()?);
         invoke::reclaim_bind(kernel, CapAddr::root(back), bell.channel())?;
         let rooms = Rooms {
+            kernel,
             back,
             at: 0,
             aside,
             full: 0,
+            until: 0,
         };
         ROOMS.with(|r| *r = Some(rooms));
         Ok(Returns(bell))

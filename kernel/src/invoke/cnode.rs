@@ -4,8 +4,8 @@ use abi::SysError;
 use capfmt::{Cap, CapType, Cte, MdbFlags, Rights, mdb};
 
 use super::{Invoked, move_cap};
-use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Effect, Machine, Policy, decode, delete, longop, share};
+use crate::entry::{Caller, Entry, Res, commit, refuse, write_results};
+use crate::{Effect, Machine, Policy, decode, delete, dispatch, longop, share, shootdown};
 
 /// Bit of r4 of `Copy`: set the badge in r5.
 const SET_BADGE: u64 = 1 << 8;
@@ -114,10 +114,21 @@ pub(crate) fn delete<M: Machine, P: Policy>(
             };
             let mut t = e.begin();
             let shared = share::is_shared(&t, doomed.cte);
+            let owed = kcb.flush_owed(&t);
             let effect = delete::remove(&mut t, kcb, doomed.cte, &doomed.cap);
             back.give(&mut t, kcb);
-            commit(t, c, &[]);
-            e.os.dropped |= shared;
+            let number = kcb.flush_owed(&t);
+            let waits = number != owed && shootdown::may_wait(&t, kcb, c.dcb);
+            if waits {
+                write_results(t.inner_mut(), c.area, &[]);
+                shootdown::wait(&mut t, c.dcb, number);
+                kcb.set_current_dcb(&mut t, 0);
+                t.commit();
+                dispatch::leave(e);
+            } else {
+                commit(t, c, &[]);
+            }
+            e.os.dropped |= shared || number != owed;
             e.os.reclaimed |= back.is_some();
             push(e, effect);
             Ok(())

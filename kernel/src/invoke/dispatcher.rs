@@ -6,7 +6,7 @@ use capfmt::{Cap, CapType, Core, Cte, Dcb, DcbState, Kcb, PhysAddr, PhysMap, Rig
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, commit, live_area, refuse};
-use crate::{Arrival, Machine, Policy, decode, delete, dispatch, ending, share, time};
+use crate::{Arrival, Machine, Policy, decode, delete, dispatch, ending, share, shootdown, time};
 
 /// Parts of the core that reserved budgets may take together, in thousandths.
 const RESERVED_MOST: u64 = 950;
@@ -219,7 +219,9 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
     let mut t = e.begin();
     let waits = matches!(state, Some(DcbState::Waiting | DcbState::WaitingMonitor));
     if waits || requester || second {
-        if let Some(page) = page {
+        shootdown::abandon(&mut t, kcb, dcb);
+        // Who waits for flushes has its answer already.
+        if let Some(page) = page.filter(|_| shootdown::awaited(&t, dcb).is_none()) {
             let area = live_area(&t, page);
             let m = t.inner_mut();
             m.store(area.add(M::SYSCALL_REGS[0]), SysError::TimedOut as u64);
@@ -248,6 +250,7 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
         dispatch::dequeue(e, dcb);
     }
     time::forget_wait(e, dcb);
+    e.os.dropped |= waits;
     e.os.attention = true;
 }
 

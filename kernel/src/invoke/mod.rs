@@ -6,7 +6,7 @@ use capfmt::undo::Transaction;
 use capfmt::{Cap, CapType, Cte, Isa, Kcb, Rights, mdb};
 
 use crate::entry::{Caller, Entry, Res, refuse};
-use crate::{Machine, Policy, decode};
+use crate::{Machine, Policy, decode, shootdown};
 
 pub(crate) mod bind;
 pub(crate) mod care;
@@ -95,6 +95,7 @@ pub(crate) fn invoke<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller,
         Op::MonitorBind => bind::bind(e, c, &i),
         Op::TlbFlush => shared::flush(e, c, &i),
         Op::ReclaimBind => bind::reclaim(e, c, &i),
+        Op::Flushed => shootdown::flushed(e, c, &i),
         Op::KcbInfo => kernel::kcb_info(e, c, &i),
         Op::KcbCare => care::care(e, c, &i),
         Op::CoreMint => core::mint(e, c, &i),

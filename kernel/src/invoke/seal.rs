@@ -9,7 +9,7 @@ use capfmt::{
 
 use super::Invoked;
 use crate::entry::{Caller, Entry, Res, Stop, commit, refuse};
-use crate::{Machine, Policy, decode, peers, share};
+use crate::{Machine, Policy, decode, peers, share, shootdown};
 
 /// `Seal`: the Frame in r2, without copies or mappings, becomes the Kcb or Core that its holder wrote.
 ///
@@ -112,6 +112,7 @@ pub(crate) fn export<M: Machine, P: Policy>(
         t.abort();
         return refuse(SysError::TableFull);
     }
+    shootdown::note_shared(&mut t, kcb, &cap);
     commit(t, c, &words);
     Ok(())
 }
@@ -192,6 +193,7 @@ pub(crate) fn import<M: Machine, P: Policy>(
     if cap.kind != CapType::Notify {
         node.flags = MdbFlags::REMOTE_COPIES;
         node.owner = peer as u16;
+        shootdown::note_shared(&mut t, kcb, &cap);
     }
     decode::place(&mut t, kcb, &node, slot, &cap);
     commit(t, c, &[]);

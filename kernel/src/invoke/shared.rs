@@ -14,7 +14,7 @@ use mdb::{OfObject, Position};
 use super::{Invoked, cnode, retype};
 use crate::entry::{Caller, Entry, Res, Stop, commit, live_area, refuse};
 use crate::family::{self, Action};
-use crate::{Effect, Machine, Policy, decode, delete, dispatch, longop, peers, share};
+use crate::{Effect, Machine, Policy, decode, delete, dispatch, longop, peers, share, shootdown};
 
 /// Most members of a family looked at in one entry.
 const LOOK: usize = 256;
@@ -352,7 +352,8 @@ pub(crate) fn pending<M: Machine, P: Policy>(
         _ => return refuse(SysError::BadArgument),
     };
     let Some(dcb) = dcb else {
-        e.reply(c, &[0, 0, 0, 0, 0, 0, drops]);
+        let flushes = [kcb.flush_owed(e.m), kcb.flush_done(e.m)];
+        e.reply(c, &[0, flushes[0], flushes[1], 0, 0, 0, drops]);
         return Ok(());
     };
     let op = share::op_of(e.m, dcb).map_or(0, |op| op as u64);
@@ -383,6 +384,7 @@ fn child_of<M: Machine>(m: &M, kcb: Kcb, dcb: Dcb, object: &Cap) -> (Cap, u64) {
             let table = share::shared_table(m, kcb, at);
             (table.unwrap_or(Cap::NULL), 1)
         }
+        Some(Op::Flushed) => (Cap::NULL, shootdown::awaited(m, dcb).unwrap_or(0)),
         _ => (Cap::NULL, 1),
     }
 }
@@ -400,7 +402,12 @@ pub(crate) fn answer<M: Machine, P: Policy>(
     let Some(dcb) = share::waiting(e.m, e.os.kcb, c.reg(e.m, 2)) else {
         return refuse(SysError::NoCapability);
     };
-    match c.reg(e.m, 3) {
+    let how = c.reg(e.m, 3);
+    // What waits for flushes is done, but can be told not to wait for them.
+    if how != 2 && shootdown::awaited(e.m, dcb).is_some() {
+        return refuse(SysError::BadArgument);
+    }
+    match how {
         0 => match carry_out(e, c, dcb) {
             Err(Stop::Refused(error)) => {
                 share::end_call(e, c, dcb, error as u64);

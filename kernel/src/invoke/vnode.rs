@@ -12,7 +12,7 @@ use capfmt::{
 
 use super::{Invoked, derive};
 use crate::entry::{Caller, Entry, Res, commit, refuse};
-use crate::{Effect, Machine, PageRights, Policy, decode, share};
+use crate::{Effect, Machine, PageRights, Policy, decode, share, shootdown};
 
 /// Entries of a VNode.
 pub(crate) const ENTRIES: u64 = 512;
@@ -260,8 +260,22 @@ impl Entries {
     }
 }
 
+/// Takes away what a Mapping maps, if it does; then the TLB must forget it, and those of others who use the table.
+pub(crate) fn remove_mapping<M: Machine>(
+    t: &mut Transaction<'_, M>,
+    kcb: Kcb,
+    mapping: &Cap,
+    cte: Cte,
+) -> Option<Effect> {
+    let effect = clear_mapping(t, mapping, cte);
+    if effect.is_some() {
+        shootdown::owe(t, kcb, PhysAddr(mapping.extra & !(VNODE_BYTES - 1)));
+    }
+    effect
+}
+
 /// Clears the entries of a Mapping, if it has any; then the TLB must forget them.
-pub(crate) fn clear_mapping<M: Machine>(
+fn clear_mapping<M: Machine>(
     t: &mut Transaction<'_, M>,
     mapping: &Cap,
     cte: Cte,

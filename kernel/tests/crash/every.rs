@@ -116,7 +116,8 @@ fn invocation<P: Policy>(w: &mut World<P>, op: Op) -> Invocation {
         | Op::CapAnswer
         | Op::MonitorBind
         | Op::TlbFlush
-        | Op::ReclaimBind => (slots::KERNEL, shared(w, op)),
+        | Op::ReclaimBind
+        | Op::Flushed => (slots::KERNEL, shared(w, op)),
         Op::CoreMint => (slots::CORE, vec![n(at(0))]),
         Op::CoreHandOver
         | Op::CoreCommand
@@ -170,6 +171,7 @@ fn shared<P: Policy>(w: &mut World<P>, op: Op) -> Vec<u64> {
             vec![n(to), 202]
         }
         Op::TlbFlush => vec![],
+        Op::Flushed => vec![waiting_delete(w)],
         _ => with(&[]),
     }
 }
@@ -179,16 +181,43 @@ fn waiting_revoke<P: Policy>(w: &mut World<P>) -> u64 {
     let p = w.spawn(0);
     let slot = CapAddr::new(0, 60);
     w.copy(at(0), p.root, slot);
-    w.start(&p);
+    asks(w, &p, Op::Revoke, slot);
+    p.dcb.id(&w.m)
+}
+
+/// Has a second process delete a Mapping in a table that OSnode 99 uses, too; the removal that it waits for.
+fn waiting_delete<P: Policy>(w: &mut World<P>) -> u64 {
+    share_table(w);
+    let p = w.spawn(0);
+    let slot = CapAddr::new(0, 60);
+    w.ok(Op::Move, p.root, &[n(at(5)), n(slot)]);
+    asks(w, &p, Op::Delete, slot);
+    KCB.flush_owed(&w.m)
+}
+
+/// A table that OSnode 99 uses, too, with a Mapping of the first Frame.
+fn share_table<P: Policy>(w: &mut World<P>) {
+    w.make(CapType::VNode, 0, FREE_RAM + 0x8000, 0, 1, at(4));
+    let table = w.cap(at(4)).emit().0;
+    w.ok(
+        Op::CapSetRemote,
+        slots::KERNEL,
+        &[&table[..], &[1]].concat(),
+    );
+    w.ok(Op::Map, at(4), &[n(at(0)), 5, 0, 1 | 3 << 32, n(at(5))]);
+}
+
+/// Lets a process ask something about its slot, for which it must wait.
+fn asks<P: Policy>(w: &mut World<P>, p: &Process, op: Op, slot: CapAddr) {
+    w.start(p);
     w.enter([Syscall::Wait as u64, 3_000_000, 0, 0, 0, 0, 0, 0]);
     assert_eq!(w.running(), Some(p.dcb));
-    let mut regs = [(Op::Revoke as u64) << 8, n(ROOT), n(slot), 0, 0, 0, 0, 0];
+    let mut regs = [(op as u64) << 8, n(ROOT), n(slot), 0, 0, 0, 0, 0];
     regs[7] = 77;
     w.enter(regs);
     assert_eq!(p.dcb.state(&w.m), capfmt::DcbState::WaitingMonitor as u64);
     w.tick();
     assert_eq!(w.running(), Some(DCB));
-    p.dcb.id(&w.m)
 }
 
 fn cnode<P: Policy>(w: &mut World<P>, op: Op) -> (CapAddr, Vec<u64>) {
@@ -348,7 +377,16 @@ fn all<P: Policy>() -> impl Iterator<Item = (String, World<P>, [u64; 8], bool)> 
         regs[2..2 + args.len()].copy_from_slice(&args);
         (format!("{op:?}"), w, regs, true)
     });
-    calls.chain(ops)
+    calls.chain(ops).chain([delete_that_waits()])
+}
+
+/// The deletion of a Mapping in a table that OSnode 99 uses, too.
+fn delete_that_waits<P: Policy>() -> (String, World<P>, [u64; 8], bool) {
+    let mut w = World::<P>::new(BYTES);
+    shared(&mut w, Op::Delete);
+    share_table(&mut w);
+    let regs = [(Op::Delete as u64) << 8, n(ROOT), n(at(5)), 0, 0, 0, 0, 0];
+    ("Delete in a shared table".to_string(), w, regs, true)
 }
 
 fn every_store<P: Policy>() {

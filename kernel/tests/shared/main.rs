@@ -4,6 +4,7 @@
 mod support;
 
 mod objects;
+mod removals;
 mod tables;
 mod waits;
 

@@ -156,6 +156,7 @@ fn only_a_monitor_may() {
         Op::CapAnswer,
         Op::MonitorBind,
         Op::TlbFlush,
+        Op::Flushed,
     ];
     let ram = words(&w.cap(slots::RAM));
     for op in ops {

@@ -254,11 +254,12 @@ fn shared(r: &mut Rng, k: &Known, to: u64) -> [u64; 8] {
         8 => op(Op::CapSweep, kernel, &words),
         9 | 10 => op(Op::CapPending, kernel, &[r.below(6), r.below(2)]),
         11..14 => {
-            let error = 1 + r.below(28);
+            let error = 1 + r.below(29);
             op(Op::CapAnswer, kernel, &[r.below(8), r.below(3), error])
         }
         14 if r.one_in(4) => op(Op::MonitorBind, kernel, &[u64::MAX]),
         14 => op(Op::MonitorBind, kernel, &[r.below(300)]),
+        _ if r.one_in(2) => op(Op::Flushed, kernel, &[r.below(4)]),
         _ => op(Op::TlbFlush, kernel, &[to]),
     }
 }

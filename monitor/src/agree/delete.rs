@@ -8,7 +8,8 @@
 //! The owner's own last copy goes the same way: what others hold stays in its directory.
 //! The kernel says only that something is gone. What it was, the *books* tell: all objects
 //! held here that others have to do with. So no deletion waits for anybody, and none is
-//! forgotten, whichever kernel made it.
+//! forgotten, whichever kernel made it. Only that others forget translations is waited for before
+//! anybody is told: bytes must not be used again while somebody can write to them.
 
 use alloc::vec::Vec;
 
@@ -51,6 +52,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// The first lost object of which somebody may be told now.
     pub(super) fn next_lost(&self) -> Option<(Object, OsnodeId)> {
+        if self.a.lost.is_empty() || !self.k.is_flushed() {
+            return None;
+        }
         let mut lost = self.a.lost.iter();
         let ready = lost.find(|(object, owner)| {
             let frozen = |p: &super::Promise| p.frozen.is_some() && object.is_within(&p.object);

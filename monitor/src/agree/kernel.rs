@@ -72,4 +72,9 @@ pub trait Kernel {
     /// Deletes what was marked: `true` when it is done, `false` if [`Input::SweepDone`](super::Input::SweepDone)
     /// will say so.
     fn sweep(&mut self, op: OpId) -> bool;
+    /// Whether nobody can use any more what was deleted here: other OSnodes may have had a page table of this one
+    /// in their address spaces. [`Input::Deleted`](super::Input::Deleted) says when that is so again.
+    fn is_flushed(&self) -> bool {
+        true
+    }
 }

@@ -14,9 +14,9 @@ mod shared;
 mod types;
 
 pub use shared::{
-    Answer, Found, Holding, Keep, Pending, cap_answer, cap_lock, cap_mark, cap_next, cap_owner,
-    cap_pending, cap_pending_child, cap_remove, cap_set_owner, cap_set_remote, cap_sweep,
-    cap_unmark, monitor_bind, reclaim_bind, tlb_flush,
+    Answer, Flushes, Found, Holding, Keep, Pending, Removals, cap_answer, cap_lock, cap_mark,
+    cap_next, cap_owner, cap_pending, cap_pending_child, cap_removals, cap_remove, cap_set_owner,
+    cap_set_remote, cap_sweep, cap_unmark, flushed, monitor_bind, reclaim_bind, tlb_flush,
 };
 pub use types::{CoreInfo, DispInfo, Identity, KcbInfo, KernelIdentity, Map, OsnodeInfo, Retype};
 

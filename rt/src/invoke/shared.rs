@@ -48,12 +48,38 @@ pub enum Keep {
 pub struct Pending {
     /// Id of the dispatcher.
     pub dispatcher: u64,
-    /// `Revoke`, `Retype`, `Unmap` or `Protect`.
+    /// `Revoke`, `Retype`, `Unmap` or `Protect`; `Flushed`: it is carried out, and waits until everybody has flushed.
     pub op: Op,
-    /// Objects that a `Retype` makes, else 1.
+    /// Objects that a `Retype` makes; the removal that a `Flushed` waits for; else 1.
     pub count: u64,
     /// The target; of [`cap_pending_child`]: the first object made, or the VNode unmapped from.
     pub words: RawCap,
+}
+
+/// What was taken out of tables that other OSnodes use, and how far they have forgotten it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Flushes {
+    /// Number of the last removal.
+    pub owed: u64,
+    /// Number of the last removal that everybody has flushed.
+    pub done: u64,
+}
+
+impl Flushes {
+    /// Whether nobody can use any more what was taken away.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        self.owed == self.done
+    }
+}
+
+/// What went away in an OSnode so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Removals {
+    /// How often the last copy of a shared object did.
+    pub drops: u64,
+    /// What was taken out of shared tables.
+    pub flushes: Flushes,
 }
 
 /// How a waiting call ends.
@@ -148,7 +174,7 @@ pub fn cap_sweep(kernel: CapAddr, words: RawCap) -> Result<()> {
     on_words(Op::CapSweep, kernel, words, 0).map(|_| ())
 }
 
-fn pending(kernel: CapAddr, dispatcher: u64, child: bool) -> Result<(Option<Pending>, u64)> {
+fn pending(kernel: CapAddr, dispatcher: u64, child: bool) -> Result<Option<Pending>> {
     let args = [dispatcher, child.into(), 0, 0, 0, 0];
     let r = invoke(Op::CapPending, kernel, args)?;
     let call = Op::from_u8(r[1] as u8).filter(|_| r[0] != 0);
@@ -158,17 +184,36 @@ fn pending(kernel: CapAddr, dispatcher: u64, child: bool) -> Result<(Option<Pend
         count: r[1] >> 16,
         words: RawCap([r[2], r[3], r[4], r[5]]),
     });
-    Ok((pending, r[6]))
+    Ok(pending)
 }
 /// The first dispatcher whose id is above `after` and whose call waits for the monitor, with the target of the
-/// call; and how often the last copy of a shared object went away here so far.
-pub fn cap_pending(kernel: CapAddr, after: u64) -> Result<(Option<Pending>, u64)> {
+/// call. Of one that waits until everybody has flushed, `count` is the removal that it waits for.
+pub fn cap_pending(kernel: CapAddr, after: u64) -> Result<Option<Pending>> {
     pending(kernel, after, false)
+}
+/// What went away here so far.
+pub fn cap_removals(kernel: CapAddr) -> Result<Removals> {
+    let r = invoke(Op::CapPending, kernel, [u64::MAX, 0, 0, 0, 0, 0])?;
+    Ok(Removals {
+        drops: r[6],
+        flushes: Flushes {
+            owed: r[1],
+            done: r[2],
+        },
+    })
+}
+/// Everybody has flushed what was taken out of shared tables up to removal `upto` (0 = only look).
+pub fn flushed(kernel: CapAddr, upto: u64) -> Result<Flushes> {
+    let r = invoke(Op::Flushed, kernel, [upto, 0, 0, 0, 0, 0])?;
+    Ok(Flushes {
+        owed: r[0],
+        done: r[1],
+    })
 }
 /// As [`cap_pending`] of exactly this dispatcher, with the first object that its `Retype` makes, or the VNode
 /// that its `Unmap` or `Protect` is about.
 pub fn cap_pending_child(kernel: CapAddr, dispatcher: u64) -> Result<Option<Pending>> {
-    pending(kernel, dispatcher, true).map(|(call, _)| call)
+    pending(kernel, dispatcher, true)
 }
 /// Ends a waiting call; `Ok(Err(…))`: it was to be carried out, and was refused.
 pub fn cap_answer(kernel: CapAddr, dispatcher: u64, answer: Answer) -> Result<Result<()>> {

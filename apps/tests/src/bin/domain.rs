@@ -23,7 +23,8 @@ mod moves;
 use proto::iface::spawn::{Place, ProcessState};
 use rt::domain::sync::{Barrier, Condition, Mutex, channel};
 use rt::domain::{self, Member, SharedMemory};
-use rt::{env, task, time};
+use rt::vspace::{self, Access};
+use rt::{env, invoke, mem, task, time};
 use tests::{Child, Suite};
 
 rt::entry!(main);
@@ -369,6 +370,7 @@ const ENDS: &[(&str, ProcessState, &str)] = &[
     ("fault-other", ProcessState::Faulted, "PageFault"),
     ("unmapped", ProcessState::Faulted, "PageFault"),
     ("readonly", ProcessState::Faulted, "PageFault"),
+    ("revoked", ProcessState::Faulted, "PageFault"),
 ];
 
 /// A domain that ends in some way: all of it ends.
@@ -396,6 +398,7 @@ async fn child(what: &str, osnode: u64) -> i32 {
         "fault-other" => drop(other.start(|| async { rt::provoke::read_unmapped() })),
         "unmapped" => return unmapped(other).await,
         "readonly" => return readonly(other).await,
+        "revoked" => return revoked(other).await,
         _ => return 91,
     }
     core::future::pending().await
@@ -440,4 +443,36 @@ async fn use_there(memory: SharedMemory, other: Member) -> (SharedMemory, u64) {
     let memory = used.join().await;
     let at = memory.address();
     (memory, at)
+}
+
+/// How long it is watched whether a page still changes (ns).
+const WATCH_NS: u64 = 3_000_000;
+
+/// Another dispatcher writes to a page all the time, through its translation buffer. The revoke that takes the Mappings
+/// away is over only when it cannot any more.
+async fn revoked(other: Member) -> i32 {
+    let Ok(frame) = mem::alloc_frame(4096) else {
+        return 92;
+    };
+    let map = || vspace::map(frame.addr(), 0, 4096, Access::ReadWrite);
+    let Ok(mapped) = map() else {
+        return 93;
+    };
+    let at = mapped.address();
+    drop(other.start(move || async move { rt::provoke::count_until_gone(at) }));
+    while mapped.load(0) == 0 {
+        time::sleep(100_000).await;
+    }
+    if invoke::revoke(frame.addr()).is_err() {
+        return 94;
+    }
+    let Ok(again) = map() else {
+        return 95;
+    };
+    let before = again.load(0);
+    time::sleep(WATCH_NS).await;
+    match again.load(0) == before {
+        true => core::future::pending().await,
+        false => 96,
+    }
 }

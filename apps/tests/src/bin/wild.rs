@@ -134,7 +134,8 @@ fn fits(op: Op) -> &'static [CapType] {
         | Op::CapAnswer
         | Op::MonitorBind
         | Op::TlbFlush
-        | Op::ReclaimBind => &[T::Kernel],
+        | Op::ReclaimBind
+        | Op::Flushed => &[T::Kernel],
         Op::CoreMint => &[T::Core],
         Op::CoreHandOver
         | Op::CoreCommand
@@ -195,6 +196,7 @@ fn every_operation() -> Result<(), String> {
         Op::MonitorBind,
         Op::TlbFlush,
         Op::ReclaimBind,
+        Op::Flushed,
     ];
     for op in monitors {
         for (cap, _) in held.iter().filter(|(_, k)| *k == CapType::Kernel) {
