@@ -25,8 +25,10 @@ impl Rights {
     pub const EXECUTE: Rights = Rights(4);
     /// Pass the capability on in a message.
     pub const GRANT: Rights = Rights(8);
-    /// Every right.
+    /// Every right. Only with it a capability can be revoked: that takes those of others away.
     pub const ALL: Rights = Rights(15);
+    /// To use something and to pass it on, but not to revoke it: for what others hold as well.
+    pub const SHARED: Rights = Rights(11);
 
     /// Whether all of `other` are among these.
     #[must_use]

@@ -173,6 +173,24 @@ fn new_frames_are_zero_large_ones_in_steps() {
 }
 
 #[test]
+fn only_who_has_every_right_revokes() {
+    let mut w = world();
+    w.ok(
+        Op::Copy,
+        ROOT,
+        &[n(slots::RAM), n(free(0)), u64::from(Rights::SHARED.0)],
+    );
+    w.refused(SysError::NoRight, Op::Revoke, ROOT, &[n(free(0))]);
+    assert_eq!(
+        w.cap(slots::RAM).rights,
+        Rights::ALL,
+        "nobody lost anything"
+    );
+    w.ok(Op::Revoke, ROOT, &[n(slots::RAM)]);
+    assert_eq!(w.cap(free(0)).kind, CapType::Null);
+}
+
+#[test]
 fn revoke_takes_copies_and_descendants() {
     let mut w = world();
     w.copy(slots::RAM, ROOT, free(0));

@@ -236,7 +236,7 @@ fn hand_out(
     Ok(UmpFrame {
         bind: number,
         bytes: CHANNEL_BYTES,
-        frame: cap::copy(own.frame.cap.addr())?,
+        frame: cap::share(own.frame.cap.addr())?,
     })
 }
 
@@ -267,7 +267,7 @@ fn lend(world: &World, number: u64, to: OsnodeId) {
     let copy = {
         let s = world.state.borrow();
         let own = s.bindings.own.get(&number);
-        own.map(|o| (cap::copy(o.frame.cap.addr()), o.frame.region))
+        own.map(|o| (cap::share(o.frame.cap.addr()), o.frame.region))
     };
     let Some((copy, region)) = copy else { return };
     let world = world.clone();

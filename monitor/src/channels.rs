@@ -177,7 +177,7 @@ pub fn import_frame(owner: u64, base: u64, bytes: u64) -> Result<Capability, Sys
 pub fn notify_cap(osnode: u64, page: u64, channel: u64) -> Cap {
     Cap {
         kind: CapType::Notify,
-        rights: Rights::ALL,
+        rights: Rights::SHARED,
         param: channel as u32,
         base: PhysAddr(page),
         size: NOTIFICATION_BYTES,

@@ -57,7 +57,7 @@ impl NamesServer<Request> for World {
         bind::replaced(self, name);
         wakers.into_iter().for_each(core::task::Waker::wake);
         for asker in waiting {
-            asker.answer(found(cap::copy(addr)));
+            asker.answer(found(cap::share(addr)));
         }
         Ok(Done {})
     }

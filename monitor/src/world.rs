@@ -127,7 +127,7 @@ impl World {
     pub fn live(&self, name: &Name) -> Option<Result<Capability, SysError>> {
         let s = self.state.borrow();
         let endpoint = s.names.get(name).filter(|c| is_alive(c.addr()))?;
-        Some(cap::copy(endpoint.addr()))
+        Some(cap::share(endpoint.addr()))
     }
 
     /// A copy of the endpoint registered under a name, once it is.

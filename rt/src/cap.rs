@@ -157,6 +157,14 @@ pub fn copy(source: CapAddr) -> Result<Capability, SysError> {
     mint(source, Rights::ALL, None)
 }
 
+/// A copy for somebody who must not be able to revoke it.
+///
+/// # Errors
+/// Any of `Op::Copy`.
+pub fn share(source: CapAddr) -> Result<Capability, SysError> {
+    mint(source, Rights::SHARED, None)
+}
+
 /// A copy with at most these rights and, for an Endpoint without one, a badge.
 ///
 /// # Errors

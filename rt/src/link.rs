@@ -160,7 +160,7 @@ pub(crate) fn now<T>(call: impl Future<Output = Result<T, CallError>>) -> Result
 /// Binds to the service behind `to`; the answer is the connection's capability.
 pub(crate) fn bind(to: CapAddr) -> Result<Capability, PeerError> {
     let (_, own) = endpoint()?;
-    let reply = cap::mint(own, capfmt::Rights::ALL, Some(1))?;
+    let reply = cap::mint(own, capfmt::Rights::SHARED, Some(1))?;
     let request = Transport::Bind {
         interface: 0,
         version: 0,

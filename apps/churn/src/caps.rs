@@ -320,7 +320,8 @@ impl CapModel {
     }
 
     fn revoke(&mut self, at: usize) -> Done {
-        let Some(e) = self.slots[at] else {
+        // Only who has every right revokes.
+        let Some(e) = self.slots[at].filter(|e| e.rights == ALL_RIGHTS) else {
             return false;
         };
         for i in 0..self.slots.len() {

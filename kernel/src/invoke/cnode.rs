@@ -147,13 +147,16 @@ pub(crate) fn push<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, effect: Optio
 /// `Revoke`: deletes all descendants and all other copies.
 ///
 /// # Rights
-/// WRITE on the CNode.
+/// WRITE on the CNode; every one on what is revoked, since others may have been given a copy with fewer.
 pub(crate) fn revoke<M: Machine, P: Policy>(
     e: &mut Entry<'_, M, P>,
     c: &Caller,
     i: &Invoked,
 ) -> Res {
     let target = decode_used(e, i, c.reg(e.m, 2))?;
+    if !target.cap.rights.contains(Rights::ALL) {
+        return refuse(SysError::NoRight);
+    }
     if share::is_shared(e.m, target.cte) {
         return share::ask_monitor(e, &target.cap);
     }

@@ -49,6 +49,7 @@ pub(crate) fn mint<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
     let slot = decode::empty_slot(e, c, c.reg(e.m, 3))?;
     decode::ensure_derivable(e, i.cte, &i.cap)?;
     let mut cap = Cap::region(CapType::Notify, i.cap.base, i.cap.size);
+    cap.rights = i.cap.rights;
     cap.param = channel as u32;
     cap.extra = Notification(i.cap.base).osnode(e.m);
     let kcb = e.kcb();

@@ -279,6 +279,8 @@ impl Space {
 
     fn revoke(&mut self, root: u64, at: u64) -> Done {
         let target = self.used_below(root, at)?;
+        let cap = self.caps.get(target);
+        ensure(cap.is_some_and(|cap| cap.rights.contains(Rights::ALL)))?;
         loop {
             // It may stand in a CNode that goes: then nobody knows what else was meant.
             ensure(self.caps.get(target).is_some())?;
@@ -364,7 +366,8 @@ impl Space {
         let (_, cap) = self.lookup_as(page, CapType::Notification, NEEDS_WRITE)?;
         ensure(channel < 4096)?;
         let to = self.empty_below(&self.root, to)?;
-        let right = Cap::notify(cap.base, channel as u32, self.osnode);
+        let mut right = Cap::notify(cap.base, channel as u32, self.osnode);
+        right.rights = cap.rights;
         self.caps.insert(to, right);
         Ok(vec![])
     }

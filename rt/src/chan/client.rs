@@ -337,7 +337,7 @@ impl Client {
         let own = answer_endpoint()?;
         let inner = Inner::new(Carrier::Lmp(cap::copy(endpoint)?));
         let client = Client(Rc::new(Handle(inner.clone())));
-        let reply = cap::mint(own, capfmt::Rights::ALL, Some(inner.id))?;
+        let reply = cap::mint(own, capfmt::Rights::SHARED, Some(inner.id))?;
         let raw = inner.greet(wanted, Attach::cap(reply.addr())).await?;
         inner.outbox.redirect(raw.cap.ok_or(NO_CONNECTION)?);
         Ok(client)

@@ -223,7 +223,7 @@ impl Core {
         }
         let session = self.add_session(introducer, Carrier::Lmp(reply));
         let badge = CONNECTION | session.id;
-        let posted = match cap::mint(self.own.addr(), Rights::ALL, Some(badge)) {
+        let posted = match cap::mint(self.own.addr(), Rights::SHARED, Some(badge)) {
             Ok(connection) => {
                 let with = Attach::give(connection.addr());
                 session.outbox.post(&Transport::Bound {}, tag, with)
@@ -373,7 +373,11 @@ impl Server {
         if badge >= FAULT {
             return Err(SysError::BadArgument);
         }
-        cap::mint(self.0.own.addr(), Rights::ALL, Some(INTRODUCTION | badge))
+        cap::mint(
+            self.0.own.addr(),
+            Rights::SHARED,
+            Some(INTRODUCTION | badge),
+        )
     }
 
     /// As [`Server::introduction`], for [`crate::spawn::Program::fault`]: what the kernel tells comes as
@@ -386,7 +390,7 @@ impl Server {
             return Err(SysError::BadArgument);
         }
         let badge = INTRODUCTION | FAULT | badge;
-        cap::mint(self.0.own.addr(), Rights::ALL, Some(badge))
+        cap::mint(self.0.own.addr(), Rights::SHARED, Some(badge))
     }
 
     /// Registers the service's endpoint at the monitor under a name, and tells the starter `Ready`.

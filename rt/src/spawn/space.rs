@@ -254,18 +254,17 @@ impl<'a> Space<'a> {
     /// Copies capabilities; returns the start block's table of the given ones.
     pub fn give(&self) -> Result<alloc::vec::Vec<(Name, CapAddr)>, SysError> {
         let p = self.program;
-        let limited = Rights(Rights::READ.0 | Rights::WRITE.0 | Rights::GRANT.0);
         let fixed = [
-            (p.parent, slots::PARENT, Rights::ALL),
-            (p.memory_service, slots::MEMORY, Rights::ALL),
-            (p.kernel, slots::KERNEL, limited),
-            (p.archive, slots::ARCHIVE, Rights::ALL),
-            (p.notification, slots::NOTIFICATION, Rights::ALL),
-            (slots::TIME_PAGE, slots::TIME_PAGE, Rights::ALL),
+            (p.parent, slots::PARENT),
+            (p.memory_service, slots::MEMORY),
+            (p.kernel, slots::KERNEL),
+            (p.archive, slots::ARCHIVE),
+            (p.notification, slots::NOTIFICATION),
+            (slots::TIME_PAGE, slots::TIME_PAGE),
         ];
-        for (source, slot, rights) in fixed {
+        for (source, slot) in fixed {
             if source != CapAddr::NULL {
-                self.task_copy(source, slot, rights)?;
+                self.task_copy(source, slot, Rights::SHARED)?;
             }
         }
         if p.kernel != CapAddr::NULL {

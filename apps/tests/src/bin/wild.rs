@@ -263,6 +263,19 @@ fn fitting_calls() -> i32 {
     0
 }
 
+/// Revokes everything that it holds: what others hold as well is not its to take away.
+fn revokes() -> i32 {
+    use CapType::{CNode, Dispatcher, VNode};
+    let root = abi::slots::ROOT_CNODE.0.into();
+    // Its own table of capabilities comes last: with that it has nothing more to say.
+    let (own, others): (Vec<_>, Vec<_>) =
+        (held().into_iter()).partition(|(_, kind)| matches!(kind, CNode | Dispatcher | VNode));
+    for (cap, _) in others.into_iter().chain(own) {
+        let _ = invocation(Op::Revoke, root, cap);
+    }
+    0
+}
+
 /// Resumes whatever stands in the enabled save area.
 fn resume() -> i32 {
     for word in WILD {
@@ -276,6 +289,7 @@ fn main() -> i32 {
     match env::args().nth(1) {
         Some("fits") => return fitting_calls(),
         Some("resume") => return resume(),
+        Some("revokes") => return revokes(),
         Some(seed) => return random_calls(seed.parse().unwrap_or(1)),
         None => {}
     }
@@ -289,7 +303,7 @@ async fn run() -> i32 {
     for call in Syscall::ALL {
         suite.report(&format!("{call:?}"), every(call));
     }
-    for how in ["fits", "resume"] {
+    for how in ["fits", "resume", "revokes"] {
         suite.report(how, with_child(how).await);
     }
     for seed in 1..=SEEDS {
