@@ -1,5 +1,7 @@
 //! Names and bindings, for the processes of this OSnode.
 
+use alloc::format;
+
 use monitor::is_private;
 use proto::iface::names::{CapSent, Done, Found, Names, NamesServer, Service, UmpFrame, UmpNotify};
 use proto::{Dispatch, Later, Name, Refusal, ServiceError};
@@ -43,6 +45,11 @@ impl NamesServer<Request> for World {
         name: Name,
         endpoint: Capability,
     ) -> Result<Done, Refusal> {
+        let system = request.introducer() == introducer::SYSTEM;
+        if !self.state.borrow().names.may_register(&name, system) {
+            let text = format!("\"{name}\" belongs to a service of the system");
+            return Err(Refusal::new(ServiceError::Exists, text));
+        }
         if self.live(&name).is_some() {
             return Err(ServiceError::Exists.into());
         }
@@ -50,7 +57,7 @@ impl NamesServer<Request> for World {
         let (waiting, before, wakers) = {
             let mut s = self.state.borrow_mut();
             s.registrars.insert(name, request.connection());
-            let (waiting, before) = s.names.register(name, endpoint);
+            let (waiting, before) = s.names.register(name, endpoint, system);
             (waiting, before, core::mem::take(&mut s.name_wakers))
         };
         drop(before);

@@ -290,7 +290,7 @@ impl Mapped {
     fn take_down(&mut self) -> Result<(), SysError> {
         let mut result = Ok(());
         for mapping in core::mem::take(&mut self.mappings) {
-            // Unmapping waits until all have forgotten the pages: deletion alone does not.
+            // Only those who use this very table must forget the pages then; a deletion concerns all tables.
             let unmapped = match place::is_spanned() {
                 true => invoke::unmap(mapping.addr()),
                 false => Ok(()),

@@ -22,7 +22,7 @@ use proto::iface::names::NamesClient;
 use proto::iface::spawn::Place;
 use proto::iface::transport::Transport;
 use proto::{CallError, Name, PeerError, Refusal, ServiceError, Wire};
-use rt::chan::{self, Answer, Attach, BindError, Client, Request};
+use rt::chan::{self, Answer, Attach, BindError, Client, Request, Server};
 use rt::{Capability, SysError, cap, env, invoke, lmp, mem, task, time};
 use tests::{Child, Random, Suite};
 
@@ -141,6 +141,7 @@ async fn run() -> i32 {
     let done = ump_all(&mut suite, &there).await;
     suite.report("ump", done);
     suite.report("nobody", nobody().await);
+    suite.report("reserved", reserved().await);
     suite.failed()
 }
 
@@ -425,6 +426,18 @@ async fn nobody() -> Result<(), String> {
     )?;
     let done = connect(&Way::On(here), "nobody").await;
     expect(done, &format!("OSnode o{here} has no service \"nobody\""))
+}
+
+/// Names of the system's services are not for programs, whether somebody has them now or not.
+async fn reserved() -> Result<(), String> {
+    let server = Server::open().map_err(|e| e.message())?;
+    for name in ["console", ".nobody"] {
+        match server.register(name).await {
+            Err(PeerError::Refused(ServiceError::Exists)) => {}
+            other => return Err(format!("{name}: {other:?}")),
+        }
+    }
+    Ok(())
 }
 
 /// Sends requests without end and never takes an answer.
