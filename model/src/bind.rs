@@ -2,11 +2,15 @@
 //!
 //! Around the machines stands what monitors have around them: Frames that are lent in order with the messages, a
 //! directory that knows who has a copy, services that accept, end and start again, clients that close or end.
+//! Of an OSnode that is stopped the programs do nothing until it is started again, while its monitor goes on, on its
+//! caretaker's core. Of one that crashed nothing goes on until it is recovered.
 
+mod due;
 mod judge;
 mod state;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use capfmt::OsnodeId;
 use monitor::agree::bind::{BindInput, BindOutput, Binder, Line, Wanted};
@@ -24,10 +28,27 @@ pub struct Faults {
     pub service: bool,
     /// A client ends.
     pub client: bool,
-    /// An OSnode dies.
-    pub death: bool,
+    /// An OSnode is stopped, and started again.
+    pub stop: bool,
+    /// An OSnode crashes; it is recovered, or fenced.
+    pub crash: bool,
     /// Deadlines pass (besides).
     pub late: bool,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            (self.service, "a service ends"),
+            (self.client, "a client ends"),
+            (self.stop, "one stop"),
+            (self.crash, "one crash or death"),
+            (self.late, "late"),
+        ];
+        let named: Vec<&str> = all.iter().filter(|f| f.0).map(|f| f.1).collect();
+        f.write_str(if named.is_empty() { "no fault" } else { "" })?;
+        f.write_str(&named.join(", "))
+    }
 }
 
 /// OSnodes with a service each, and clients: on which OSnode, of which one's service.
@@ -231,67 +252,14 @@ impl Lines {
     }
 
     fn fence(s: &mut State, dead: OsnodeId) {
+        s.crashed = None;
+        s.unticked.remove(&dead);
         s.dead.insert(dead);
         s.channels.retain(|(_, to), _| *to != dead);
         let others: Vec<OsnodeId> = s.nodes.keys().copied().collect();
         for n in others.into_iter().filter(|n| !s.dead.contains(n)) {
             s.untold.insert((n, dead));
         }
-    }
-
-    fn stepper(&self, event: &Event) -> Option<OsnodeId> {
-        match event {
-            Event::Deliver(_, n, _) | Event::Offered(n, _) | Event::EndTold(n) => Some(*n),
-            Event::Ask(place) | Event::Close(place) | Event::ClientEnds(place) => {
-                Some(self.clients[*place].0)
-            }
-            _ => None,
-        }
-    }
-
-    /// What must happen sooner or later.
-    fn due(&self, s: &State) -> Vec<Event> {
-        let mut events = Vec::new();
-        for ((from, to), queue) in s.channels.iter().filter(|(k, _)| !s.dead.contains(&k.1)) {
-            let first = queue.front().cloned();
-            events.extend(first.map(|i| Event::Deliver(*from, *to, i)));
-        }
-        for (n, dead) in s.untold.iter().filter(|(n, _)| !s.dead.contains(n)) {
-            if !s.channels.contains_key(&(*dead, *n)) {
-                events.push(Event::Gone(*n, *dead));
-            }
-        }
-        for (n, node) in s.nodes.iter().filter(|(n, _)| !s.dead.contains(n)) {
-            for (line, offer) in &node.offers {
-                events.push(match offer {
-                    Offer::Made(_) => Event::Accept(*n, *line),
-                    _ => Event::Offered(*n, *line),
-                });
-            }
-            if node.end_untold {
-                events.push(Event::EndTold(*n));
-            }
-            for (number, to) in &node.lending {
-                if s.dead.contains(to) && !s.untold.contains(&(*n, *to)) {
-                    events.push(Event::LentNot(*n, *number));
-                }
-            }
-        }
-        for (place, client) in s.clients.iter().enumerate() {
-            let (n, _) = self.clients[place];
-            if s.dead.contains(&n) || client.over {
-                continue;
-            }
-            let free = |f: &(Option<u64>, Option<OsnodeId>)| *f == (None, None);
-            if client.number.is_none() {
-                if s.nodes[&n].frames.iter().any(free) {
-                    events.push(Event::Ask(place));
-                }
-            } else if client.answer == Some(true) && (client.closed || !self.keep) {
-                events.push(Event::Close(place));
-            }
-        }
-        events
     }
 }
 
@@ -316,30 +284,19 @@ impl System for Lines {
             next: 1,
             dead: BTreeSet::new(),
             untold: BTreeSet::new(),
+            stopped: None,
+            crashed: None,
             faults: 1,
             late: false,
+            unticked: BTreeSet::new(),
             breath: None,
         }
     }
 
     fn events(&self, s: &State) -> Vec<Event> {
         let mut events = self.due(s);
-        let living = s.nodes.keys().filter(|n| !s.dead.contains(n));
-        if s.faults > 0 && self.faults.death {
-            let steps = events.iter().filter(|e| self.stepper(e).is_some());
-            let steps: Vec<Event> = steps.cloned().collect();
-            for step in steps {
-                events.extend((1..3).map(|sent| Event::Die(Box::new(step.clone()), sent)));
-            }
-            events.extend(living.clone().map(|n| Event::Dead(*n)));
-        }
-        if s.faults > 0 && self.faults.service {
-            events.extend(living.map(|n| Event::ServiceEnds(*n)));
-        }
-        if s.faults > 0 && self.faults.client {
-            let asked = s.clients.iter().enumerate();
-            let asked = asked.filter(|(_, c)| c.number.is_some() && !c.over);
-            events.extend(asked.map(|(place, _)| Event::ClientEnds(place)));
+        if s.faults > 0 {
+            self.faults(s, &mut events);
         }
         if self.faults.late && !s.late {
             events.push(Event::Late);
@@ -389,10 +346,32 @@ impl System for Lines {
             }
             Event::Late => {
                 s.late = true;
-                let living: Vec<OsnodeId> = s.nodes.keys().copied().collect();
-                for n in living.into_iter().filter(|n| !state.dead.contains(n)) {
-                    self.step(&mut s, n, BindInput::Tick)?;
+                let nodes = state.nodes.keys().filter(|n| !state.dead.contains(n));
+                for n in nodes {
+                    // Monitors that do not run by themselves look at the time later.
+                    match state.has_programs(*n) {
+                        true => self.step(&mut s, *n, BindInput::Tick)?,
+                        false => s.unticked.extend([*n]),
+                    }
                 }
+            }
+            Event::Tick(n) => {
+                s.unticked.remove(n);
+                self.step(&mut s, *n, BindInput::Tick)?;
+            }
+            Event::Stop(n) => {
+                s.faults -= 1;
+                s.stopped = Some(*n);
+            }
+            Event::Start => s.stopped = None,
+            Event::Crash(n) => {
+                s.faults -= 1;
+                s.crashed = Some(*n);
+            }
+            Event::Recover => s.crashed = None,
+            Event::Fence => {
+                let dead = s.crashed.expect("only what crashed is fenced");
+                Lines::fence(&mut s, dead);
             }
             Event::Die(event, sent) => {
                 s.breath = Some(*sent);
@@ -402,10 +381,6 @@ impl System for Lines {
                 if let Some(dead) = self.stepper(event) {
                     Lines::fence(&mut s, dead);
                 }
-            }
-            Event::Dead(n) => {
-                s.faults -= 1;
-                Lines::fence(&mut s, *n);
             }
             Event::Gone(n, dead) => {
                 s.untold.remove(&(*n, *dead));

@@ -41,6 +41,8 @@ pub struct Covered {
     pub transitions: u64,
     /// Events in the longest shortest run.
     pub depth: u64,
+    /// More states are left, which were not looked at.
+    pub bounded: bool,
 }
 
 impl Covered {
@@ -49,6 +51,7 @@ impl Covered {
         self.states += other.states;
         self.transitions += other.transitions;
         self.depth = self.depth.max(other.depth);
+        self.bounded |= other.bounded;
     }
 }
 
@@ -57,7 +60,8 @@ impl fmt::Display for Covered {
         let (states, transitions, depth) = (self.states, self.transitions, self.depth);
         write!(
             f,
-            "{states} states, {transitions} transitions, depth {depth}"
+            "{states} states, {transitions} transitions, depth {depth}{}",
+            if self.bounded { " (bounded)" } else { "" }
         )
     }
 }
@@ -154,6 +158,24 @@ struct Seen {
 /// # Errors
 /// The first violation found; reaching the limit is one.
 pub fn explore<S: System>(system: &S, limit: usize) -> Result<Covered, Counterexample> {
+    let covered = explore_some(system, limit)?;
+    if covered.bounded {
+        let what = format!("more than {limit} states");
+        let (trace, states) = (Vec::new(), covered.states);
+        return Err(Counterexample {
+            what,
+            trace,
+            states,
+        });
+    }
+    Ok(covered)
+}
+
+/// Explores the first `limit` states, those first to which the shortest runs lead; the same ones every time.
+///
+/// # Errors
+/// The first violation found.
+pub fn explore_some<S: System>(system: &S, limit: usize) -> Result<Covered, Counterexample> {
     let first = system.initial();
     let mut seen = Seen {
         index: HashMap::default(),
@@ -182,8 +204,8 @@ pub fn explore<S: System>(system: &S, limit: usize) -> Result<Covered, Counterex
             }
         }
         if seen.origin.len() > limit {
-            let what = format!("more than {limit} states");
-            return Err(counterexample(system, &seen, at, None, what));
+            covered.bounded = true;
+            break;
         }
     }
     if let Some(at) = on_a_cycle(seen.origin.len(), &edges) {

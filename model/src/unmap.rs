@@ -1,4 +1,7 @@
 //! The shoot-down of translations, explored with the shipped machine.
+//!
+//! The core of an OSnode that is stopped is off, and knows no translations any more; what its caretaker's core loads in
+//! visits, its monitor has forgotten there. When it goes on, it does so on a core that knows none, either.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
@@ -35,6 +38,8 @@ pub struct State {
     channels: BTreeMap<(OsnodeId, OsnodeId), VecDeque<FlushMessage>>,
     asked: BTreeSet<usize>,
     done: BTreeSet<OpId>,
+    /// Whose programs do not run; its machine does, on its caretaker's core.
+    stopped: Option<OsnodeId>,
     /// Who stands still until it is recovered or fenced.
     crashed: Option<OsnodeId>,
     dead: BTreeSet<OsnodeId>,
@@ -53,6 +58,10 @@ pub enum Event {
     Unmap(usize),
     /// A core loads an entry.
     Load(OsnodeId, u64),
+    /// An OSnode is stopped.
+    Stop(OsnodeId),
+    /// It is started again.
+    Start,
     /// A kernel crashes.
     Crash(OsnodeId),
     /// It is recovered.
@@ -78,6 +87,8 @@ impl fmt::Display for Event {
             }
             Event::Unmap(place) => write!(f, "unmap {place}"),
             Event::Load(n, page) => write!(f, "o{} loads the entry of {page}", n.0),
+            Event::Stop(n) => write!(f, "o{} is stopped", n.0),
+            Event::Start => f.write_str("it is started again"),
             Event::Crash(n) => write!(f, "o{} crashes", n.0),
             Event::Recover => f.write_str("it is recovered"),
             Event::Fence => f.write_str("it is fenced"),
@@ -166,8 +177,10 @@ impl Domain {
         if s.crashed.is_some() {
             events.extend([Event::Recover, Event::Fence]);
         }
+        events.extend(s.stopped.map(|_| Event::Start));
         for (place, (owner, _)) in self.unmaps.iter().enumerate() {
-            let runs = s.crashed != Some(*owner) && !s.dead.contains(owner);
+            let still = s.crashed == Some(*owner) || s.stopped == Some(*owner);
+            let runs = !still && !s.dead.contains(owner);
             if runs && !s.asked.contains(&place) {
                 events.push(Event::Unmap(place));
             }
@@ -211,6 +224,7 @@ impl System for Domain {
             channels: BTreeMap::new(),
             asked: BTreeSet::new(),
             done: BTreeSet::new(),
+            stopped: None,
             crashed: None,
             dead: BTreeSet::new(),
             untold: BTreeSet::new(),
@@ -233,7 +247,7 @@ impl System for Domain {
                 continue;
             }
             if !s.fault {
-                events.push(Event::Crash(*n));
+                events.extend([Event::Crash(*n), Event::Stop(*n)]);
             }
             for (page, (owner, _)) in self.unmaps.iter().enumerate() {
                 let page = page as u64;
@@ -271,6 +285,16 @@ impl System for Domain {
             }
             Event::Load(n, page) => {
                 Domain::run(&mut s, *n, |_, b| b.loaded.insert(*page));
+            }
+            Event::Stop(n) => {
+                s.fault = true;
+                s.stopped = Some(*n);
+                Domain::run(&mut s, *n, |_, b| b.loaded.clear());
+            }
+            Event::Start => {
+                if let Some(n) = s.stopped.take() {
+                    Domain::run(&mut s, n, |_, b| b.loaded.clear());
+                }
             }
             Event::Crash(n) => {
                 s.fault = true;

@@ -1,4 +1,4 @@
-//! Unmap with shoot-down: every order, one crash or death; and without each of its rules.
+//! Unmap with shoot-down: every order, one stop, crash or death; and without each of its rules.
 
 use capfmt::OsnodeId;
 use model::agree::Broken;

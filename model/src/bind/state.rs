@@ -66,10 +66,27 @@ pub struct State {
     pub(super) next: u64,
     pub(super) dead: BTreeSet<OsnodeId>,
     pub(super) untold: BTreeSet<(OsnodeId, OsnodeId)>,
+    /// Whose programs do not run, while its monitor does.
+    pub(super) stopped: Option<OsnodeId>,
+    /// Who stands still until it is recovered or fenced.
+    pub(super) crashed: Option<OsnodeId>,
     /// Faults that may still happen.
     pub(super) faults: u8,
     pub(super) late: bool,
+    /// Whose monitors have not looked at the time since.
+    pub(super) unticked: BTreeSet<OsnodeId>,
     pub(super) breath: Option<usize>,
+}
+
+impl State {
+    /// Whether the monitor of an OSnode runs, on whichever core.
+    pub(super) fn runs(&self, n: OsnodeId) -> bool {
+        !self.dead.contains(&n) && self.crashed != Some(n)
+    }
+    /// Whether its services and clients do.
+    pub(super) fn has_programs(&self, n: OsnodeId) -> bool {
+        self.runs(n) && self.stopped != Some(n)
+    }
 }
 
 /// What can happen.
@@ -97,8 +114,18 @@ pub enum Event {
     Late,
     /// A step is taken, but after so many messages its OSnode dies.
     Die(Box<Event>, usize),
-    /// An OSnode dies.
-    Dead(OsnodeId),
+    /// A monitor that did not run by itself looks at the time.
+    Tick(OsnodeId),
+    /// An OSnode is stopped.
+    Stop(OsnodeId),
+    /// It is started again.
+    Start,
+    /// A kernel crashes.
+    Crash(OsnodeId),
+    /// It is recovered.
+    Recover,
+    /// It is fenced.
+    Fence,
     /// Somebody hears that somebody is gone.
     Gone(OsnodeId, OsnodeId),
 }
@@ -129,7 +156,12 @@ impl fmt::Display for Event {
             Event::LentNot(n, number) => write!(f, "o{}: {number} cannot be lent", n.0),
             Event::Late => f.write_str("deadlines pass"),
             Event::Die(event, sent) => write!(f, "{event}; it dies after {sent} messages"),
-            Event::Dead(n) => write!(f, "o{} dies", n.0),
+            Event::Tick(n) => write!(f, "o{} looks at the time", n.0),
+            Event::Stop(n) => write!(f, "o{} is stopped", n.0),
+            Event::Start => f.write_str("it is started again"),
+            Event::Crash(n) => write!(f, "o{} crashes", n.0),
+            Event::Recover => f.write_str("it is recovered"),
+            Event::Fence => f.write_str("it is fenced"),
             Event::Gone(n, dead) => write!(f, "o{} hears that o{} is gone", n.0, dead.0),
         }
     }
