@@ -149,15 +149,12 @@ impl Lines {
             BindOutput::Offer { line, wanted } => {
                 node.offers.insert(line, Offer::Made(wanted.region));
             }
-            BindOutput::CloseAtService { line, .. } => {
-                if !node.accepted.contains_key(&line) && !node.end_untold {
-                    return Err("a line is closed that no service has".into());
-                }
-            }
             BindOutput::Withdraw { line, region } => {
-                let had = node.accepted.remove(&line).is_some();
-                let lent = node.parcels.remove(&(line.client, region));
-                if had || lent {
+                if node.accepted.contains_key(&line) {
+                    // The service lets go of it when it hears that.
+                    node.told.insert(line);
+                }
+                if node.parcels.remove(&(line.client, region)) {
                     Lines::drop_copy(s, n, line.client, region);
                 }
             }
@@ -246,7 +243,17 @@ impl Lines {
     fn service_ends(s: &mut State, n: OsnodeId) {
         let node = s.nodes.get_mut(&n).expect("an OSnode");
         node.end_untold = true;
+        node.told.clear();
         for (line, region) in std::mem::take(&mut node.accepted) {
+            Lines::drop_copy(s, n, line.client, region);
+        }
+    }
+
+    /// A service knows that nobody is at the other end, and keeps nothing of it.
+    fn let_go(s: &mut State, n: OsnodeId, line: Line) {
+        let node = s.nodes.get_mut(&n).expect("an OSnode");
+        node.told.remove(&line);
+        if let Some(region) = node.accepted.remove(&line) {
             Lines::drop_copy(s, n, line.client, region);
         }
     }
@@ -275,6 +282,7 @@ impl System for Lines {
             parcels: BTreeSet::new(),
             offers: BTreeMap::new(),
             accepted: BTreeMap::new(),
+            told: BTreeSet::new(),
             end_untold: false,
         };
         State {
@@ -310,8 +318,9 @@ impl System for Lines {
             Event::Deliver(from, to, _) => self.deliver(&mut s, *from, *to)?,
             Event::Ask(place) => self.ask(&mut s, *place)?,
             Event::Close(place) => {
-                s.clients[*place].over = true;
-                let number = s.clients[*place].number.expect("asked");
+                let client = &mut s.clients[*place];
+                (client.over, client.hung_up) = (true, true);
+                let number = client.number.expect("asked");
                 self.step(&mut s, self.clients[*place].0, BindInput::Close(number))?;
             }
             Event::ClientEnds(place) => {
@@ -321,6 +330,7 @@ impl System for Lines {
                 self.step(&mut s, self.clients[*place].0, input)?;
             }
             Event::Accept(n, line) => Lines::accept(&mut s, *n, *line),
+            Event::LetGo(n, line) => Lines::let_go(&mut s, *n, *line),
             Event::Offered(n, line) => {
                 let node = s.nodes.get_mut(n).expect("an OSnode");
                 let bound = match node.offers.remove(line) {

@@ -15,7 +15,6 @@ use monitor::agree::membership::Status;
 use proto::iface::monitor::{NO_BELL, pack_bell, unpack_region};
 use proto::iface::names::{AcceptClient, UmpFrame};
 use proto::iface::process::ProcessRequest;
-use proto::ump::Side;
 use proto::{CallError, Name, PeerError, ServiceError, Wire};
 use rt::chan::{Client, Request};
 use rt::{Capability, cap, lmp, task, time};
@@ -122,11 +121,6 @@ fn perform(world: &World, output: BindOutput) {
             tell_if_failed(closed);
         }
         BindOutput::Offer { line, wanted } => offer(world, line, wanted),
-        BindOutput::CloseAtService { line, region } => {
-            let s = world.state.borrow();
-            let served = s.bindings.served.get(&line);
-            tell_if_failed(served.map(|s| close_for_client(line, region, s.channel)));
-        }
         BindOutput::Withdraw { line, region } => withdraw(world, line, region),
         BindOutput::ForgetLent { client } => parcels::forget_all(world, client),
     }
@@ -319,7 +313,7 @@ pub fn client_ended(world: &World, asker: u32) {
     step(world, BindInput::ClientEnded(asker));
 }
 
-/// An OSnode is gone. To be called while it still counts as the owner of its clients' Frames.
+/// An OSnode is gone.
 pub fn gone(world: &World, osnode: OsnodeId) {
     step(world, BindInput::Gone(osnode));
 }
@@ -399,7 +393,7 @@ fn untaken(e: CallError) -> ServiceError {
     }
 }
 
-/// A line is over: its service is told, and nobody takes any more what came for it.
+/// A line is over: its service is told, which lets go of the Frame, and nobody takes any more what came for it.
 fn withdraw(world: &World, line: Line, region: u64) {
     parcels::forget(world, line.client.0, region);
     let (served, to) = {
@@ -410,7 +404,7 @@ fn withdraw(world: &World, line: Line, region: u64) {
     };
     let world = world.clone();
     task::spawn(async move {
-        // A service that is gone has closed its side.
+        // A service that is gone has closed its side, and holds nothing any more.
         if let (Some(served), Some(to)) = (served, to)
             && to.0.ping().is_ok()
         {
@@ -421,13 +415,6 @@ fn withdraw(world: &World, line: Line, region: u64) {
             channels::trim(&world);
         }
     });
-}
-
-/// Closes a channel in the place of a client whose OSnode is gone.
-fn close_for_client(line: Line, region: u64, channel: u64) -> Result<(), PeerError> {
-    let (base, bytes) = unpack_region(region);
-    let frame = channels::import_frame(line.client.0, base, bytes)?;
-    channels::close_for_dead(channel, &frame, Side::A)
 }
 
 /// A service here ended: the channels that clients have to it are closed in its place. The spawn service has the

@@ -188,7 +188,7 @@ async fn bury(world: &World, osnode: OsnodeId) {
         task::yield_now().await;
         task::yield_now().await;
     }
-    // While it still counts as the owner of the Frames below its clients' channels.
+    // Services here let go of the Frames below its clients' channels.
     crate::bind::gone(world, osnode);
     let peer = {
         let mut s = world.state.borrow_mut();

@@ -90,6 +90,8 @@ struct Inner {
     own: Option<Notification>,
     receiver: RefCell<Option<Waker>>,
     sender: RefCell<Option<Waker>>,
+    /// This side waits for no messages any more.
+    left: Cell<bool>,
     _frame: Capability,
 }
 
@@ -131,6 +133,7 @@ impl UmpChannel {
             own,
             receiver: RefCell::new(None),
             sender: RefCell::new(None),
+            left: Cell::new(false),
             _frame: frame,
         });
         let polled: Rc<dyn Pollable> = inner.clone();
@@ -228,6 +231,7 @@ impl UmpChannel {
         poll_fn(|cx| match self.try_receive() {
             Ok(Some(line)) => Poll::Ready(Ok(line)),
             Err(e) => Poll::Ready(Err(e)),
+            Ok(None) if self.0.left.get() => Poll::Ready(Err(UmpError::Ring(RingError::Closed))),
             Ok(None) => {
                 *self.0.receiver.borrow_mut() = Some(cx.waker().clone());
                 Poll::Pending
@@ -252,6 +256,14 @@ impl UmpChannel {
                 Ok(None) => driver::sleep_on(&*self.0),
             }
         }
+    }
+
+    /// Closes this side, and waits for nothing more from a peer that may never close its own: whoever waits for a
+    /// message hears that there will be none, and lets go of the channel and its Frame.
+    pub fn leave_for_good(&self) {
+        self.close();
+        self.0.left.set(true);
+        take(&self.0.receiver);
     }
 
     /// Closes this side; the peer takes what was sent before.

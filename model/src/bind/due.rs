@@ -1,9 +1,10 @@
 //! What can happen in a state.
 
 use capfmt::OsnodeId;
+use monitor::agree::bind::Line;
 
 use super::Lines;
-use super::state::{Event, Offer, State};
+use super::state::{Client, Event, Offer, State};
 
 impl Lines {
     /// The OSnode whose monitor takes a step.
@@ -31,6 +32,7 @@ impl Lines {
         }
         for n in s.nodes.keys().filter(|n| s.runs(**n)) {
             Lines::due_of_monitor(s, *n, &mut events);
+            self.due_of_service(s, *n, &mut events);
         }
         self.due_of_clients(s, &mut events);
         events.extend(s.stopped.map(|_| Event::Start));
@@ -61,6 +63,25 @@ impl Lines {
         }
         if s.unticked.contains(&n) {
             events.push(Event::Tick(n));
+        }
+    }
+
+    fn due_of_service(&self, s: &State, n: OsnodeId, events: &mut Vec<Event>) {
+        if !s.has_programs(n) {
+            return;
+        }
+        let node = &s.nodes[&n];
+        let closed = |line: &Line| {
+            let mut all = s.clients.iter().zip(&self.clients);
+            let of = |(c, (at, _)): (&Client, &(OsnodeId, OsnodeId))| {
+                *at == line.client && c.number == Some(line.number) && c.hung_up
+            };
+            all.any(of)
+        };
+        for line in node.accepted.keys() {
+            if node.told.contains(line) || closed(line) {
+                events.push(Event::LetGo(n, *line));
+            }
         }
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Node {
     pub(super) offers: BTreeMap<Line, Offer>,
     /// Lines that the running service has, with their Frames.
     pub(super) accepted: BTreeMap<Line, u64>,
+    /// Those of them of which its monitor has told it that they are over.
+    pub(super) told: BTreeSet<Line>,
     /// The service ended, and the monitor has not heard.
     pub(super) end_untold: bool,
 }
@@ -55,6 +57,8 @@ pub(super) struct Client {
     pub(super) closed: bool,
     /// It closed, or ended.
     pub(super) over: bool,
+    /// It closed: its service sees that in the memory that they share.
+    pub(super) hung_up: bool,
 }
 
 /// A state.
@@ -102,7 +106,9 @@ pub enum Event {
     ClientEnds(usize),
     /// A service takes an offer, or is not there.
     Accept(OsnodeId, Line),
-    /// The monitor hears of it.
+    /// It lets go of one that is over.
+    LetGo(OsnodeId, Line),
+    /// The monitor hears what it said to an offer.
     Offered(OsnodeId, Line),
     /// A service ends; another instance starts.
     ServiceEnds(OsnodeId),
@@ -141,6 +147,13 @@ impl fmt::Display for Event {
                 write!(
                     f,
                     "o{}: the service looks at o{}.{}",
+                    n.0, line.client.0, line.number
+                )
+            }
+            Event::LetGo(n, line) => {
+                write!(
+                    f,
+                    "o{}: the service lets go of o{}.{}",
                     n.0, line.client.0, line.number
                 )
             }

@@ -169,14 +169,8 @@ pub enum BindOutput {
         /// What it is.
         wanted: Wanted,
     },
-    /// Close the channel as the client would, whose OSnode is gone.
-    CloseAtService {
-        /// The line.
-        line: Line,
-        /// The Frame.
-        region: u64,
-    },
-    /// Tell the service, if it accepted the channel, that it is closed; a copy of the Frame that none took goes.
+    /// Tell the service, if it accepted the channel, that it is over, so that it lets go of the Frame; a copy that none
+    /// took goes.
     Withdraw {
         /// The line.
         line: Line,
@@ -546,10 +540,6 @@ impl<R: Rules> Turn<'_, R> {
         let of = of.filter(|(l, _)| l.client == osnode);
         let of: Vec<(Line, u64)> = of.map(|(l, i)| (*l, i.wanted.region)).collect();
         for (line, region) in of {
-            let offered = self.b.incoming.get(&line).is_some_and(|i| i.offered);
-            if !offered {
-                self.out.push(BindOutput::CloseAtService { line, region });
-            }
             if self.rule(Rule::BindShutsForGone) {
                 self.shut(line, region);
             }

@@ -313,7 +313,7 @@ impl Core {
         }
         session.outbox.kill(PeerError::Gone);
         if let Some(channel) = session.outbox.channel() {
-            channel.close();
+            channel.leave_for_good();
         }
         let ended = (session.id, session.introducer);
         self.bindings.borrow_mut().retain(|_, id| *id != session.id);
