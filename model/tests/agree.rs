@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use capfmt::OsnodeId;
-use model::agree::{Act, Broken, Faults, P, Scenario, World, catalogue, kind, of_four, specials};
+use model::agree::{
+    Act, Broken, Faults, P, Scenario, World, catalogue, kind, of_four, of_types, specials,
+};
 use model::explore::{Covered, explore};
 
 const LIMIT: usize = 4_000_000;
@@ -89,6 +91,19 @@ fn refusals_slow_deletions_and_deadlines() {
         "busy, slow or late, one crash or death",
         &short(specials(CRASH)),
     );
+}
+
+#[test]
+fn every_type_that_leaves_its_osnode() {
+    explore_all("types and rows", &of_types(NONE, 2));
+    for (faults, what) in [(STOP, "one stop"), (CRASH, "one crash or death")] {
+        explore_all(&format!("types and rows, {what}"), &of_types(faults, 1));
+        let mut pairs = of_types(faults, 2);
+        if !is_full() {
+            pairs = pairs.into_iter().step_by(7).collect();
+        }
+        explore_all(&format!("types and rows, pairs, {what}"), &pairs);
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! What must be true of a world, always and when nothing is left to be done.
 
 use capfmt::OsnodeId;
-use monitor::agree::{Input, Message, Nodes, Object, OpId, Outcome, Refusal, Request};
+use monitor::agree::{Gift, Input, Message, Nodes, Object, OpId, Outcome, Refusal, Request};
 
 use super::kernel::Caps;
-use super::scenario::{Act, name, pages, shown};
+use super::objects::{P, name, pages};
+use super::scenario::{Act, shown};
 use super::world::{Phase, State, World};
 
 /// An operation, for people.
@@ -174,7 +175,9 @@ pub fn answer(
         {
             Err("what was moved is still there".into())
         }
-        (Request::Retype { child, .. }, Ok(())) if came(child) != 1 => {
+        (Request::Retype { child, count, .. }, Ok(()))
+            if child.row(*count).any(|c| came(&c) != 1) =>
+        {
             Err("a retype that was reported made nothing".into())
         }
         (Request::Revoke { .. }, Ok(()))
@@ -189,6 +192,18 @@ pub fn answer(
         }
         _ => Ok(()),
     }
+}
+
+/// What came has the rights that were given with it, no others.
+pub fn gifts(world: &World, came: &[(OpId, Gift)]) -> Result<(), String> {
+    for (op, gift) in came {
+        match world.request(op) {
+            Some(Request::Copy { gift: given, .. } | Request::Move { gift: given, .. })
+                if given == gift => {}
+            _ => return Err("a copy comes with other rights than were given".into()),
+        }
+    }
+    Ok(())
 }
 
 /// A revoke is complete: nothing survived. What `owner` got in the same step, it got afterwards.
@@ -209,18 +224,18 @@ pub fn revoked(
         }
         for from in s.ids() {
             for message in s.channel(from, id) {
-                let coming = match message {
-                    Message::Take { object, .. } => Some(*object),
+                let coming: Vec<Object> = match message {
+                    Message::Take { object, .. } => vec![*object],
                     Message::Reply {
                         op,
                         outcome: Ok(()),
                     } => match world.request(op) {
-                        Some(Request::Retype { child, .. }) => Some(*child),
-                        _ => None,
+                        Some(Request::Retype { child, count, .. }) => child.row(*count).collect(),
+                        _ => Vec::new(),
                     },
-                    _ => None,
+                    _ => Vec::new(),
                 };
-                if coming.is_some_and(|c| c.is_within(object)) {
+                if coming.iter().any(|c| c.is_within(object)) {
                     return Err(format!("{} escapes its revoke", name(object)));
                 }
             }
@@ -295,7 +310,7 @@ pub fn at_rest(world: &World, s: &State) -> Result<(), String> {
         return Err(format!("{} of o{} is not answered", shown(request), id.0));
     }
     moves_are_single(world, s)?;
-    let all = pages(super::scenario::P().base(), super::scenario::P().end());
+    let all = pages(P().base(), P().end());
     let exists = covered(s) | s.past.freed;
     let start = world.scenario.objects.iter();
     let start = start.fold(0, |b, (o, ..)| b | pages(o.base(), o.end()));

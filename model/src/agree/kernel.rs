@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use capfmt::{CapType, OsnodeId};
 use monitor::agree::{Gift, Kernel, Nodes, Object, OpId, Refusal, Remote};
 
-use super::scenario::{child_of_pages, pages};
+use super::objects::{child_of_pages, pages};
 
 /// Copies of one object.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -41,6 +41,8 @@ pub struct Caps {
     pub swept: BTreeSet<OpId>,
     /// Copies that came, by operation and object.
     pub came: BTreeMap<(OpId, Object), u8>,
+    /// How those were handed over that came in this step.
+    pub gifts: Vec<(OpId, Gift)>,
     /// An object that cannot be marked.
     pub busy: Option<Object>,
     /// Deletion takes a while.
@@ -82,9 +84,11 @@ impl Caps {
         self.held.get(object).is_some_and(private) && !self.concerned(object)
     }
     /// A retype without the monitor.
-    pub fn retype_here(&mut self, op: OpId, source: &Object, child: &Object) -> bool {
-        let free = (self.held.keys()).all(|o| !o.overlaps(child) || source.is_within(o));
-        free && self.create(op, source, child, 1).is_ok()
+    pub fn retype_here(&mut self, op: OpId, source: &Object, row: (Object, u32)) -> bool {
+        let (child, count) = row;
+        let all = child.span(count);
+        let free = (self.held.keys()).all(|o| !o.overlaps(&all) || source.is_within(o));
+        free && self.create(op, source, &child, count).is_ok()
     }
     /// A revoke without the monitor.
     pub fn revoke_here(&mut self, object: &Object) {
@@ -161,11 +165,12 @@ impl Kernel for Caps {
         op: OpId,
         object: &Object,
         owner: OsnodeId,
-        _: &Gift,
+        gift: &Gift,
     ) -> Result<(), Refusal> {
         if self.full {
             return Err(Refusal::NoSpace);
         }
+        self.gifts.push((op, *gift));
         self.arrive(op, object, owner);
         Ok(())
     }

@@ -7,12 +7,12 @@
 
 mod check;
 mod kernel;
+mod objects;
 mod part;
 mod scenario;
 mod world;
 
 pub use kernel::Caps;
-pub use scenario::{
-    Act, F, Faults, G, P, Scenario, catalogue, child_of_pages, kind, of_four, specials,
-};
+pub use objects::{F, G, P, child_of_pages};
+pub use scenario::{Act, Faults, Scenario, catalogue, kind, of_four, of_types, specials};
 pub use world::{Broken, Event, World};

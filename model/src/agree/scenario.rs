@@ -2,52 +2,10 @@
 
 use std::fmt;
 
-use capfmt::{Cap, CapType, OsnodeId, PhysAddr, Rights};
+use capfmt::{OsnodeId, Rights};
 use monitor::agree::{Gift, Object, Request};
 
-/// Bytes of a page.
-const PAGE: u64 = 4096;
-
-/// An object over some of the three pages of a world's memory.
-#[must_use]
-pub fn child_of_pages(kind: CapType, first: u64, pages: u64) -> Object {
-    let base = PhysAddr((16 + first) * PAGE);
-    Object::of(&Cap::region(kind, base, pages * PAGE))
-}
-/// The memory: three pages.
-#[must_use]
-#[allow(non_snake_case)]
-pub fn P() -> Object {
-    child_of_pages(CapType::Ram, 0, 3)
-}
-/// Two pages of it.
-#[must_use]
-#[allow(non_snake_case)]
-pub fn F() -> Object {
-    child_of_pages(CapType::Frame, 0, 2)
-}
-/// Two pages, one in common with [`F`].
-#[must_use]
-#[allow(non_snake_case)]
-pub fn G() -> Object {
-    child_of_pages(CapType::Frame, 1, 2)
-}
-/// Short name of an object.
-#[must_use]
-pub fn name(object: &Object) -> &'static str {
-    match () {
-        () if *object == P() => "P",
-        () if *object == F() => "F",
-        () if *object == G() => "G",
-        () => "?",
-    }
-}
-/// Pages of an object, as bits.
-#[must_use]
-pub fn pages(base: u64, end: u64) -> u8 {
-    let page = |at: u64| at / PAGE - 16;
-    (page(base)..page(end)).fold(0, |bits, p| bits | 1 << p)
-}
+use super::objects::{F, G, P, S, T, U, V, W, name};
 
 /// What a client does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -134,7 +92,7 @@ pub fn shown(request: &Request) -> String {
         Request::Copy { to, .. } => format!("copy {o} to o{}", to.0),
         Request::Move { to, .. } => format!("move {o} to o{}", to.0),
         Request::Transfer { to, .. } => format!("transfer {o} to o{}", to.0),
-        Request::Retype { child, .. } => format!("retype {o} to {}", name(child)),
+        Request::Retype { child, count, .. } => format!("retype {o} to {count} {}", name(child)),
         Request::Revoke { .. } => format!("revoke {o}"),
     }
 }
@@ -183,12 +141,17 @@ pub fn kind(act: &Act) -> &'static str {
     }
 }
 
-/// Who holds what at the start: object, owner, holders.
-type Start = Vec<(Object, OsnodeId, Vec<OsnodeId>)>;
+/// Who holds what at the start, and what can be made of it.
+struct Start {
+    /// Object, owner, holders.
+    objects: Vec<(Object, OsnodeId, Vec<OsnodeId>)>,
+    /// From what, the first, and how many.
+    retypes: Vec<(Object, Object, u32)>,
+}
 
 fn starts() -> Vec<Start> {
     let n = OsnodeId;
-    vec![
+    let all = vec![
         vec![(P(), n(1), vec![n(1)])],
         vec![(P(), n(3), vec![n(3), n(1)])],
         vec![(P(), n(1), vec![n(1), n(2), n(3)])],
@@ -196,22 +159,60 @@ fn starts() -> Vec<Start> {
         vec![(P(), n(1), vec![n(1), n(2)]), (F(), n(1), vec![n(2)])],
         vec![(P(), n(2), vec![n(2)]), (F(), n(2), vec![n(2), n(3)])],
         vec![(P(), n(3), vec![n(3), n(2)]), (F(), n(3), vec![n(1), n(2)])],
+    ];
+    let start = |objects| Start {
+        objects,
+        retypes: vec![(P(), F(), 1), (P(), G(), 1)],
+    };
+    all.into_iter().map(start).collect()
+}
+
+/// Starts with all types that leave their OSnode, and rows of several objects.
+fn starts_of_types() -> Vec<Start> {
+    let n = OsnodeId;
+    let start = |objects: &[(Object, u64, &[u64])], retypes: &[(Object, Object, u32)]| Start {
+        objects: (objects.iter())
+            .map(|(o, owner, at)| (*o, n(*owner), at.iter().copied().map(n).collect()))
+            .collect(),
+        retypes: retypes.to_vec(),
+    };
+    vec![
+        // A table that a domain shares; one that another kind of table would take the place of.
+        start(&[(V(), 1, &[1, 2, 3])], &[]),
+        start(&[(P(), 1, &[1, 2]), (V(), 1, &[2, 3])], &[(P(), W(), 1)]),
+        // A row, and a channel's memory in the middle of it.
+        start(&[(P(), 3, &[3, 1])], &[(P(), S(), 3), (P(), U(), 1)]),
+        start(&[(P(), 2, &[2, 1]), (U(), 2, &[3])], &[(P(), S(), 2)]),
+        // A Frame of Frames, without the RAM that they were made from.
+        start(
+            &[(F(), 1, &[1, 3]), (S(), 1, &[2])],
+            &[(F(), S(), 2), (F(), T(), 1)],
+        ),
+        // A row in two hands.
+        start(
+            &[(P(), 2, &[2]), (S(), 2, &[1]), (T(), 2, &[3])],
+            &[(P(), U(), 1)],
+        ),
     ]
+}
+
+/// How what goes to an OSnode is handed over: not to everybody with all rights.
+#[must_use]
+pub fn gift(to: OsnodeId) -> Gift {
+    let rights = if to.0 == 2 { Rights::READ } else { Rights::ALL };
+    Gift { rights, channel: 0 }
 }
 
 /// Everything that somebody may ask.
 fn menu(start: &Start, nodes: u64) -> Vec<(OsnodeId, Act)> {
-    let gift = Gift {
-        rights: Rights::ALL,
-        channel: 0,
-    };
     let mut menu = Vec::new();
-    for (object, owner, holders) in start {
+    for (object, owner, holders) in &start.objects {
         let object = *object;
         for holder in holders {
             menu.push((*holder, Act::Delete(object)));
             let mut ask = |request| menu.push((*holder, Act::Ask(request)));
             for to in (1..=nodes).map(OsnodeId).filter(|t| t != holder) {
+                let gift = gift(to);
                 ask(Request::Copy { object, to, gift });
                 ask(Request::Move { object, to, gift });
                 if owner == holder {
@@ -219,15 +220,13 @@ fn menu(start: &Start, nodes: u64) -> Vec<(OsnodeId, Act)> {
                 }
             }
             ask(Request::Revoke { object });
-            if object == P() {
-                for child in [F(), G()] {
-                    let count = 1;
-                    ask(Request::Retype {
-                        object,
-                        child,
-                        count,
-                    });
-                }
+            for (_, child, count) in start.retypes.iter().filter(|r| r.0 == object) {
+                let (child, count) = (*child, *count);
+                ask(Request::Retype {
+                    object,
+                    child,
+                    count,
+                });
             }
         }
     }
@@ -294,10 +293,10 @@ pub fn specials(faults: Faults) -> Vec<Scenario> {
 }
 
 /// Scenarios with that many requests each.
-fn with_requests(nodes: u64, requests: u32, faults: Faults) -> Vec<Scenario> {
+fn with_requests(starts: &[Start], nodes: u64, requests: u32, faults: Faults) -> Vec<Scenario> {
     let mut all = Vec::new();
-    for start in starts() {
-        let menu = menu(&start, nodes);
+    for start in starts {
+        let menu = menu(start, nodes);
         for i in 0..menu.len() {
             let second = if requests == 1 {
                 i..i + 1
@@ -308,7 +307,7 @@ fn with_requests(nodes: u64, requests: u32, faults: Faults) -> Vec<Scenario> {
                 let asks = [menu[i], menu[j]];
                 all.push(Scenario {
                     nodes,
-                    objects: start.clone(),
+                    objects: start.objects.clone(),
                     asks: asks[..requests as usize].to_vec(),
                     faults,
                     busy: None,
@@ -325,11 +324,17 @@ fn with_requests(nodes: u64, requests: u32, faults: Faults) -> Vec<Scenario> {
 /// Every pair of requests between three OSnodes.
 #[must_use]
 pub fn catalogue(faults: Faults) -> Vec<Scenario> {
-    with_requests(3, 2, faults)
+    with_requests(&starts(), 3, 2, faults)
+}
+
+/// The same with tables, channels' memory, Frames of Frames, and rows.
+#[must_use]
+pub fn of_types(faults: Faults, requests: u32) -> Vec<Scenario> {
+    with_requests(&starts_of_types(), 3, requests, faults)
 }
 
 /// Scenarios of four OSnodes with one request each, or two.
 #[must_use]
 pub fn of_four(faults: Faults, requests: u32) -> Vec<Scenario> {
-    with_requests(4, requests, faults)
+    with_requests(&starts(), 4, requests, faults)
 }

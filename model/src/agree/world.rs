@@ -234,8 +234,13 @@ impl World {
         let outputs = s
             .node_mut(id)
             .change(|n| n.agent.step(now, input, &mut n.caps));
-        if let Some(fault) = s.node(id).caps.fault {
+        let caps = &s.node(id).caps;
+        if let Some(fault) = caps.fault {
             return Err(format!("{fault} (o{})", id.0));
+        }
+        if !caps.gifts.is_empty() {
+            check::gifts(self, &caps.gifts)?;
+            s.node_mut(id).change(|n| n.caps.gifts.clear());
         }
         for output in &outputs {
             if let Output::Send { .. } = output
@@ -294,9 +299,9 @@ impl World {
         if s.node(id).caps.is_private(&object, id) {
             // The kernel does these itself.
             let done = match request {
-                Request::Retype { child, .. } => {
+                Request::Retype { child, count, .. } => {
                     s.node_mut(id)
-                        .change(|n| n.caps.retype_here(op, &object, &child));
+                        .change(|n| n.caps.retype_here(op, &object, (child, count)));
                     true
                 }
                 Request::Revoke { .. } => {
