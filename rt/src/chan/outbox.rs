@@ -221,7 +221,8 @@ impl Outbox {
                 Err(e) => return Err(self.failed(e)),
             }
         }
-        let cap = cap.map(|addr| kept(addr, give)).transpose()?;
+        let cap = cap.map(|addr| kept(addr, give)).transpose();
+        let cap = cap.map_err(PeerError::Sys)?;
         let queued = {
             let mut queue = self.queue.borrow_mut();
             queue.push_back(Outgoing { words, cap, give });
@@ -270,7 +271,7 @@ impl Outbox {
                 match lmp::send(endpoint.addr(), tag, words) {
                     Ok(()) => Ok(Tried::Sent),
                     Err(SysError::EndpointFull | SysError::NoReceiveSlot) => Ok(Tried::NoRoom),
-                    Err(e) => Err(e.into()),
+                    Err(e) => Err(cannot_send(e, cap)),
                 }
             }
             Carrier::Ump(channel) => match channel.try_send(&line_of(words, number)) {
@@ -290,17 +291,22 @@ impl Outbox {
         match transfer::send(bind, cap.addr(), head.give).await {
             Ok(number) => Some(number),
             Err(why) => {
-                let tag = Header::unpack(head.words[0]).tag;
-                if let Some(told) = &*self.refused.borrow() {
-                    told(tag, why);
-                    return None;
-                }
-                // A service's answer: the asker hears of it instead.
-                head.words = refusal(why).to_words(tag);
+                head.words = self.instead(head.words, why)?;
                 head.cap = None;
-                (tag != 0).then_some(0)
+                Some(0)
             }
         }
+    }
+
+    /// A message cannot go because of its capability. Who waits for an answer to it here is told; of a service's
+    /// answer the asker hears instead, by what this returns.
+    fn instead(&self, words: Words, why: PeerError) -> Option<Words> {
+        let tag = Header::unpack(words[0]).tag;
+        if let Some(told) = &*self.refused.borrow() {
+            told(tag, why);
+            return None;
+        }
+        (tag != 0).then(|| refusal(why).to_words(tag))
     }
 
     /// Sends one message, however long that takes.
@@ -313,7 +319,7 @@ impl Outbox {
                 None => return,
             },
         };
-        let cap = head.cap.as_ref().map(Capability::addr).filter(|_| lmp);
+        let mut cap = head.cap.as_ref().map(Capability::addr).filter(|_| lmp);
         let mut pause = RETRY_MIN_NS;
         let start = time::system_ns();
         while self.dead.get().is_none() {
@@ -328,12 +334,28 @@ impl Outbox {
                     let longest = if patient { PATIENT_NS } else { RETRY_MAX_NS };
                     pause = (pause * 2).min(longest);
                 }
+                Err(e) if e != PeerError::Gone && cap.take().is_some() => {
+                    let Some(words) = self.instead(head.words, e) else {
+                        return;
+                    };
+                    head.words = words;
+                }
                 Err(e) => {
                     self.failed(e);
                     return;
                 }
             }
         }
+    }
+}
+
+/// What a failed system call says of the peer: nothing, if the capability that was to go along is what is gone.
+fn cannot_send(e: SysError, cap: Option<CapAddr>) -> PeerError {
+    match cap {
+        Some(cap) if e == SysError::NoCapability && invoke::identify(cap).is_err() => {
+            PeerError::Sys(e)
+        }
+        _ => e.into(),
     }
 }
 

@@ -175,6 +175,7 @@ async fn run() -> i32 {
     }
     suite.report("give", give(&client).await);
     suite.report("back", back(&client).await);
+    suite.report("gone", gone(&client).await);
     suite.report("partner_ends", partner_ends(&client, &child).await);
     suite.failed()
 }
@@ -381,6 +382,24 @@ async fn back(client: &Client) -> Result<(), String> {
     done(client, PartnerRequest::Delete { number: 12 }).await?;
     copy.delete().map_err(text)?;
     until_private(frame.addr()).await
+}
+
+/// What was revoked cannot go along with an answer: the asker hears so, and the channel goes on.
+async fn gone(client: &Client) -> Result<(), String> {
+    let (frame, mapped) = frame(1)?;
+    keep(client, 14, frame.addr()).await?;
+    drop(mapped);
+    invoke::revoke(frame.addr()).map_err(text)?;
+    for _ in 0..3 {
+        match ask(client, PartnerRequest::Give { number: 14 }, Attach::NONE).await {
+            Err(e) if e.contains("in time") || e.contains("is gone") => return Err(e),
+            Err(_) => {}
+            Ok(answer) => return Err(format!("it came: {answer:?}")),
+        }
+    }
+    is_gone(client, 14).await?;
+    let delete = PartnerRequest::Delete { number: 14 };
+    done(client, delete).await.map(|_| ())
 }
 
 /// A process that ends holds nothing any more.
