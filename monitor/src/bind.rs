@@ -325,8 +325,9 @@ pub async fn service(world: &World, name: Name) -> Result<AcceptClient<Client>, 
         return Ok(service);
     }
     let until = time::now_ns() + APPEARS_NS;
-    let endpoint = time::timeout(until, world.named(name)).await;
-    let endpoint = endpoint.ok_or(ServiceError::NotFound)??;
+    let named = time::timeout(until, world.named(name)).await;
+    named.ok_or(ServiceError::NotFound)??;
+    let endpoint = world.door(&name).ok_or(ServiceError::NotFound)??;
     let bound = Client::bind(endpoint.addr()).await;
     let service = AcceptClient(bound.map_err(|_| ServiceError::ProcessGone)?);
     let known = &mut world.state.borrow_mut().services;

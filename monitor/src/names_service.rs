@@ -5,8 +5,8 @@ use alloc::format;
 use monitor::is_private;
 use proto::iface::names::{CapSent, Done, Found, Names, NamesServer, Service, UmpFrame, UmpNotify};
 use proto::{Dispatch, Later, Name, Refusal, ServiceError};
-use rt::chan::Request;
-use rt::{CapAddr, Capability, SysError, cap, lmp, task};
+use rt::chan::{Request, introduction_to};
+use rt::{CapAddr, Capability, SysError, lmp, task};
 
 use crate::world::{World, introducer};
 use crate::{bind, channels, parcels};
@@ -64,7 +64,7 @@ impl NamesServer<Request> for World {
         bind::replaced(self, name);
         wakers.into_iter().for_each(core::task::Waker::wake);
         for asker in waiting {
-            asker.answer(found(cap::share(addr)));
+            asker.answer(found(introduction_to(addr, false)));
         }
         Ok(Done {})
     }

@@ -12,10 +12,10 @@ use monitor::{NameTable, OsnodeTable};
 use proto::iface::memory::MemoryClient;
 use proto::iface::names::{AcceptClient, Found};
 use proto::{Later, Name};
-use rt::chan::{Client, Request, Server};
+use rt::chan::{Client, Request, Server, introduction_to};
 use rt::env::BootInfo;
 use rt::spawn::Process;
-use rt::{Capability, SysError, cap, env, invoke};
+use rt::{Capability, SysError, env, invoke};
 
 use crate::agreement::Agreement;
 use crate::bind::Bindings;
@@ -122,15 +122,22 @@ impl World {
         }
     }
 
-    /// A copy of the endpoint registered under a name. One that died is not there until it, or another,
+    /// What clients bind by to the service registered under a name. One that died is not there until it, or another,
     /// registers again.
     pub fn live(&self, name: &Name) -> Option<Result<Capability, SysError>> {
         let s = self.state.borrow();
         let endpoint = s.names.get(name).filter(|c| is_alive(c.addr()))?;
-        Some(cap::share(endpoint.addr()))
+        Some(introduction_to(endpoint.addr(), false))
     }
 
-    /// A copy of the endpoint registered under a name, once it is.
+    /// As [`World::live`], for what only a monitor may say to a service.
+    pub fn door(&self, name: &Name) -> Option<Result<Capability, SysError>> {
+        let s = self.state.borrow();
+        let endpoint = s.names.get(name).filter(|c| is_alive(c.addr()))?;
+        Some(introduction_to(endpoint.addr(), true))
+    }
+
+    /// What clients bind by to the service registered under a name, once it is.
     pub async fn named(&self, name: Name) -> Result<Capability, SysError> {
         poll_fn(|cx| match self.live(&name) {
             Some(endpoint) => Poll::Ready(endpoint),

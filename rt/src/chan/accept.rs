@@ -37,8 +37,12 @@ fn taken(channel: Result<u64, ServiceError>) -> Result<Accepted, Refusal> {
 }
 
 impl Core {
-    /// The monitor brings a client of another OSnode.
-    pub fn accept(&self, request: Request) {
+    /// The monitor brings a client of another OSnode, or what it has to say of one. Nobody else may: it would close
+    /// others' channels, or take their place.
+    pub fn accept(&self, request: Request, by_monitor: bool) {
+        if !by_monitor {
+            return stub::refuse::<AcceptReply, _>(&request, WireError::UnknownOp);
+        }
         if let Some(bad) = Accept::notice(self, request) {
             stub::refuse::<AcceptReply, _>(&bad, WireError::BadField);
         }

@@ -19,7 +19,8 @@ mod transfer;
 
 use alloc::vec::Vec;
 
-use abi::CapAddr;
+use abi::{CapAddr, SysError};
+use capfmt::Rights;
 
 use proto::Pass;
 
@@ -121,3 +122,18 @@ const CONNECTION: u32 = 1 << 31;
 const INTRODUCTION: u32 = 1 << 30;
 /// Badge bit of an introduction that the kernel tells faults to.
 const FAULT: u32 = 1 << 29;
+/// Number of the introduction that a monitor keeps to itself: channels come by no other.
+const MONITOR: u32 = FAULT - 1;
+
+/// What is bound by to the service that registered `endpoint`: for its clients, or for a monitor itself, which alone may
+/// bring it channels. An endpoint that has a badge already is for clients only.
+///
+/// # Errors
+/// Any of `Op::Copy`.
+pub fn introduction_to(endpoint: CapAddr, monitor: bool) -> Result<Capability, SysError> {
+    let number = if monitor { MONITOR } else { 0 };
+    match cap::mint(endpoint, Rights::SHARED, Some(INTRODUCTION | number)) {
+        Err(SysError::BadArgument) => cap::share(endpoint),
+        made => made,
+    }
+}

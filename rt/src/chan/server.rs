@@ -17,7 +17,7 @@ use proto::stub::InterfaceId;
 use proto::{Header, Interface, Name, PeerError, ServiceError, Wire};
 
 use super::outbox::{Carrier, Outbox};
-use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, Request};
+use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, MONITOR, Request};
 use crate::cap::{self, Capability};
 use crate::exec::driver::{self, Incoming, Sink};
 use crate::link;
@@ -296,7 +296,7 @@ impl Core {
             answered: Cell::new(false),
         };
         if header.interface == Accept::ID.number {
-            return self.accept(request);
+            return self.accept(request, session.introducer == MONITOR);
         }
         self.push(request);
     }
@@ -370,7 +370,7 @@ impl Server {
     /// # Errors
     /// `BadArgument` for a larger badge; any of `Op::Copy`.
     pub fn introduction(&self, badge: u32) -> Result<Capability, SysError> {
-        if badge >= FAULT {
+        if badge >= MONITOR {
             return Err(SysError::BadArgument);
         }
         cap::mint(
@@ -399,7 +399,8 @@ impl Server {
     /// [`PeerError`].
     pub async fn register(&self, name: &str) -> Result<(), PeerError> {
         let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::BadArgument))?;
-        let endpoint = self.introduction(0)?;
+        // Without a badge: the monitor makes introductions to it.
+        let endpoint = self.0.own.duplicate()?;
         let names = NamesClient(Client::names().await?);
         names.register(name, endpoint).await?;
         crate::control::ready();
