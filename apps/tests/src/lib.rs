@@ -11,6 +11,7 @@ extern crate alloc;
 mod child;
 pub mod cores;
 pub mod partner;
+pub mod pool;
 mod random;
 mod suite;
 
