@@ -157,7 +157,10 @@ pub(crate) fn revoke<M: Machine, P: Policy>(
     if !target.cap.rights.contains(Rights::ALL) {
         return refuse(SysError::NoRight);
     }
-    if share::is_shared(e.m, target.cte) {
+    // What no Retype makes (a Mapping, an Endpoint) does not leave, whatever it was made from: no other OSnode has
+    // any of it, and no owner elsewhere has heard of it.
+    let is_known = !target.cap.kind.info().from.is_empty();
+    if is_known && share::is_shared(e.m, target.cte) {
         return share::ask_monitor(e, &target.cap);
     }
     if !mdb::descendants_exist(e.m, e.os.kcb, target.cte)

@@ -146,6 +146,22 @@ fn a_revoke_waits_for_the_monitor_in_two_phases() {
     check_all(&w.m);
 }
 
+/// An owner elsewhere knows nothing of what was mapped here: it would never say that it decides.
+#[test]
+fn a_revoke_of_a_mapping_waits_for_nobody() {
+    let mut w = world();
+    let f = frame(&mut w, 0, 1, at(0));
+    w.make(CapType::VNode, 0, FREE_RAM + 0x4000, 0, 1, at(1));
+    ask(&mut w, Op::CapSetOwner, &f, OTHER);
+    ask(&mut w, Op::CapSetRemote, &f, 1);
+    w.ok(Op::Map, at(1), &[n(at(0)), 5, 0, 1 | 3 << 32, n(at(2))]);
+    let p = client(&mut w, &[]);
+    w.ok(Op::Move, p.root, &[n(at(2)), n(client_slot(0))]);
+    let answer = client_calls(&mut w, &p, revoke(0)).expect("no wait");
+    assert_eq!(answer.0, 0);
+    check_all(&w.m);
+}
+
 #[test]
 fn a_mark_is_all_or_nothing() {
     let mut w = world();
