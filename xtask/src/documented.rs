@@ -106,6 +106,7 @@ fn scenario(number: usize, board: &str, mode: Mode, exec: Option<String>) -> Sce
         damage: None,
         counted: None,
         overlay: None,
+        madt: None,
     }
 }
 

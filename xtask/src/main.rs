@@ -8,6 +8,7 @@
 //! `board` and `qemu` start a machine; `guest_output` reads what it prints; `verdict` judges.
 #![forbid(unsafe_code)]
 
+mod acpi;
 mod archive;
 mod bench;
 mod board;

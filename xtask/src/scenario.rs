@@ -90,6 +90,8 @@ pub struct Scenario {
     pub counted: Option<Counted>,
     /// Device tree source (a path from the root) that is laid over the board's tree.
     pub overlay: Option<String>,
+    /// ACPI tables with this damage instead of QEMU's own (see `acpi`; x86_64).
+    pub madt: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -7,7 +7,7 @@ use crate::metadata::Workspace;
 use crate::run::{self, Job};
 use crate::scenario::{self, Mode, Outcome, Scenario};
 use crate::verdict::{self, End};
-use crate::{bench, documented, lint, process, progress, toolchain, workspace};
+use crate::{acpi, bench, documented, lint, process, progress, toolchain, workspace};
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
@@ -299,12 +299,16 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
     if scenario.counted.is_some() {
         qemu_args.extend(bench::arguments(&bench::build_plugin()?, &counts));
     }
+    let cores = scenario.smp.unwrap_or(board.cores);
+    if let Some(what) = &scenario.madt {
+        qemu_args.extend(acpi::words(what, cores, &scratch)?);
+    }
     let mut machine = board.clone();
     machine.memory_mib = scenario.memory.unwrap_or(board.memory_mib);
     let job = Job {
         board: &machine,
         images,
-        cores: scenario.smp.unwrap_or(board.cores),
+        cores,
         icount: case.mode == Mode::Icount,
         exec,
         input: scenario.input.as_deref(),
