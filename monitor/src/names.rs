@@ -1,6 +1,6 @@
 //! Names of services, and who waits for one to appear.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use proto::Name;
@@ -16,8 +16,6 @@ pub fn is_private(name: &Name) -> bool {
 pub struct NameTable<E, W> {
     names: BTreeMap<Name, E>,
     waiters: Vec<(Name, W)>,
-    /// Names that services of the system had, and get back when they are started again.
-    reserved: BTreeSet<Name>,
 }
 
 impl<E, W> NameTable<E, W> {
@@ -27,19 +25,10 @@ impl<E, W> NameTable<E, W> {
         NameTable {
             names: BTreeMap::new(),
             waiters: Vec::new(),
-            reserved: BTreeSet::new(),
         }
-    }
-    /// Whether a service of the system, or else a program, may have this name.
-    #[must_use]
-    pub fn may_register(&self, name: &Name, system: bool) -> bool {
-        system || !is_private(name) && !self.reserved.contains(name)
     }
     /// Enters a name; returns who waited for it, and what stood there before.
-    pub fn register(&mut self, name: Name, endpoint: E, system: bool) -> (Vec<W>, Option<E>) {
-        if system {
-            self.reserved.insert(name);
-        }
+    pub fn register(&mut self, name: Name, endpoint: E) -> (Vec<W>, Option<E>) {
         let before = self.names.insert(name, endpoint);
         let waited = self.waiters.extract_if(.., |(n, _)| *n == name);
         (waited.map(|(_, w)| w).collect(), before)

@@ -29,7 +29,7 @@ pub fn is_alive(endpoint: CapAddr) -> bool {
     )
 }
 
-/// Whether the asker may know of a service with this name.
+/// Whether the asker may know of a service with this name, or have it.
 fn may_find(asker: &Request, name: &Name) -> bool {
     !is_private(name) || asker.introducer() == introducer::SYSTEM
 }
@@ -45,8 +45,7 @@ impl NamesServer<Request> for World {
         name: Name,
         endpoint: Capability,
     ) -> Result<Done, Refusal> {
-        let system = request.introducer() == introducer::SYSTEM;
-        if !self.state.borrow().names.may_register(&name, system) {
+        if !may_find(request, &name) {
             let text = format!("\"{name}\" belongs to a service of the system");
             return Err(Refusal::new(ServiceError::Exists, text));
         }
@@ -57,7 +56,7 @@ impl NamesServer<Request> for World {
         let (waiting, before, wakers) = {
             let mut s = self.state.borrow_mut();
             s.registrars.insert(name, request.connection());
-            let (waiting, before) = s.names.register(name, endpoint, system);
+            let (waiting, before) = s.names.register(name, endpoint);
             (waiting, before, core::mem::take(&mut s.name_wakers))
         };
         drop(before);

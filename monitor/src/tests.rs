@@ -19,27 +19,15 @@ fn waiters_get_what_they_wait_for() {
     t.wait(name("files"), 'b');
     t.wait(name("console"), 'c');
     assert_eq!(
-        t.register(name("console"), 7, true),
+        t.register(name("console"), 7),
         (Vec::from(['a', 'c']), None)
     );
     assert_eq!(t.get(&name("console")), Some(&7));
     assert_eq!(t.get(&name("files")), None);
-    assert_eq!(t.register(name("console"), 8, true), (Vec::new(), Some(7)));
-    t.register(name(".memory"), 9, true);
+    assert_eq!(t.register(name("console"), 8), (Vec::new(), Some(7)));
+    t.register(name(".memory"), 9);
     assert!(is_private(&name(".memory")) && !is_private(&name("console")));
     assert_eq!((t.nth(0), t.nth(1)), (Some(name("console")), None));
-}
-
-#[test]
-fn names_of_the_system_stay_its_own() {
-    let mut t: NameTable<u32, char> = NameTable::new();
-    t.register(name("console"), 7, true);
-    t.register(name("mine"), 8, false);
-    for system in [false, true] {
-        assert_eq!(t.may_register(&name("console"), system), system);
-        assert_eq!(t.may_register(&name(".mine"), system), system);
-        assert!(t.may_register(&name("mine"), system));
-    }
 }
 
 #[test]

@@ -428,7 +428,7 @@ async fn nobody() -> Result<(), String> {
     expect(done, &format!("OSnode o{here} has no service \"nobody\""))
 }
 
-/// Names of the system's services are not for programs, whether somebody has them now or not.
+/// Names that somebody has are taken, and those that begin with a full stop are for services of the system.
 async fn reserved() -> Result<(), String> {
     let server = Server::open().map_err(|e| e.message())?;
     for name in ["console", ".nobody"] {
