@@ -131,7 +131,7 @@ ops! {
     CapSweep = 121,
     /// Kernel: a dispatcher whose call waits for the monitor: with r3 = 0 the first whose id is above r2, with r3 = 1 the one whose id is r2. r1 = its id (0 = none), r2 = operation | count << 16 (of one that waits for `Flushed`: the number that it waits for), r3..r6 = words of the target (r3 was 1: of what the call makes or unmaps), r7 = how often the last copy of a shared object went away here. If there is none, r2 and r3 are the results of `Flushed`.
     CapPending = 122,
-    /// Kernel: end the waiting call of dispatcher r2. r3 = 0: carry it out now, whatever other OSnodes hold; 1: it succeeded; 2: it is refused with error r4. r1 = status of the call (0 = done).
+    /// Kernel: end the waiting call of dispatcher r2. r3 = 0: carry it out now, whatever other OSnodes hold; 1: it succeeded; 2: it is refused with error r4 (`TryLater`: with the view, as `late` makes it). r1 = status of the call (0 = done).
     CapAnswer = 123,
     /// Kernel: r2 = channel of this OSnode's notification page that is set when a call begins to wait for the monitor, or a shared object's last copy went away; u64::MAX = none.
     MonitorBind = 124,

@@ -35,7 +35,8 @@ pub(crate) fn owe<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, vnode: PhysA
     }
 }
 
-/// Whether the removal that an `Unmap` waits for was not flushed: nobody waits for it any more.
+/// An `Unmap` or `Protect` of `dcb`, if it waits for one, is waited for no more: what it took out counts as removed
+/// otherwise. Logged.
 pub(crate) fn abandon<M: PhysMap>(t: &mut Transaction<'_, M>, kcb: Kcb, dcb: Dcb) {
     let unmaps = matches!(share::op_of(t, dcb), Some(Op::Unmap | Op::Protect));
     let owed = kcb.flush_owed(t);

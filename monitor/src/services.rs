@@ -58,9 +58,10 @@ pub async fn start_first(world: &World) -> Result<(), String> {
         &spawn,
         Restart::Always,
         &["ramfs"],
-        &[("archive", slots::ARCHIVE), ("names", names.addr())],
+        &[("archive", slots::ARCHIVE)],
     )
     .await?;
+    // One of its names is for the system.
     let named = [("names", names.addr())];
     start(&spawn, Restart::Always, &["registry"], &named).await?;
     let image = |i: u32| CapAddr(slots::CORE_IMAGES.0 + i);
@@ -81,7 +82,7 @@ pub async fn start_first(world: &World) -> Result<(), String> {
         ("boot-info", slots::BOOT_INFO),
     ];
     // The device manager does without it, and tells one that is restarted everything.
-    if let Err(e) = start(&spawn, Restart::Always, &["skb"], &named).await {
+    if let Err(e) = start(&spawn, Restart::Always, &["skb"], &[]).await {
         rt::println!("monitor: no knowledge base: {e}");
     }
     start(&spawn, Restart::Always, &["devmgr", &rsdp, &fdt], &given).await?;
@@ -112,9 +113,8 @@ pub async fn start_further(world: &World) -> Result<(), String> {
     }
     let said = peers::say_hello(world, bells).await;
     said.map_err(|e| format!("the home monitor does not answer: {e}"))?;
-    let names = system_names(world)?;
     let words = ["console-relay", &format!("{}", world.home)];
-    start(&spawn, Restart::Always, &words, &[("names", names.addr())]).await
+    start(&spawn, Restart::Always, &words, &[]).await
 }
 
 async fn start_driver(

@@ -56,12 +56,6 @@ fn interrupt(source: u64) -> Result<Capability, String> {
     minted.map_err(|e| sentence("the console's interrupt", e))
 }
 
-/// What a service of the system registers its name with.
-fn names() -> Result<(&'static str, CapAddr), String> {
-    let names = env::given("names").ok_or("names was not given")?;
-    Ok(("names", names))
-}
-
 /// Starts the console driver.
 ///
 /// # Errors
@@ -78,18 +72,14 @@ pub async fn console(manager: &Manager, machine: &Machine) -> Result<(), String>
             let own = mem::retype_one(ports, CapType::IoPort, 0, first.into(), UART_PORTS);
             let own = own.map_err(|e| sentence("the console's ports", e))?;
             let irq = interrupt(source)?;
-            let given = [("ports", own.addr()), ("irq", irq.addr()), names()?];
+            let given = [("ports", own.addr()), ("irq", irq.addr())];
             let words = [program.as_str(), &first.to_string()];
             start(&manager.spawn, Restart::Always, &words, &given).await?;
         }
         Console::Pl011(base, source) => {
             let registers = device_frame(base, UART_BYTES)?;
             let irq = interrupt(source)?;
-            let given = [
-                ("registers", registers.addr()),
-                ("irq", irq.addr()),
-                names()?,
-            ];
+            let given = [("registers", registers.addr()), ("irq", irq.addr())];
             start(&manager.spawn, Restart::Always, &[&program], &given).await?;
         }
     }
