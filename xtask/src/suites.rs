@@ -4,6 +4,7 @@ use crate::board::{self, Board};
 use crate::build::{self, Images};
 use crate::cli::{BenchArgs, Suite, TestArgs};
 use crate::metadata::Workspace;
+use crate::report::Said;
 use crate::run::{self, Job};
 use crate::scenario::{self, Mode, Outcome, Scenario};
 use crate::verdict::{self, End};
@@ -13,7 +14,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 /// The package with the model checks; everything else that is portable is a host test.
@@ -190,12 +190,42 @@ fn qemu(args: &TestArgs) -> Result<bool> {
         |cases: Vec<Case<'_>>, workers| run_cases(cases.into(), workers, &machines, args.full);
     let beside = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| run(waiting, 1));
-        run(turns, workers) + waiting.join().expect("no worker panics")
+        let mut failed = run(turns, workers);
+        failed.extend(waiting.join().expect("no worker panics"));
+        failed
     });
-    let failed = beside + run(parallel, 1);
-    println!("qemu: {} passed, {failed} failed", total - failed);
+    let mut failed = beside;
+    failed.extend(run(parallel, 1));
+    println!(
+        "qemu: {} passed, {} failed",
+        total - failed.len(),
+        failed.len()
+    );
     let figures = args.filter.is_some() || figures(args.full)?;
-    Ok(failed == 0 && figures)
+    // Who reads only the end of a long output finds everything there.
+    if args.filter.is_none() {
+        failed.iter().for_each(Failure::print);
+    }
+    Ok(failed.is_empty() && figures)
+}
+
+/// A case that failed, and why.
+struct Failure {
+    name: String,
+    lines: Vec<String>,
+    /// The end of what the machine said.
+    said: Vec<String>,
+}
+
+impl Failure {
+    /// Lines of the machine's output that are kept.
+    const SAID: usize = 25;
+
+    fn print(&self) {
+        println!("{} {}", progress::red("FAIL"), self.name);
+        self.lines.iter().for_each(|line| println!("     {line}"));
+        self.said.iter().for_each(|line| println!("     | {line}"));
+    }
 }
 
 /// Repetitions of a benchmark that only has to keep its limits.
@@ -229,56 +259,64 @@ fn figures(full: bool) -> Result<bool> {
     })
 }
 
-/// Runs `cases` on `workers` threads; returns how many failed.
+/// Runs `cases` on `workers` threads; returns those that failed.
 fn run_cases(
     cases: VecDeque<Case<'_>>,
     workers: usize,
     machines: &Machines<'_>,
     full: bool,
-) -> usize {
+) -> Vec<Failure> {
     let workers = workers.min(cases.len());
     let queue = Mutex::new(cases);
-    let failed = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
                     let next = queue.lock().expect("no worker panics").pop_front();
                     let Some(case) = next else { break };
-                    if !run_case(&case, machines, full) {
-                        failed.fetch_add(1, Ordering::Relaxed);
+                    if let Err(failure) = run_case(&case, machines, full) {
+                        failures.lock().expect("no worker panics").push(failure);
                     }
                 }
             });
         }
     });
-    failed.into_inner()
+    failures.into_inner().expect("no worker panics")
 }
 
-fn run_case(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> bool {
+fn run_case(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(), Failure> {
     let name = case.name();
     let start = Instant::now();
-    let (reasons, log) = match judge(case, machines, full) {
-        Ok(result) => result,
-        Err(error) => (vec![format!("{error:#}")], String::new()),
+    let (reasons, said) = match judge(case, machines, full) {
+        Ok((reasons, said)) => (reasons, Some(said)),
+        Err(error) => (vec![format!("{error:#}")], None),
     };
     let seconds = start.elapsed().as_secs_f64();
     if reasons.is_empty() {
         println!("{} {name} ({seconds:.1} s)", progress::green("ok  "));
-        return true;
+        return Ok(());
     }
     println!("{} {name} ({seconds:.1} s)", progress::red("FAIL"));
-    for line in case.scenario.exec.iter().chain(&reasons) {
-        println!("     {line}");
-    }
-    if !log.is_empty() {
-        println!("     log: {log}");
-    }
-    false
+    let mut lines: Vec<String> = case.scenario.exec.iter().cloned().chain(reasons).collect();
+    lines.extend(
+        said.iter()
+            .map(|said| format!("log: {}", workspace::shown(&said.log))),
+    );
+    lines.iter().for_each(|line| println!("     {line}"));
+    let said = said.map(|said| said.text).unwrap_or_default();
+    let said: Vec<&str> = said.lines().collect();
+    let from = said.len().saturating_sub(Failure::SAID);
+    let said = said[from..].iter().map(|line| (*line).to_owned());
+    Err(Failure {
+        name,
+        lines,
+        said: said.collect(),
+    })
 }
 
-/// Runs a case; the reasons why it failed (none: passed), and where its log is kept.
-fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<String>, String)> {
+/// Runs a case; the reasons why it failed (none: passed), and what the machine said.
+fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<String>, Said)> {
     let scenario = case.scenario;
     let (board, images) = &machines[case.board];
     let board = &match &scenario.overlay {
@@ -339,7 +377,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
     if reasons.is_empty() {
         fs::remove_file(&said.log).context("cannot remove the log of a passed run")?;
     }
-    Ok((reasons, workspace::shown(&said.log)))
+    Ok((reasons, said))
 }
 
 fn unmatched(scenario: &Scenario, text: &str) -> Result<Vec<String>> {
