@@ -41,6 +41,9 @@ pub struct CoreId(pub u32);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct OsnodeId(pub u64);
 
+/// No object with fields is larger (bytes): the Core object's size.
+pub const OBJECT_BYTES: u64 = 1 << 16;
+
 /// Physical memory, reached word by word and by value (DESIGN §3).
 ///
 /// A safe trait: the implementer checks the range of every access and holds the
@@ -53,6 +56,17 @@ pub trait PhysMap {
     fn load(&self, at: PhysAddr) -> u64;
     /// Writes the 64-bit word at `at` (8-byte aligned).
     fn store(&mut self, at: PhysAddr, value: u64);
+    /// Reads the 64-bit word that stands `offset` bytes into the object at `base` (8-byte aligned): a multiple of 8
+    /// below [`OBJECT_BYTES`]. A map may check `base` only, so that several words cost one check.
+    #[inline]
+    fn load_at(&self, base: PhysAddr, offset: u64) -> u64 {
+        self.load(base.add(offset))
+    }
+    /// Writes the 64-bit word that stands `offset` bytes into the object at `base`, as [`PhysMap::load_at`].
+    #[inline]
+    fn store_at(&mut self, base: PhysAddr, offset: u64, value: u64) {
+        self.store(base.add(offset), value);
+    }
     /// Reads the `N` words that follow each other from `at` on.
     #[inline]
     fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {

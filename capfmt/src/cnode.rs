@@ -49,14 +49,14 @@ pub fn slot(mem: &impl PhysMap, root: &Cap, addr: u32) -> Result<Cte, SlotError>
     if word as u8 != CapType::CNode as u8 {
         return Err(SlotError::NotCNode);
     }
-    if mem.load(way.add(32)) >> 52 & u64::from(MdbFlags::IN_DELETE.0) != 0 {
+    if mem.load_at(way, 32) >> 52 & u64::from(MdbFlags::IN_DELETE.0) != 0 {
         return Err(SlotError::InDelete);
     }
     if low >> (word >> 32 & 63) != 0 {
         return Err(SlotError::OutOfRange);
     }
     Ok(Cte(
-        crate::PhysAddr(mem.load(way.add(8))).add(low * CTE_BYTES)
+        crate::PhysAddr(mem.load_at(way, 8)).add(low * CTE_BYTES)
     ))
 }
 

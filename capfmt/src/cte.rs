@@ -111,9 +111,9 @@ impl Cte {
     pub fn raw(self, mem: &impl PhysMap) -> RawCap {
         RawCap([
             mem.load(self.0),
-            mem.load(self.0.add(8)),
-            mem.load(self.0.add(16)),
-            mem.load(self.0.add(24)),
+            mem.load_at(self.0, 8),
+            mem.load_at(self.0, 16),
+            mem.load_at(self.0, 24),
         ])
     }
 
@@ -131,7 +131,7 @@ impl Cte {
     pub fn set_cap(self, mem: &mut impl PhysMap, cap: &Cap) {
         let RawCap(words) = cap.emit();
         for (i, w) in words.iter().enumerate() {
-            mem.store(self.0.add(8 * i as u64), *w);
+            mem.store_at(self.0, 8 * i as u64, *w);
         }
     }
 
@@ -140,10 +140,10 @@ impl Cte {
     #[inline]
     pub fn node(self, mem: &impl PhysMap) -> MdbNode {
         MdbNode::unpack([
-            mem.load(self.0.add(32)),
-            mem.load(self.0.add(40)),
-            mem.load(self.0.add(48)),
-            mem.load(self.0.add(56)),
+            mem.load_at(self.0, 32),
+            mem.load_at(self.0, 40),
+            mem.load_at(self.0, 48),
+            mem.load_at(self.0, 56),
         ])
     }
 

@@ -38,12 +38,12 @@ macro_rules! layout {
                 #[must_use]
                 #[inline]
                 pub fn $get(self, mem: &impl $crate::PhysMap) -> u64 {
-                    mem.load(self.0.add($off))
+                    mem.load_at(self.0, $off)
                 }
                 #[doc = concat!("Writes `", stringify!($get), "`.")]
                 #[inline]
                 pub fn $set(self, mem: &mut impl $crate::PhysMap, value: u64) {
-                    mem.store(self.0.add($off), value);
+                    mem.store_at(self.0, $off, value);
                 }
             )*
             $($(
@@ -52,18 +52,19 @@ macro_rules! layout {
                 #[inline]
                 pub fn $aget(self, mem: &impl $crate::PhysMap, index: u64) -> u64 {
                     assert!(index < $an, "index past the end of an array field");
-                    mem.load(self.0.add($aoff + 8 * index))
+                    mem.load_at(self.0, $aoff + 8 * index)
                 }
                 #[doc = concat!("Writes word `index` of `", stringify!($aget), "`.")]
                 #[inline]
                 pub fn $aset(self, mem: &mut impl $crate::PhysMap, index: u64, value: u64) {
                     assert!(index < $an, "index past the end of an array field");
-                    mem.store(self.0.add($aoff + 8 * index), value);
+                    mem.store_at(self.0, $aoff + 8 * index, value);
                 }
             )*)?
         }
 
         const _: () = {
+            assert!($size <= $crate::OBJECT_BYTES);
             let mut i = 0;
             while i < $obj::FIELDS.len() {
                 let f = $obj::FIELDS[i];

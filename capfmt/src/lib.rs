@@ -29,7 +29,7 @@ mod notification;
 pub mod schema;
 pub mod undo;
 
-pub use addr::{CoreId, OsnodeId, PhysAddr, PhysMap};
+pub use addr::{CoreId, OBJECT_BYTES, OsnodeId, PhysAddr, PhysMap};
 pub use cap::{Cap, Isa, RawCap, Rights};
 pub use convert::{KcbError, kcb_check};
 pub use core_object::{

@@ -67,7 +67,7 @@ impl<'a, M: PhysMap> Transaction<'a, M> {
     /// Makes all stores so far final; the transaction goes on, empty.
     pub fn commit(&mut self) {
         if self.len != 0 {
-            self.mem.store(self.kcb.0.add(LEN), 0);
+            self.mem.store_at(self.kcb.0, LEN, 0);
             self.len = 0;
         }
     }
@@ -114,9 +114,9 @@ impl<'a, M: PhysMap> Transaction<'a, M> {
         let entry = self.kcb.0.add(WORDS + 16 * self.len);
         let run = at.0 | step as u64 | (words - 1) << RUN_SHIFT;
         self.mem.store(entry, run);
-        self.mem.store(entry.add(8), first);
+        self.mem.store_at(entry, 8, first);
         self.len += 1;
-        self.mem.store(self.kcb.0.add(LEN), self.len);
+        self.mem.store_at(self.kcb.0, LEN, self.len);
     }
 
     /// Zeroes memory that nothing refers to yet: after a crash nobody can see it, so it is not logged.
@@ -156,17 +156,22 @@ impl<M: PhysMap> PhysMap for Transaction<'_, M> {
     }
 
     #[inline]
+    fn load_at(&self, base: PhysAddr, offset: u64) -> u64 {
+        self.mem.load_at(base, offset)
+    }
+
+    #[inline]
     fn store(&mut self, at: PhysAddr, value: u64) {
         assert!(
             self.len < KCB_UNDO_ENTRIES,
             "UNDO-ROOM: a step stored more than the undo log holds"
         );
-        let entry = self.kcb.0.add(WORDS + 16 * self.len);
+        let (kcb, entry) = (self.kcb.0, WORDS + 16 * self.len);
         let old = self.mem.load(at);
-        self.mem.store(entry, at.0);
-        self.mem.store(entry.add(8), old);
+        self.mem.store_at(kcb, entry, at.0);
+        self.mem.store_at(kcb, entry + 8, old);
         self.len += 1;
-        self.mem.store(self.kcb.0.add(LEN), self.len);
+        self.mem.store_at(kcb, LEN, self.len);
         self.mem.store(at, value);
     }
 
@@ -216,7 +221,7 @@ pub fn committed(mem: &impl PhysMap, kcb: Kcb, at: PhysAddr) -> u64 {
     let oldest = (0..len)
         .map(|i| kcb.0.add(WORDS + 16 * i))
         .find(|entry| mem.load(*entry) == at.0);
-    oldest.map_or_else(|| mem.load(at), |entry| mem.load(entry.add(8)))
+    oldest.map_or_else(|| mem.load(at), |entry| mem.load_at(entry, 8))
 }
 
 /// Takes back what an open transaction stored; returns the number of stores (0 = none was open).
@@ -235,14 +240,14 @@ pub fn rollback(mem: &mut impl PhysMap, kcb: Kcb) -> Result<u64, UndoError> {
 fn take_back(mem: &mut impl PhysMap, kcb: Kcb, len: u64) {
     for i in (0..len).rev() {
         let entry = kcb.0.add(WORDS + 16 * i);
-        let (at, old) = (mem.load(entry), mem.load(entry.add(8)));
+        let (at, old) = (mem.load(entry), mem.load_at(entry, 8));
         let (first, words, step) = run(at).expect("UNDO-ENTRY: no kernel wrote this entry");
         for k in 0..words {
-            mem.store(first.add(8 * k), old.wrapping_add(k * step));
+            mem.store_at(first, 8 * k, old.wrapping_add(k * step));
         }
     }
     if len != 0 {
-        mem.store(kcb.0.add(LEN), 0);
+        mem.store_at(kcb.0, LEN, 0);
     }
 }
 

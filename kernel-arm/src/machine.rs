@@ -58,6 +58,15 @@ impl<V: Variant> PhysMap for ArmMachine<V> {
         V::store();
     }
     #[inline(always)]
+    fn load_at(&self, base: PhysAddr, offset: u64) -> u64 {
+        self.window.load_at(base, offset)
+    }
+    #[inline(always)]
+    fn store_at(&mut self, base: PhysAddr, offset: u64, value: u64) {
+        self.window.store_at(base, offset, value);
+        V::store();
+    }
+    #[inline(always)]
     fn load_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
         self.window.load_words(at)
     }

@@ -6,7 +6,7 @@
 
 use abi::vaddr::{CORE_VA, WINDOW};
 use arch_arm::paging;
-use capfmt::{CORE_OBJECT_BYTES, Core, PhysAddr, PhysMap};
+use capfmt::{CORE_OBJECT_BYTES, Core, OBJECT_BYTES, PhysAddr, PhysMap};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bytes that the window reaches: one entry of a root table.
@@ -52,6 +52,14 @@ impl Window {
         (WINDOW | at.0) as *mut u64
     }
 
+    /// Where the word `offset` bytes into the object at `base` stands. Only `base` is checked, once for all fields
+    /// that a function reaches; an object across the window's end faults, as one in a hole does.
+    #[inline(always)]
+    fn field(base: PhysAddr, offset: u64) -> *mut u64 {
+        assert!(offset & !(OBJECT_BYTES - 8) == 0, "OBJECT-OFFSET");
+        Self::word(base).wrapping_byte_add(offset as usize)
+    }
+
     fn atomic(&mut self, at: PhysAddr) -> &AtomicU64 {
         // SAFETY: aligned and mapped (checked, window); every other access to the word while this
         // reference lives is atomic: kernels reach shared words by this method only.
@@ -81,6 +89,18 @@ impl PhysMap for Window {
     fn store(&mut self, at: PhysAddr, value: u64) {
         // SAFETY: as `load`; the image itself and its stack are in no OSnode's memory.
         unsafe { Self::word(at).write_volatile(value) }
+    }
+
+    #[inline(always)]
+    fn load_at(&self, base: PhysAddr, offset: u64) -> u64 {
+        // SAFETY: as `load`; nothing is mapped in the `OBJECT_BYTES` above the window.
+        unsafe { Self::field(base, offset).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store_at(&mut self, base: PhysAddr, offset: u64, value: u64) {
+        // SAFETY: as `store`; nothing is mapped in the `OBJECT_BYTES` above the window.
+        unsafe { Self::field(base, offset).write_volatile(value) }
     }
 
     #[inline(always)]

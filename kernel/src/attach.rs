@@ -253,7 +253,7 @@ fn set_time<M: Machine, P: Policy>(m: &mut M, os: &Osnode<P>, core: Core) {
         (vaddr::time_page::OSNODE, kcb.osnode(m)),
     ];
     for (offset, word) in words {
-        m.store(page.add(offset), word);
+        m.store_at(page, offset, word);
     }
     kcb.set_time_generation(m, odd + 1);
     // A store that no other store or load passes.
@@ -297,7 +297,7 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
     }
     if let Some(page) = dispatch::frame(e.m, dcb).filter(|_| !e.os.visited) {
         let (osnode, id) = (e.kcb().osnode(e.m), core.core_id(e.m));
-        let moved = e.m.load(page.add(disp::CORE)) != id;
+        let moved = e.m.load_at(page, disp::CORE) != id;
         dispatch::tell_place(e.m, page, osnode, id, u64::from(epoch));
         if dcb.flags(e.m) & Dcb::STARTED != 0 {
             upcall::post(e.m, dcb, page, Upcall::KernelRestarted);

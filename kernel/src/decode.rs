@@ -26,7 +26,7 @@ impl From<SlotError> for Stop {
 /// The flags of a slot, without unpacking the rest of its MDB part.
 #[inline]
 pub(crate) fn flags(m: &impl PhysMap, cte: Cte) -> MdbFlags {
-    MdbFlags((m.load(cte.0.add(32)) >> 52) as u16)
+    MdbFlags((m.load_at(cte.0, 32) >> 52) as u16)
 }
 
 /// Number of the type of what stands in a slot.
@@ -73,7 +73,7 @@ pub(crate) fn quick_slot(m: &impl PhysMap, current: &Current, addr: u64) -> Opti
     if word as u8 != CapType::CNode as u8 || low >> (word >> 32 & 31) != 0 {
         return None;
     }
-    Some(Cte(PhysAddr(m.load(way.add(8))).add(low * CTE_BYTES)))
+    Some(Cte(PhysAddr(m.load_at(way, 8)).add(low * CTE_BYTES)))
 }
 
 /// The slot that `addr` names in the CSpace of `dcb`; it may be empty.

@@ -17,7 +17,7 @@ use crate::{
 #[inline]
 pub(crate) fn frame(m: &impl PhysMap, dcb: Dcb) -> Option<PhysAddr> {
     let cte = dcb.disp_frame();
-    (m.load(cte.0) as u8 == CapType::Frame as u8).then(|| PhysAddr(m.load(cte.0.add(8))))
+    (m.load(cte.0) as u8 == CapType::Frame as u8).then(|| PhysAddr(m.load_at(cte.0, 8)))
 }
 
 /// What is needed to run `dcb`, if its frame and its root VNode still exist.
@@ -29,7 +29,7 @@ pub(crate) fn runnable(m: &impl PhysMap, dcb: Dcb) -> Option<Current> {
     if m.load(cte.0) as u8 != CapType::VNode as u8 {
         return None;
     }
-    let root = PhysAddr(m.load(cte.0.add(8)));
+    let root = PhysAddr(m.load_at(cte.0, 8));
     let word = m.load(dcb.cspace().0);
     let slots = if word as u8 == CapType::CNode as u8 {
         1 << (word >> 32 & 31)
@@ -369,7 +369,7 @@ fn fpu_home<M: Machine, P: Policy>(e: &Entry<'_, M, P>) -> Option<PhysAddr> {
 
 /// Writes the words of the dispatcher page that tell where the OSnode runs.
 pub(crate) fn tell_place(m: &mut impl PhysMap, page: PhysAddr, osnode: u64, core: u64, epoch: u64) {
-    m.store(page.add(disp::OSNODE), osnode);
-    m.store(page.add(disp::CORE), core);
-    m.store(page.add(disp::EPOCH), epoch);
+    m.store_at(page, disp::OSNODE, osnode);
+    m.store_at(page, disp::CORE, core);
+    m.store_at(page, disp::EPOCH, epoch);
 }

@@ -39,7 +39,7 @@ impl Caller {
     /// Argument `i` (r0–r7) of its system call.
     #[inline]
     pub fn reg<M: Machine>(&self, m: &M, i: usize) -> u64 {
-        m.load(self.area.add(M::SYSCALL_REGS[i]))
+        m.load_at(self.area, M::SYSCALL_REGS[i])
     }
 }
 
@@ -144,16 +144,16 @@ pub(crate) fn commit<M: Machine>(mut t: Transaction<'_, M>, c: &Caller, results:
 /// Writes r0 = 0 and the results from r1 on into a save area.
 #[inline]
 pub(crate) fn write_results<M: Machine>(m: &mut M, area: PhysAddr, results: &[u64]) {
-    m.store(area.add(M::SYSCALL_REGS[0]), 0);
+    m.store_at(area, M::SYSCALL_REGS[0], 0);
     for (i, w) in results.iter().enumerate() {
-        m.store(area.add(M::SYSCALL_REGS[1 + i]), *w);
+        m.store_at(area, M::SYSCALL_REGS[1 + i], *w);
     }
 }
 
 /// The save area that the dispatcher page names: the disabled one while upcalls are off.
 #[inline]
 pub(crate) fn live_area(m: &impl PhysMap, page: PhysAddr) -> PhysAddr {
-    if m.load(page.add(disp::DISABLED)) == 0 {
+    if m.load_at(page, disp::DISABLED) == 0 {
         page.add(disp::ENABLED_AREA)
     } else {
         page.add(disp::DISABLED_AREA)

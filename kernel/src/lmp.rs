@@ -81,11 +81,11 @@ pub(crate) fn hand_over<M: Machine>(
     has_cap: bool,
 ) {
     let area = live_area(m, page);
-    m.store(area.add(M::SYSCALL_REGS[0]), 0);
+    m.store_at(area, M::SYSCALL_REGS[0], 0);
     let result = WaitResult::message(to.index, has_cap, to.badge).0;
-    m.store(area.add(M::SYSCALL_REGS[1]), result);
+    m.store_at(area, M::SYSCALL_REGS[1], result);
     for i in 0..MESSAGE_WORDS {
-        m.store(area.add(M::SYSCALL_REGS[2 + i]), words[i]);
+        m.store_at(area, M::SYSCALL_REGS[2 + i], words[i]);
     }
 }
 
@@ -115,11 +115,11 @@ pub(crate) fn put<M: Machine>(
     }
     let slot = page.add(ring_slot(ring, tail));
     for i in 0..MESSAGE_WORDS {
-        t.inner_mut().store(slot.add(8 * i as u64), words[i]);
+        t.inner_mut().store_at(slot, 8 * i as u64, words[i]);
     }
     let label = u64::from(to.badge) | u64::from(has_cap) << 32;
     t.inner_mut()
-        .store(slot.add(8 * MESSAGE_WORDS as u64), label);
+        .store_at(slot, 8 * MESSAGE_WORDS as u64, label);
     t.store(to.record(TAIL), tail.wrapping_add(1));
     // What follows are hints, made again at attach.
     let m = t.inner_mut();
@@ -142,11 +142,11 @@ pub(crate) fn take<M: Machine>(t: &mut Transaction<'_, M>, c: &Caller, index: u6
         return false;
     }
     let slot = c.page.add(ring_slot(ring, head));
-    let label = t.load(slot.add(8 * MESSAGE_WORDS as u64));
+    let label = t.load_at(slot, 8 * MESSAGE_WORDS as u64);
     let mut results = [0; 1 + MESSAGE_WORDS];
     results[0] = WaitResult::message(index, label >> 32 & 1 != 0, label as u32).0;
     for i in 0..MESSAGE_WORDS {
-        results[1 + i] = t.load(slot.add(8 * i as u64));
+        results[1 + i] = t.load_at(slot, 8 * i as u64);
     }
     crate::entry::write_results(t.inner_mut(), c.area, &results);
     t.store(record(c.dcb, index, HEAD), head.wrapping_add(1));

@@ -47,7 +47,7 @@ pub(crate) fn notified<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 
 /// Whether somebody signalled since the bits were last handed on.
 pub(crate) fn is_signalled(m: &impl PhysMap, page: PhysAddr) -> bool {
-    m.load(page.add(SUMMARY)) != 0
+    m.load_at(page, SUMMARY) != 0
 }
 
 /// Has whoever looks at the page see to its OSnode, although no bit is set.

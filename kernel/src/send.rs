@@ -87,9 +87,9 @@ fn receiver<M: Machine, P: Policy>(e: &Entry<'_, M, P>, c: &Caller) -> Res<To> {
         return refuse(SysError::NoRight);
     }
     Ok(To {
-        dcb: Dcb(PhysAddr(e.m.load(cte.0.add(8)))),
+        dcb: Dcb(PhysAddr(e.m.load_at(cte.0, 8))),
         index: word >> 32 & 31,
-        badge: e.m.load(cte.0.add(24)) as u32,
+        badge: e.m.load_at(cte.0, 24) as u32,
     })
 }
 
@@ -112,9 +112,9 @@ pub(crate) fn quick_call<M: Machine, P: Policy>(
         return None;
     }
     let to = To {
-        dcb: Dcb(PhysAddr(m.load(cte.0.add(8)))),
+        dcb: Dcb(PhysAddr(m.load_at(cte.0, 8))),
         index: word >> 32 & 31,
-        badge: m.load(cte.0.add(24)) as u32,
+        badge: m.load_at(cte.0, 24) as u32,
     };
     let own = |word| record(current.dcb, reply, word);
     let ready = waits_for(m, to.dcb, to.index)
@@ -136,7 +136,7 @@ pub(crate) fn quick_call<M: Machine, P: Policy>(
     let mut words = [0; 2 + MESSAGE_WORDS];
     words[1] = WaitResult::message(to.index, false, to.badge).0;
     for i in 0..MESSAGE_WORDS {
-        words[2 + i] = m.load(area.add(M::SYSCALL_REGS[2 + i]));
+        words[2 + i] = m.load_at(area, M::SYSCALL_REGS[2 + i]);
     }
     m.store_each(to_area, M::SYSCALL_REGS, words);
     current.dcb.set_wait_for(m, reply + 1);
@@ -189,7 +189,7 @@ fn switch_direct<M: Machine, P: Policy>(
         return true;
     }
     hand_over(e.m, next.page, to, words, false);
-    e.m.store(c.area.add(M::SYSCALL_REGS[0]), 0);
+    e.m.store_at(c.area, M::SYSCALL_REGS[0], 0);
     dispatch::switch(e, next);
     dispatch::enqueue(e, c.dcb, Arrival::Inside);
     e.os.attention = true;

@@ -19,7 +19,7 @@ use crate::{Machine, Policy, dispatch, notify, shootdown};
 /// Owner's index in the peer table, of a slot.
 #[inline]
 pub(crate) fn owner(m: &impl PhysMap, cte: Cte) -> u64 {
-    m.load(cte.0.add(40)) >> 46 & 0xffff
+    m.load_at(cte.0, 40) >> 46 & 0xffff
 }
 
 /// Whether the kernel must not decide alone about it.
@@ -91,7 +91,7 @@ pub(crate) fn ask_monitor<M: Machine, P: Policy, T>(e: &Entry<'_, M, P>, object:
 pub(crate) fn wait<M: Machine>(t: &mut Transaction<'_, M>, c: &Caller, object: &Cap) {
     let kcb = t.kcb();
     for k in 0..8 {
-        let word = t.load(c.area.add(M::SYSCALL_REGS[k]));
+        let word = t.load_at(c.area, M::SYSCALL_REGS[k]);
         c.dcb.set_call_word(t, k as u64, word);
     }
     for (k, word) in (0..).zip(object.emit().0) {
@@ -158,10 +158,10 @@ pub(crate) fn write_end<M: Machine>(
         return;
     };
     let area = live_area(t, page);
-    t.store(area.add(M::SYSCALL_REGS[0]), status);
+    t.store_at(area, M::SYSCALL_REGS[0], status);
     if status == 0 {
         for (k, word) in results.iter().enumerate() {
-            t.store(area.add(M::SYSCALL_REGS[1 + k]), *word);
+            t.store_at(area, M::SYSCALL_REGS[1 + k], *word);
         }
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn syscall<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
     match done {
         Ok(()) => {}
         Err(Stop::Refused(error)) => {
-            e.m.store(c.area.add(M::SYSCALL_REGS[0]), error as u64);
+            e.m.store_at(c.area, M::SYSCALL_REGS[0], error as u64);
             kcb.set_current_dcb(e.m, c.dcb.0.0);
         }
         Err(Stop::Busy) => repeat_later(e, &c),
@@ -102,11 +102,11 @@ pub(crate) fn quick<M: Machine, P: Policy>(os: &mut Osnode<P>, m: &mut M) -> Qui
         return Quick::No;
     };
     let area = live_area(m, current.page);
-    let r0 = m.load(area.add(M::SYSCALL_REGS[0]));
+    let r0 = m.load_at(area, M::SYSCALL_REGS[0]);
     if os.attention || os.guarded || os.in_effects || os.visited {
         return Quick::No;
     }
-    let r1 = m.load(area.add(M::SYSCALL_REGS[1]));
+    let r1 = m.load_at(area, M::SYSCALL_REGS[1]);
     if r0 == 0 {
         return quick_identify(os, m, &current, area, r1);
     }
@@ -145,7 +145,7 @@ fn quick_signal<M: Machine, P: Policy>(
     os.calls += 1;
     let target = notify::signal(m, PhysAddr(w[1]), w[0] >> 32);
     let here = Core(m.core_object()).hw_id(m);
-    m.store(area.add(M::SYSCALL_REGS[0]), 0);
+    m.store_at(area, M::SYSCALL_REGS[0], 0);
     let mut word = current.dcb.0.0;
     // Who is cared for is where its caretaker is.
     if let Some(hw) = target.filter(|hw| *hw != here || os.cares) {

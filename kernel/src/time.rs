@@ -150,8 +150,8 @@ pub(crate) fn wake_due<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>) {
 fn time_out<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, dcb: Dcb) {
     if let Some(page) = crate::dispatch::frame(e.m, dcb) {
         let area = live_area(e.m, page);
-        e.m.store(area.add(M::SYSCALL_REGS[0]), SysError::TimedOut as u64);
-        e.m.store(area.add(M::SYSCALL_REGS[1]), WaitResult::NOTHING);
+        e.m.store_at(area, M::SYSCALL_REGS[0], SysError::TimedOut as u64);
+        e.m.store_at(area, M::SYSCALL_REGS[1], WaitResult::NOTHING);
     }
     dcb.set_state(e.m, DcbState::Runnable as u64);
 }

@@ -12,7 +12,7 @@ use crate::{FaultAccess, Machine, Policy, dispatch, ending, lmp};
 #[inline]
 pub(crate) fn post(m: &mut impl PhysMap, dcb: Dcb, page: PhysAddr, upcall: Upcall) {
     let bit = 1 << upcall as u8;
-    if m.load(page.add(disp::UPCALLS_WANTED)) & bit != 0 {
+    if m.load_at(page, disp::UPCALLS_WANTED) & bit != 0 {
         let old = dcb.upcalls(m);
         dcb.set_upcalls(m, old | bit);
     }
@@ -22,7 +22,7 @@ pub(crate) fn post(m: &mut impl PhysMap, dcb: Dcb, page: PhysAddr, upcall: Upcal
 #[inline]
 pub(crate) fn deliver<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, current: Current) -> bool {
     let noted = current.dcb.upcalls(e.m);
-    if noted == 0 || e.m.load(current.page.add(disp::DISABLED)) != 0 {
+    if noted == 0 || e.m.load_at(current.page, disp::DISABLED) != 0 {
         return false;
     }
     let number = u64::from(noted.trailing_zeros());
@@ -35,7 +35,7 @@ pub(crate) fn deliver<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, current: C
 fn enter<M: Machine>(m: &mut M, page: PhysAddr, arguments: [u64; 4]) {
     let area = page.add(disp::DISABLED_AREA);
     for (register, value) in M::ARGUMENT_REGS.into_iter().zip(arguments) {
-        m.store(area.add(register), value);
+        m.store_at(area, register, value);
     }
     let from_page = [
         (disp::AREA_PC, disp::UPCALL_ENTRY),
@@ -43,26 +43,26 @@ fn enter<M: Machine>(m: &mut M, page: PhysAddr, arguments: [u64; 4]) {
         (disp::AREA_TLS, disp::UPCALL_TLS),
     ];
     for (field, word) in from_page {
-        let value = m.load(page.add(word));
-        m.store(area.add(field), value);
+        let value = m.load_at(page, word);
+        m.store_at(area, field, value);
     }
-    m.store(area.add(disp::AREA_FLAGS), M::USER_FLAGS);
+    m.store_at(area, disp::AREA_FLAGS, M::USER_FLAGS);
     for (offset, word) in m.fresh_fpu() {
-        m.store(area.add(disp::AREA_FPU + offset), *word);
+        m.store_at(area, disp::AREA_FPU + offset, *word);
     }
-    m.store(page.add(disp::DISABLED), 1);
+    m.store_at(page, disp::DISABLED, 1);
 }
 
 /// `Resume`: leaves an upcall.
 pub(crate) fn leave<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
-    if e.m.load(c.page.add(disp::DISABLED)) == 0 {
+    if e.m.load_at(c.page, disp::DISABLED) == 0 {
         return refuse(abi::SysError::BadCall);
     }
     c.dcb.set_disabled_faults(e.m, 0);
     let kcb = e.kcb();
     // Both or none: which context is live, and that it is in no call.
     let mut t = e.begin();
-    t.store(c.page.add(disp::DISABLED), 0);
+    t.store_at(c.page, disp::DISABLED, 0);
     kcb.set_current_dcb(&mut t, c.dcb.0.0);
     t.commit();
     // The context that called is over, and its FPU registers with it.
@@ -95,8 +95,8 @@ pub(crate) fn fault<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, fault: Fault
     let (Some(current), Some(saved)) = (e.os.current, e.saved) else {
         return;
     };
-    let enabled = e.m.load(current.page.add(disp::DISABLED)) == 0;
-    let wanted = e.m.load(current.page.add(disp::UPCALLS_WANTED));
+    let enabled = e.m.load_at(current.page, disp::DISABLED) == 0;
+    let wanted = e.m.load_at(current.page, disp::UPCALLS_WANTED);
     if enabled && wanted >> fault.upcall as u8 & 1 != 0 {
         let arguments = [
             fault.upcall as u64,
@@ -111,7 +111,7 @@ pub(crate) fn fault<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, fault: Fault
         let n = current.dcb.disabled_faults(e.m);
         current.dcb.set_disabled_faults(e.m, n + 1);
     }
-    let pc = e.m.load(saved.area.add(disp::AREA_PC));
+    let pc = e.m.load_at(saved.area, disp::AREA_PC);
     let dcb = current.dcb;
     let kcb = e.kcb();
     let mut t = e.begin();

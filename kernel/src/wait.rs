@@ -71,7 +71,7 @@ pub(crate) fn poll<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -
 
 /// Refuses with `TimedOut` and an empty result.
 fn nothing<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller) -> Res {
-    e.m.store(c.area.add(M::SYSCALL_REGS[1]), WaitResult::NOTHING);
+    e.m.store_at(c.area, M::SYSCALL_REGS[1], WaitResult::NOTHING);
     refuse(SysError::TimedOut)
 }
 

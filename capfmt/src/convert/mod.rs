@@ -197,12 +197,12 @@ pub fn fields(format: u64) -> Option<[&'static [Field]; 2]> {
 /// The checksum that belongs into the KCB, by its own format, or `None` for an unknown format.
 #[must_use]
 pub fn checksum_of(mem: &impl PhysMap, kcb: Kcb) -> Option<u64> {
-    known(kcb.format(mem)).map(|v| checksum(v, |at| mem.load(kcb.0.add(at))))
+    known(kcb.format(mem)).map(|v| checksum(v, |at| mem.load_at(kcb.0, at)))
 }
 
 /// The checksum that belongs into a KCB of the current format.
 pub(crate) fn current_checksum(mem: &impl PhysMap, kcb: Kcb) -> u64 {
-    checksum(&NEW, |at| mem.load(kcb.0.add(at)))
+    checksum(&NEW, |at| mem.load_at(kcb.0, at))
 }
 
 /// Why a KCB is not converted.
@@ -259,7 +259,7 @@ pub fn convert(mem: &mut impl PhysMap, kcb: Kcb, to: u64) -> Result<(), ConvertE
     kcb.set_conversion_from(&mut t, from);
     kcb.set_conversion_cursor(&mut t, 0);
     if let Some(v) = known(to) {
-        let sum = checksum(v, |at| t.load(kcb.0.add(at)));
+        let sum = checksum(v, |at| t.load_at(kcb.0, at));
         kcb.set_checksum(&mut t, sum);
     }
     t.commit();
@@ -283,7 +283,7 @@ pub fn resume(mem: &mut impl PhysMap, kcb: Kcb) -> Result<(), ConvertError> {
     let to = kcb.format(mem);
     let v = known(to).ok_or(ConvertError::Format(to))?;
     known(from).ok_or(ConvertError::Format(from))?;
-    let mut dcb = Dcb(PhysAddr(mem.load(kcb.0.add(v.dcb_head))));
+    let mut dcb = Dcb(PhysAddr(mem.load_at(kcb.0, v.dcb_head)));
     let done = kcb.conversion_cursor(mem);
     let mut index = 0;
     while !dcb.0.is_null() {
@@ -357,7 +357,7 @@ fn for_dcbs(
     v: &Version,
     mut each: impl FnMut(Dcb) -> Result<(), ConvertError>,
 ) -> Result<(), ConvertError> {
-    let mut dcb = Dcb(PhysAddr(mem.load(kcb.0.add(v.dcb_head))));
+    let mut dcb = Dcb(PhysAddr(mem.load_at(kcb.0, v.dcb_head)));
     let mut index = 0;
     while !dcb.0.is_null() {
         check_dcb(mem, dcb, index)?;

@@ -30,10 +30,10 @@ impl Key {
     pub fn of(mem: &impl PhysMap, cte: Cte) -> Key {
         let w0 = mem.load(cte.0);
         Key {
-            place: class_of_word(w0) << 56 | mem.load(cte.0.add(8)),
-            size: !mem.load(cte.0.add(16)),
+            place: class_of_word(w0) << 56 | mem.load_at(cte.0, 8),
+            size: !mem.load_at(cte.0, 16),
             kind: kind_key(w0),
-            extra: extra_of(w0, mem.load(cte.0.add(24))),
+            extra: extra_of(w0, mem.load_at(cte.0, 24)),
             cte: cte.0.0,
         }
     }
@@ -91,11 +91,11 @@ impl Key {
     #[inline]
     pub fn compare_object(&self, mem: &impl PhysMap, node: Cte) -> Ordering {
         let w0 = mem.load(node.0);
-        let place = class_of_word(w0) << 56 | mem.load(node.0.add(8));
+        let place = class_of_word(w0) << 56 | mem.load_at(node.0, 8);
         if self.place != place {
             return self.place.cmp(&place);
         }
-        let size = !mem.load(node.0.add(16));
+        let size = !mem.load_at(node.0, 16);
         if self.size != size {
             return self.size.cmp(&size);
         }
@@ -103,15 +103,15 @@ impl Key {
         if self.kind != kind {
             return self.kind.cmp(&kind);
         }
-        self.extra.cmp(&extra_of(w0, mem.load(node.0.add(24))))
+        self.extra.cmp(&extra_of(w0, mem.load_at(node.0, 24)))
     }
 }
 
 /// Last byte (or number) that the capability in `cte` covers.
 #[inline]
 pub(crate) fn own_last(mem: &impl PhysMap, cte: Cte) -> u64 {
-    mem.load(cte.0.add(8))
-        .wrapping_add(mem.load(cte.0.add(16)).saturating_sub(1))
+    mem.load_at(cte.0, 8)
+        .wrapping_add(mem.load_at(cte.0, 16).saturating_sub(1))
 }
 
 /// The null CTE.

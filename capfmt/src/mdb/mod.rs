@@ -52,7 +52,7 @@ pub fn clear(mem: &mut impl PhysMap, kcb: Kcb, cte: Cte) {
 pub fn move_to(mem: &mut impl PhysMap, kcb: Kcb, from: Cte, to: Cte) {
     remove(mem, kcb, from);
     for i in 0..8 {
-        let word = mem.load(from.0.add(8 * i));
+        let word = mem.load_at(from.0, 8 * i);
         let at = to.0.add(8 * i);
         if mem.load(at) != word {
             mem.store(at, word);

@@ -290,7 +290,7 @@ pub(crate) fn read<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, i
         return refuse(SysError::BadArgument);
     }
     let words: [u64; 7] = ::core::array::from_fn(|i| match offset + 8 * i as u64 {
-        at if at < CORE_OBJECT_BYTES => e.m.load(core.0.add(at)),
+        at if at < CORE_OBJECT_BYTES => e.m.load_at(core.0, at),
         _ => 0,
     });
     e.reply(c, &words);

@@ -159,7 +159,7 @@ pub(crate) fn first_start(m: &mut impl PhysMap, dcb: Dcb) {
         return;
     }
     if let Some(page) = dispatch::frame(m, dcb) {
-        m.store(page.add(disp::DISABLED), 1);
+        m.store_at(page, disp::DISABLED, 1);
         dcb.set_flags(m, flags | Dcb::STARTED);
     }
 }
@@ -197,7 +197,7 @@ fn start<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) -
     let (osnode, epoch) = (kcb.osnode(e.m), kcb.state(e.m) >> 32);
     dispatch::tell_place(e.m, next.page, osnode, core, epoch);
     if dcb.flags(e.m) & Dcb::STARTED == 0 {
-        e.m.store(next.page.add(disp::DISABLED), 1);
+        e.m.store_at(next.page, disp::DISABLED, 1);
     }
     let mut t = e.begin();
     let flags = dcb.flags(&t) & !Dcb::FAULT_UNTOLD | Dcb::STARTED;
@@ -224,8 +224,8 @@ fn stop<M: Machine, P: Policy>(e: &mut Entry<'_, M, P>, c: &Caller, dcb: Dcb) {
         if let Some(page) = page.filter(|_| shootdown::awaited(&t, dcb).is_none()) {
             let area = live_area(&t, page);
             let m = t.inner_mut();
-            m.store(area.add(M::SYSCALL_REGS[0]), SysError::TimedOut as u64);
-            m.store(area.add(M::SYSCALL_REGS[1]), WaitResult::NOTHING);
+            m.store_at(area, M::SYSCALL_REGS[0], SysError::TimedOut as u64);
+            m.store_at(area, M::SYSCALL_REGS[1], WaitResult::NOTHING);
         }
         if requester {
             kcb.set_op_requester(&mut t, 0);

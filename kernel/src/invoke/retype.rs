@@ -170,7 +170,7 @@ pub(crate) fn complete<M: Machine>(
 
 /// The registers of a system call.
 fn registers<M: Machine>(m: &impl PhysMap, c: &Caller) -> [u64; 8] {
-    M::SYSCALL_REGS.map(|r| m.load(c.area.add(r)))
+    M::SYSCALL_REGS.map(|r| m.load_at(c.area, r))
 }
 
 /// What a call with these registers asks for.

@@ -76,9 +76,9 @@ impl<V: Victim> Fault for Ruining<V> {
             return;
         };
         let area = live_area(m, page);
-        m.store(area.add(disp::AREA_PC), NOWHERE);
+        m.store_at(area, disp::AREA_PC, NOWHERE);
         if !V::CAN_TELL {
-            m.store(page.add(disp::UPCALLS_WANTED), 0);
+            m.store_at(page, disp::UPCALLS_WANTED, 0);
         }
         self.from_ns = u64::MAX;
     }
