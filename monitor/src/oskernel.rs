@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 
 use abi::slots;
 use capfmt::schema::Class;
-use capfmt::{Cap, MdbFlags, OsnodeId, PhysAddr};
+use capfmt::{Cap, CapType, MdbFlags, OsnodeId, PhysAddr};
 use monitor::agree::{Gift, Kernel, Nodes, Object, OpId, Refusal, Remote};
 use rt::invoke::{self, Answer, Keep};
-use rt::{Capability, SysError, cap};
+use rt::{Capability, SysError, cap, env};
 
 /// What an operation concerns here besides capabilities of clients.
 #[derive(Default)]
@@ -25,8 +25,17 @@ pub struct OsKernel {
     pub sweeping: BTreeMap<OpId, u64>,
     /// Whether others may still use what was taken out of tables here.
     pub unflushed: bool,
+    /// Whether a table of this OSnode got another owner, while copies of it may have stayed.
+    gave_tables_away: bool,
     marked: BTreeMap<OpId, Object>,
     locked: BTreeMap<OpId, Object>,
+}
+
+impl OsKernel {
+    /// Whether what this OSnode maps can stand in tables that belong to others.
+    pub fn gave_tables_away(&self) -> bool {
+        self.gave_tables_away
+    }
 }
 
 /// A system call's refusal as the machines know it.
@@ -116,6 +125,7 @@ impl Kernel for OsKernel {
         self.owner(object).is_some()
     }
     fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
+        self.gave_tables_away |= object.cap().kind == CapType::VNode && owner.0 != env::osnode();
         let words = object.cap().emit();
         must(
             "changing the owner of",

@@ -12,13 +12,14 @@ use alloc::vec::Vec;
 use abi::{Op, slots};
 use capfmt::{CapType, OsnodeId};
 use monitor::agree::codec::Bytes;
+use monitor::agree::membership::Status;
 use monitor::agree::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
-use monitor::agree::{Nodes, Object, OpId, Shipped};
+use monitor::agree::{Kernel, Nodes, Object, OpId, Shipped};
 use rt::invoke::{self, Answer, Pending};
 use rt::{task, time};
 
 use crate::links::{self, Kind};
-use crate::world::World;
+use crate::world::{State, World};
 use crate::{agreement, placements};
 
 /// How often it is looked who has waited too long (ns of system time).
@@ -79,7 +80,10 @@ impl Translations for Core {
 pub fn begin(world: &World, op: OpId, dispatcher: u64, table: Object) {
     let holders = {
         let s = world.state.borrow();
-        s.agreement.machine.directory().holders(&table)
+        match s.agreement.kernel.owner(&table) {
+            Some(owner) if owner.0 != world.osnode => everybody(&s, world.osnode),
+            _ => s.agreement.machine.directory().holders(&table),
+        }
     };
     shoot(world, op, Waiting::Call(dispatcher), table.base(), &holders);
 }
@@ -92,12 +96,25 @@ pub fn removed(world: &World, number: u64) {
             return;
         }
         s.unmaps.removal = number;
-        let tables = s.agreement.machine.directory().entries();
-        let tables = tables.filter(|(o, _)| o.cap().kind == CapType::VNode);
-        let holders: Nodes = tables.map(|(_, n)| n).collect();
+        let holders = match s.agreement.kernel.gave_tables_away() {
+            true => everybody(&s, world.osnode),
+            false => {
+                let tables = s.agreement.machine.directory().entries();
+                let tables = tables.filter(|(o, _)| o.cap().kind == CapType::VNode);
+                tables.map(|(_, n)| n).collect()
+            }
+        };
         (s.agreement.op(world.osnode), holders)
     };
     shoot(world, op, Waiting::Removal(number), 0, &holders);
+}
+
+/// All other OSnodes: who holds a table that belongs to another OSnode is in no directory here. What this OSnode
+/// mapped in it before it gave it away, keeping a copy, is still its own to unmap.
+fn everybody(s: &State, own: u64) -> Nodes {
+    let known = s.members.machine.known().iter();
+    let living = known.filter(|(id, f)| id.0 != own && f.status != Status::Gone);
+    living.map(|(id, _)| *id).collect()
 }
 
 /// Has the holders of tables flush.
