@@ -1,18 +1,18 @@
 //! Frames for UMP channels, and capabilities that cross OSnodes.
 //!
 //! The monitor of the client owns the Frame of a channel; the service's OSnode gets a copy
-//! by the agreement machine. When both sides gave it up, it is zeroed and used again.
+//! by the agreement machine. When both sides gave it up, it is taken from whoever kept a copy, zeroed and used again.
 
 use alloc::vec::Vec;
 
 use abi::slots;
-use capfmt::{Cap, CapType, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
+use capfmt::{Cap, CapType, MdbFlags, NOTIFICATION_BYTES, PhysAddr, RawCap, Rights};
 use monitor::agree::Object;
 use proto::iface::monitor::{pack_region, unpack_bell};
 use proto::ump::Side;
 use proto::{PeerError, ServiceError};
 use rt::ump::UmpChannel;
-use rt::vspace::{self, Access, Mapped};
+use rt::vspace::{self, Access};
 use rt::{CapAddr, Capability, SysError, cap, invoke, mem, time};
 
 use crate::memory;
@@ -30,7 +30,6 @@ pub struct ChannelFrame {
     /// Packed region.
     pub region: u64,
     object: Object,
-    mapped: Mapped,
 }
 
 /// Frames that no channel uses.
@@ -58,13 +57,32 @@ impl Pool {
 }
 
 impl State {
-    /// A Frame of the pool. One that another OSnode, or a service here, still holds waits until it does no more.
+    /// A Frame of the pool that nobody else has. One that another OSnode, or a service here, still holds waits until
+    /// it does no more; the client, which gave it up, is not waited for.
     fn take_free(&mut self) -> Option<ChannelFrame> {
         let directory = self.agreement.machine.directory();
         let served = |f: &ChannelFrame| self.bindings.is_served_here(f.region);
-        let is_free = |f: &ChannelFrame| !directory.has(&f.object) && !served(f);
+        let is_free = |f: &ChannelFrame| !directory.has(&f.object) && !served(f) && f.reclaim();
         let place = self.pool.free.iter().position(is_free)?;
         Some(self.pool.free.swap_remove(place))
+    }
+}
+
+impl ChannelFrame {
+    /// Takes it from everybody else in this OSnode: whether nobody can reach it any more.
+    fn reclaim(&self) -> bool {
+        // A revoke of what other OSnodes may hold would wait for this monitor.
+        let known = invoke::identify(self.cap.addr());
+        if !known.is_ok_and(|id| id.flags.0 & MdbFlags::REMOTE.0 == 0) {
+            return false;
+        }
+        let settled = || invoke::cap_removals(slots::KERNEL).map(|r| r.flushes.is_settled());
+        invoke::revoke(self.cap.addr()).is_ok() && settled() == Ok(true)
+    }
+    fn zero(&self) -> Result<(), SysError> {
+        let mapped = vspace::map(self.cap.addr(), 0, CHANNEL_BYTES, Access::ReadWrite)?;
+        mapped.zero(0, CHANNEL_BYTES);
+        Ok(())
     }
 }
 
@@ -79,7 +97,10 @@ pub async fn take_frame(world: &World) -> Result<ChannelFrame, PeerError> {
             made
         }
     };
-    frame.mapped.zero(0, CHANNEL_BYTES);
+    if let Err(e) = frame.zero() {
+        world.state.borrow_mut().pool.put(frame);
+        return Err(e.into());
+    }
     Ok(frame)
 }
 
@@ -128,9 +149,7 @@ pub fn trim(world: &World) {
             free
         };
         let Some(frame) = surplus else { return };
-        let ChannelFrame { cap, mapped, .. } = frame;
-        drop(mapped);
-        if let Err(e) = cap.delete() {
+        if let Err(e) = frame.cap.delete() {
             let why = e.message();
             rt::println!("monitor: a channel's memory is lost: {why}");
         }
@@ -158,12 +177,10 @@ async fn make_frame(world: &World) -> Result<ChannelFrame, PeerError> {
     let base = id.cap.base.0;
     let out = PeerError::Refused(ServiceError::BadArgument);
     let region = pack_region(base, CHANNEL_BYTES).ok_or(out)?;
-    let mapped = vspace::map(cap.addr(), 0, CHANNEL_BYTES, Access::ReadWrite)?;
     Ok(ChannelFrame {
         cap,
         region,
         object: Object::of(&id.cap),
-        mapped,
     })
 }
 

@@ -14,16 +14,12 @@ use proto::ump::Side;
 use proto::{Later, ServiceError};
 use rt::chan::Request;
 use rt::event::{self, Event};
-use rt::{invoke, task, time};
+use rt::{invoke, task};
 
 use crate::links::{self, Kind};
 use crate::peers::{self, Peer};
 use crate::world::World;
 use crate::{agreement, channels, custody, unmaps};
-
-/// Turns in which the channels of who is gone are let go of, and the pause between two (ns of system time).
-const LETTING_GO: u32 = 5;
-const LOOK_NS: u64 = 2_000_000;
 
 /// Who asked to hear of something.
 pub type Asker = Later<Done, Request>;
@@ -197,7 +193,7 @@ async fn bury(world: &World, osnode: OsnodeId) {
         s.peers.remove(&osnode.0)
     };
     if let Some(peer) = peer {
-        leave_channels(world, peer).await;
+        leave_channels(world, peer);
         world.state.borrow_mut().pool.shrink(peers::STOCK);
     }
     let copies = custody::take(world, osnode.0);
@@ -222,7 +218,7 @@ async fn bury(world: &World, osnode: OsnodeId) {
 }
 
 /// The channels to a monitor that is gone, or never came, end; this side's Frames can be used again.
-pub async fn leave_channels(world: &World, mut peer: Peer) {
+pub fn leave_channels(world: &World, mut peer: Peer) {
     let frames = core::mem::take(&mut peer.frames);
     let borrowed = core::mem::take(&mut peer.borrowed);
     let channels = [(&peer.asking, Side::B), (&peer.asked, Side::A)];
@@ -232,11 +228,9 @@ pub async fn leave_channels(world: &World, mut peer: Peer) {
             rt::println!("monitor: a channel cannot be closed: {e}");
         }
     }
+    peer.asking.leave_for_good();
+    peer.asked.leave_for_good();
     drop((peer, borrowed));
-    // Who waits at the channels hears of it in the executor's next turns, and lets go of them.
-    for _ in 0..LETTING_GO {
-        time::system_sleep(LOOK_NS).await;
-    }
     let pool = &mut world.state.borrow_mut().pool;
     frames.into_iter().for_each(|f| pool.put(f));
 }
@@ -257,8 +251,7 @@ pub fn fenced(world: &World, osnode: u64, asker: Asker) {
             s.peers.remove(&osnode)
         };
         if let Some(peer) = peer {
-            let world = world.clone();
-            task::spawn(async move { leave_channels(&world, peer).await });
+            leave_channels(world, peer);
         }
     }
     {

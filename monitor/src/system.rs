@@ -55,8 +55,7 @@ impl SystemServer<Request> for World {
             s.peers.remove(&osnode)
         };
         if let Some(peer) = peer {
-            let world = self.clone();
-            task::spawn(async move { members::leave_channels(&world, peer).await });
+            members::leave_channels(self, peer);
         }
         Ok(Done {})
     }

@@ -82,17 +82,21 @@ impl SharedWords for Words {
     }
 }
 
+/// What a side has of its channel until it leaves it for good.
+struct Held {
+    ring: Ring<Words>,
+    _frame: Capability,
+}
+
 struct Inner {
-    ring: RefCell<Ring<Words>>,
+    held: RefCell<Option<Held>>,
+    side: Side,
     notify: RefCell<Option<Capability>>,
     /// The peer slept before there was a capability to wake it with.
     owed: Cell<bool>,
     own: Option<Notification>,
     receiver: RefCell<Option<Waker>>,
     sender: RefCell<Option<Waker>>,
-    /// This side waits for no messages any more.
-    left: Cell<bool>,
-    _frame: Capability,
 }
 
 /// One side of a channel. Clones are the same side.
@@ -101,7 +105,7 @@ pub struct UmpChannel(Rc<Inner>);
 
 impl core::fmt::Debug for UmpChannel {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "UmpChannel({:?})", self.0.ring.borrow().side())
+        write!(f, "UmpChannel({:?})", self.0.side)
     }
 }
 
@@ -126,15 +130,18 @@ impl UmpChannel {
             _mapped: mapped,
         };
         let ring = Ring::new(words, side).map_err(UmpError::Ring)?;
+        let held = Held {
+            ring,
+            _frame: frame,
+        };
         let inner = Rc::new(Inner {
-            ring: RefCell::new(ring),
+            held: RefCell::new(Some(held)),
+            side,
             notify: RefCell::new(None),
             owed: Cell::new(false),
             own,
             receiver: RefCell::new(None),
             sender: RefCell::new(None),
-            left: Cell::new(false),
-            _frame: frame,
         });
         let polled: Rc<dyn Pollable> = inner.clone();
         driver::add_channel(Rc::downgrade(&polled));
@@ -161,13 +168,11 @@ impl UmpChannel {
     /// [`UmpError`]; `Full` when there is none.
     #[inline(always)]
     pub fn try_send(&self, line: &Line) -> Result<(), UmpError> {
-        let wake = self
-            .0
-            .ring
-            .borrow_mut()
-            .send(line)
-            .map_err(UmpError::Ring)?;
-        self.0.wake(wake);
+        let sent = match &mut *self.0.held.borrow_mut() {
+            Some(held) => held.ring.send(line),
+            None => Err(RingError::Closed),
+        };
+        self.0.wake(sent.map_err(UmpError::Ring)?);
         Ok(())
     }
 
@@ -176,8 +181,7 @@ impl UmpChannel {
     /// # Errors
     /// [`UmpError`]; `Full` when there is no room.
     pub fn leave(&self, line: &Line) -> Result<(), UmpError> {
-        let sent = self.0.ring.borrow_mut().send(line);
-        sent.map(drop).map_err(UmpError::Ring)
+        self.0.on_ring(|ring| ring.send(line)).map(drop)
     }
 
     /// Messages that may be sent now.
@@ -185,7 +189,7 @@ impl UmpChannel {
     /// # Errors
     /// [`UmpError`]; `Broken`.
     pub fn room(&self) -> Result<u64, UmpError> {
-        self.0.ring.borrow_mut().credit().map_err(UmpError::Ring)
+        self.0.on_ring(|ring| ring.credit())
     }
 
     /// Sends, waiting for room.
@@ -207,7 +211,8 @@ impl UmpChannel {
     #[must_use]
     #[inline]
     pub fn has_message(&self) -> bool {
-        self.0.ring.borrow().has_message()
+        let held = self.0.held.borrow();
+        held.as_ref().is_some_and(|h| h.ring.has_message())
     }
 
     /// Takes a message if one is there.
@@ -216,7 +221,10 @@ impl UmpChannel {
     /// [`UmpError`]; `Closed` once the peer closed and all was taken.
     #[inline(always)]
     pub fn try_receive(&self) -> Result<Option<Line>, UmpError> {
-        let taken = self.0.ring.borrow_mut().receive().map_err(UmpError::Ring)?;
+        let taken = match &mut *self.0.held.borrow_mut() {
+            Some(held) => held.ring.receive().map_err(UmpError::Ring)?,
+            None => return Err(UmpError::Ring(RingError::Closed)),
+        };
         Ok(taken.map(|(line, wake)| {
             self.0.wake(wake);
             line
@@ -231,7 +239,6 @@ impl UmpChannel {
         poll_fn(|cx| match self.try_receive() {
             Ok(Some(line)) => Poll::Ready(Ok(line)),
             Err(e) => Poll::Ready(Err(e)),
-            Ok(None) if self.0.left.get() => Poll::Ready(Err(UmpError::Ring(RingError::Closed))),
             Ok(None) => {
                 *self.0.receiver.borrow_mut() = Some(cx.waker().clone());
                 Poll::Pending
@@ -258,22 +265,34 @@ impl UmpChannel {
         }
     }
 
-    /// Closes this side, and waits for nothing more from a peer that may never close its own: whoever waits for a
-    /// message hears that there will be none, and lets go of the channel and its Frame.
+    /// Closes this side and lets go of its Frame, whoever else has a clone of it, and waits for nothing more from a
+    /// peer that may never close its own: whoever waits hears that the channel is closed.
     pub fn leave_for_good(&self) {
         self.close();
-        self.0.left.set(true);
+        let held = self.0.held.borrow_mut().take();
+        drop(held);
         take(&self.0.receiver);
+        take(&self.0.sender);
     }
 
     /// Closes this side; the peer takes what was sent before.
     pub fn close(&self) {
-        let wake = self.0.ring.borrow_mut().close();
-        self.0.wake(wake);
+        Pollable::close(&*self.0);
     }
 }
 
 impl Inner {
+    /// Does something with the ring, unless this side left for good.
+    #[inline(always)]
+    fn on_ring<T>(
+        &self,
+        what: impl FnOnce(&mut Ring<Words>) -> Result<T, RingError>,
+    ) -> Result<T, UmpError> {
+        match &mut *self.held.borrow_mut() {
+            Some(held) => what(&mut held.ring).map_err(UmpError::Ring),
+            None => Err(UmpError::Ring(RingError::Closed)),
+        }
+    }
     #[inline]
     fn wake(&self, wake: Wake) {
         if wake == Wake::Peer {
@@ -302,12 +321,14 @@ fn take(slot: &RefCell<Option<Waker>>) -> bool {
 
 impl Pollable for Inner {
     fn poll(&self) -> bool {
-        let (message, room) = {
-            let mut ring = self.ring.borrow_mut();
-            let closed = ring.peer_closed();
-            let awaited = self.sender.borrow().is_some();
-            let room = awaited && !matches!(ring.credit(), Ok(0));
-            (closed || ring.has_message(), closed || room)
+        let (message, room) = match &mut *self.held.borrow_mut() {
+            Some(Held { ring, .. }) => {
+                let closed = ring.peer_closed();
+                let awaited = self.sender.borrow().is_some();
+                let room = awaited && !matches!(ring.credit(), Ok(0));
+                (closed || ring.has_message(), closed || room)
+            }
+            None => (true, true),
         };
         (message && take(&self.receiver)) | (room && take(&self.sender))
     }
@@ -322,13 +343,13 @@ impl Pollable for Inner {
 
     fn prepare_sleep(&self) -> bool {
         let want_credit = self.sender.borrow().is_some();
-        let prepared = self.ring.borrow_mut().prepare_sleep(want_credit);
+        let prepared = self.on_ring(|ring| ring.prepare_sleep(want_credit));
         match prepared {
             Ok((sleep, wake)) => {
                 self.wake(wake);
                 sleep
             }
-            // Broken: whoever waits must be told.
+            // Broken or left: whoever waits must be told.
             Err(_) => {
                 take(&self.receiver);
                 take(&self.sender);
@@ -338,20 +359,24 @@ impl Pollable for Inner {
     }
 
     fn awake(&self) {
-        self.ring.borrow_mut().awake();
+        if let Some(held) = &mut *self.held.borrow_mut() {
+            held.ring.awake();
+        }
     }
 
     fn close(&self) {
-        if let Ok(mut ring) = self.ring.try_borrow_mut() {
-            let wake = ring.close();
-            self.wake(wake);
-        }
+        // The process may have panicked while it used the ring.
+        let Ok(mut held) = self.held.try_borrow_mut() else {
+            return;
+        };
+        let wake = held.as_mut().map(|held| held.ring.close());
+        drop(held);
+        wake.into_iter().for_each(|wake| self.wake(wake));
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let wake = self.ring.borrow_mut().close();
-        self.wake(wake);
+        Pollable::close(self);
     }
 }

@@ -180,7 +180,10 @@ async fn bind_on(osnode: u64, name: &str) -> Result<Client, PeerError> {
 /// Gives a binding up once nothing is queued for it any more.
 pub async fn close(outbox: Rc<Outbox>, bind: u64) {
     outbox.drained().await;
-    // The monitor may take the Frame away, and the end of the channel is still written to it.
+    // The monitor gives the Frame to others.
+    if let Some(channel) = outbox.channel() {
+        channel.leave_for_good();
+    }
     drop(outbox);
     if let Ok(names) = Client::names().await {
         // The monitor notices the closed channel anyway.

@@ -13,10 +13,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use proto::iface::names::NamesClient;
 use proto::iface::spawn::Place;
-use proto::{Refusal, ServiceError};
+use proto::{Name, Refusal, ServiceError};
 use rt::chan::{self, Client, Request};
-use rt::{env, task, time};
+use rt::vspace::{self, Access};
+use rt::{Capability, cap, env, invoke, task, time};
 use tests::{Child, Random, Suite};
 
 rt::entry!(main);
@@ -101,6 +103,7 @@ async fn run() -> i32 {
     suite.report("sleep", sleeps(&client).await);
     drop(client);
     suite.report("rebind", rebind(child.pid.osnode, &name).await);
+    suite.report("kept", kept(child.pid.osnode, &name).await);
     suite.report("end", child.kill().await.map(|_| ()));
     suite.failed()
 }
@@ -152,4 +155,52 @@ async fn rebind(osnode: u64, name: &str) -> Result<(), String> {
         ask(&client, n, 0, b"again").await?;
     }
     Ok(())
+}
+
+/// Most channels that are bound before memory comes back that was a channel's.
+const CHANNELS: usize = 64;
+
+/// Who keeps a copy of the Frame of a channel that it closed has nothing of it when it is another channel's.
+async fn kept(osnode: u64, name: &str) -> Result<(), String> {
+    let failed = |what: &str, e: &dyn core::fmt::Display| format!("{what}: {e}");
+    let name = Name::new(name).ok_or("too long a name")?;
+    let names = NamesClient(Client::names().await.map_err(|e| failed("names", &e))?);
+    let bind = async || {
+        let bound = names.bind_ump(osnode, name, u64::MAX).await;
+        bound.map_err(|e| failed("bind", &e))
+    };
+    let first = bind().await?;
+    let base = base(&first.frame).ok_or("no Frame")?;
+    let copy = cap::copy(first.frame.addr()).map_err(|e| failed("copy", &e.message()))?;
+    let mapped = vspace::map(copy.addr(), 0, first.bytes, Access::ReadWrite);
+    let mapped = mapped.map_err(|e| failed("map", &e.message()))?;
+    let closed = names.ump_close(first.bind).await;
+    closed.map_err(|e| failed("close", &e))?;
+    let mut later = Vec::new();
+    let mut again = false;
+    while !again && later.len() < CHANNELS {
+        let bound = bind().await?;
+        again = self::base(&bound.frame) == Some(base);
+        later.push(bound);
+    }
+    let left = self::base(&copy);
+    for bound in later {
+        drop(bound.frame);
+        names
+            .ump_close(bound.bind)
+            .await
+            .map_err(|e| failed("close", &e))?;
+    }
+    drop(mapped);
+    match (again, left) {
+        (true, None) => Ok(()),
+        (true, Some(_)) => Err("the copy reaches a later channel".to_string()),
+        (false, _) => Err(format!(
+            "memory of a channel is not used again by {CHANNELS} others"
+        )),
+    }
+}
+
+fn base(frame: &Capability) -> Option<u64> {
+    invoke::identify(frame.addr()).ok().map(|id| id.cap.base.0)
 }
