@@ -47,6 +47,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             .books
             .extract_if(.., |o, _| kernel.owner(o).is_none());
         let gone: Vec<(Object, OsnodeId)> = gone.collect();
+        for (object, _) in &gone {
+            self.outdate(self.a.me, object);
+        }
         self.a.lost.extend(gone);
     }
 
@@ -88,8 +91,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     pub(super) fn settle(&mut self, swept: impl Fn(&Object) -> bool) {
         let kernel = &self.k;
         let gone = |o: &Object| swept(o) && kernel.owner(o).is_none();
-        self.a.books.retain(|o, _| !gone(o));
+        let books = self.a.books.extract_if(.., |o, _| gone(o));
+        let settled: Vec<Object> = books.map(|(o, _)| o).collect();
         self.a.lost.retain(|o, _| !gone(o));
+        for object in settled {
+            self.outdate(self.a.me, &object);
+        }
     }
 
     /// Everything of a family has another owner now, also what was lost and not told yet.
@@ -122,6 +129,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             list.held.retain(|(o, _)| *o != object);
         }
         if self.a.directory.remove(&object, from) {
+            self.outdate(from, &object);
             self.refresh(&object);
             self.free_if_unheld(&object);
         }

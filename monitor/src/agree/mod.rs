@@ -5,8 +5,8 @@
 //! send and answer ([`Output`]). The monitor runs it, also on its caretaker's core while
 //! the OSnode is stopped; unit tests and the model checker run the same type.
 //! Each protocol is a file: `copy`, `delete`, `retype`, `revoke`, `transfer`,
-//! `inherit`; `bind`, `unmap` and `membership` are machines of their own. Here: what
-//! they have in common, which is how an operation finds its owner and when it waits.
+//! `inherit`; `bind`, `unmap` and `membership` are machines of their own. `queue` says how an
+//! operation finds its owner and when it waits. Here: what they have in common.
 //! `docs/book/distributed-capabilities.md` has the diagrams and the arguments.
 
 pub mod bind;
@@ -20,6 +20,7 @@ mod kernel;
 pub mod membership;
 mod message;
 mod object;
+mod queue;
 mod retype;
 mod revoke;
 mod rules;
@@ -38,28 +39,7 @@ pub use object::Object;
 pub use rules::{Rule, Rules, Shipped};
 
 use inherit::Inventory;
-
-/// Numbers of one origin's operations that may be open at a time: an older one has ended.
-const OPEN: u64 = 64;
-
-/// An operation of a client of this OSnode.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Mine {
-    request: Request,
-    /// Whom it was asked of; nobody yet: it waits.
-    asked: Option<OsnodeId>,
-    deadline: u64,
-    /// The client was told to try later.
-    answered: bool,
-}
-
-/// A request that waits for its turn at the owner.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-struct Ask {
-    from: OsnodeId,
-    op: OpId,
-    request: Request,
-}
+use queue::{Ask, Mine, OPEN};
 
 /// An operation that this OSnode coordinates.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -280,175 +260,6 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 self.a.directory.add(*object, from);
                 self.refresh(object);
             }
-        }
-    }
-
-    /// A client asks. An operation that is under way already is answered once.
-    fn client(&mut self, op: OpId, request: Request, deadline: u64) {
-        if self.a.mine.contains_key(&op) {
-            return;
-        }
-        let oldest = self.a.mine.keys().next().map_or(op.number, |o| o.number);
-        if op.number.saturating_sub(oldest) >= OPEN {
-            let outcome = Err(Refusal::TryLater);
-            return self.out.push(Output::Answer { op, outcome });
-        }
-        let mine = Mine {
-            request,
-            asked: None,
-            deadline,
-            answered: false,
-        };
-        self.a.mine.insert(op, mine);
-    }
-
-    /// Clients that waited long enough are told so; their operations go on.
-    fn tick(&mut self) {
-        for (op, mine) in &mut self.a.mine {
-            if !mine.answered && mine.deadline <= self.now {
-                mine.answered = true;
-                let outcome = Err(Refusal::TryLater);
-                self.out.push(Output::Answer { op: *op, outcome });
-            }
-        }
-    }
-
-    /// Whoever was asked does not decide: the client's operation waits until it is known who does.
-    fn look_again(&mut self, op: OpId) {
-        if let Some(mine) = self.a.mine.get_mut(&op) {
-            mine.asked = None;
-        }
-    }
-
-    /// Whether a client's operation must wait before anybody is asked.
-    fn waits(&self, op: OpId, mine: &Mine) -> bool {
-        let object = mine.request.object();
-        // What is marked need not wait here: the owner, who marked it, queues what concerns it.
-        let frozen = |p: &Promise| p.frozen.is_some() && object.is_within(&p.object);
-        let frozen = self.a.promises.values().any(frozen) && self.rule(Rule::TransferHolds);
-        let moving = self.a.mine.iter().any(|(other, m)| {
-            let moves = matches!(m.request, Request::Move { .. }) && m.asked.is_some();
-            *other != op && moves && m.request.object() == object
-        });
-        frozen || moving && self.rule(Rule::MoveLocks)
-    }
-
-    /// Asks the owner, whoever that is.
-    fn submit(&mut self, op: OpId, request: Request) {
-        let object = request.object();
-        let Some(owner) = self.k.owner(&object) else {
-            return self.complete(op, Err(Refusal::NoSuch));
-        };
-        if let Request::Copy { to, .. } | Request::Move { to, .. } | Request::Transfer { to, .. } =
-            request
-            && to == self.a.me
-        {
-            return self.complete(op, Err(Refusal::BadArgument));
-        }
-        if owner != self.a.me && matches!(request, Request::Transfer { .. }) {
-            return self.complete(op, Err(Refusal::NotOwner));
-        }
-        if let Some(mine) = self.a.mine.get_mut(&op) {
-            mine.asked = Some(owner);
-        }
-        if owner == self.a.me {
-            self.asked(owner, op, request);
-        } else {
-            self.send(owner, Message::Ask { op, request });
-        }
-    }
-
-    /// The owner's part begins: the request waits for its turn.
-    fn asked(&mut self, from: OsnodeId, op: OpId, request: Request) {
-        self.a.queue.push(Ask { from, op, request });
-    }
-
-    /// Starts what can start.
-    fn proceed(&mut self) {
-        loop {
-            if let Some((object, owner)) = self.next_lost() {
-                self.tell_lost(&object, owner);
-                continue;
-            }
-            let turn = (0..self.a.queue.len()).find(|i| self.may_start(*i));
-            if let Some(i) = turn {
-                let ask = self.a.queue.remove(i);
-                self.start(ask);
-                continue;
-            }
-            let mut mine = self.a.mine.iter();
-            let ready = mine.find(|(op, m)| m.asked.is_none() && !self.waits(**op, m));
-            let Some((op, request)) = ready.map(|(op, m)| (*op, m.request)) else {
-                return;
-            };
-            self.submit(op, request);
-        }
-    }
-
-    /// Whether the request in place `i` may start: nothing before it or under way is in its way.
-    fn may_start(&self, i: usize) -> bool {
-        let ask = &self.a.queue[i];
-        let object = ask.request.object();
-        let undecided = self.a.inheriting && !self.may_decide(ask);
-        if undecided && self.rule(Rule::GoneQueues) {
-            return false;
-        }
-        let mut before = self.a.queue[..i].iter();
-        let first = !before.any(|b| b.request.object().overlaps(&object));
-        first && !self.a.active.values().any(|a| self.conflicts(ask, a))
-    }
-
-    /// The conflict table: whether a request waits for an operation that is under way.
-    fn conflicts(&self, ask: &Ask, active: &Active) -> bool {
-        let rule = match (&ask.request, active) {
-            (Request::Transfer { .. } | Request::Move { .. }, _) => Rule::TransferWaits,
-            // The origin is about to delete what would be marked.
-            (Request::Revoke { .. }, Active::Copy(c)) if c.moves => Rule::RevokeWaits,
-            // A copy on its way is there before anything that the owner sends later.
-            (_, Active::Copy(_)) => return false,
-            (Request::Copy { .. }, _) => Rule::CopyWaits,
-            (Request::Retype { .. }, _) => Rule::RetypeWaits,
-            (Request::Revoke { .. }, _) => Rule::RevokeWaits,
-        };
-        active.object().overlaps(&ask.request.object()) && self.rule(rule)
-    }
-
-    /// Whether this OSnode owns what the request is about, and the asking OSnode still holds it.
-    fn may_decide(&self, ask: &Ask) -> bool {
-        let object = ask.request.object();
-        if ask.from == self.a.me {
-            self.k.owner(&object) == Some(self.a.me)
-        } else {
-            self.a.directory.holds(&object, ask.from)
-        }
-    }
-
-    fn start(&mut self, ask: Ask) {
-        let Ask { from, op, request } = ask;
-        let rule = match request {
-            Request::Retype { .. } => Rule::RetypeHeld,
-            Request::Revoke { .. } => Rule::RevokeHeld,
-            _ => Rule::CopyHeld,
-        };
-        if !self.needs(rule, self.may_decide(&Ask { from, op, request })) {
-            if from == self.a.me {
-                self.look_again(op);
-            }
-            return self.send_unless_own(from, Message::NotOwner { op });
-        }
-        match request {
-            Request::Copy { object, to, gift } => self.copy(op, object, to, (gift, false)),
-            Request::Move { object, to, gift } if from == self.a.me && self.is_root(&object) => {
-                self.transfer(op, object, to, Some(gift));
-            }
-            Request::Move { object, to, gift } => self.copy(op, object, to, (gift, true)),
-            Request::Transfer { object, to } => self.transfer(op, object, to, None),
-            Request::Retype {
-                object,
-                child,
-                count,
-            } => self.retype(from, op, object, (child, count)),
-            Request::Revoke { object } => self.revoke(from, op, object),
         }
     }
 

@@ -227,6 +227,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             let gone: Vec<Object> = gone.map(|(o, _)| o).collect();
             for o in &gone {
                 self.a.directory.remove(o, from);
+                self.outdate(from, o);
             }
             self.free_unheld(&gone);
         }

@@ -12,6 +12,7 @@ use super::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
 use super::*;
 
 mod estate;
+mod queue;
 
 /// Capabilities without marks: enough for what is tested here.
 #[derive(Default)]
