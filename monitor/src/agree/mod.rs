@@ -143,6 +143,7 @@ impl<R: Rules> Agent<R> {
         };
         turn.take(input);
         turn.proceed();
+        turn.keep_waiting();
         turn.out
     }
     /// What this OSnode, as owner, knows of other holders.
@@ -172,6 +173,16 @@ impl<R: Rules> Agent<R> {
             && self.promises.is_empty()
             && self.lost.is_empty()
             && !self.inheriting
+    }
+    /// What a kernel must take for held elsewhere beside an object: it decides alone about nothing else.
+    fn beside(&self, object: &Object) -> Remote {
+        let mut remote = self.directory.beside(object);
+        for wanted in self.wanted() {
+            remote.copies |= object == wanted;
+            remote.ancestors |= object.descends_from(wanted);
+            remote.descendants |= wanted.descends_from(object);
+        }
+        remote
     }
     /// Whether the object's family is on its way to another owner, who may have it already.
     #[must_use]
@@ -220,7 +231,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         match message {
             Message::Ask { op, request } => self.asked(from, op, request),
             Message::Reply { op, outcome } => self.complete(op, outcome),
-            Message::NotOwner { op } => self.look_again(op),
+            Message::NotOwner { op } => self.sent_back(from, op),
             Message::Take { op, object, gift } => self.copy_take(from, op, object, &gift),
             Message::Taken {
                 op,
@@ -320,7 +331,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         for (held, owner) in self.k.overlapping(object) {
             if owner == self.a.me {
-                let remote = self.a.directory.beside(&held);
+                let remote = self.a.beside(&held);
                 self.k.set_remote(&held, remote);
                 self.book_own(&held, remote);
             }

@@ -4,10 +4,13 @@
 //! another object of the same name be made of them, which nobody asked about. So whoever sees that the asking OSnode
 //! holds the object no more marks what waits as *stale*: it is answered `NoSuch`, whatever has its name by then.
 
+use alloc::vec::Vec;
+
 use capfmt::OsnodeId;
 
 use super::{
-    Active, Kernel, Message, Object, OpId, Output, Promise, Refusal, Request, Rule, Rules, Turn,
+    Active, Agent, Kernel, Message, Object, OpId, Output, Promise, Refusal, Request, Rule, Rules,
+    Turn,
 };
 
 /// Numbers of one origin's operations that may be open at a time: an older one has ended.
@@ -32,8 +35,20 @@ pub(super) struct Ask {
     from: OsnodeId,
     op: OpId,
     request: Request,
+    object: Object,
     /// The asking OSnode held its object no more at some time since.
     stale: bool,
+    /// It could not start at once.
+    waited: bool,
+}
+
+impl<R> Agent<R> {
+    /// What clients of this OSnode wait for in its own queue. Their kernel must not make another object of that name
+    /// without its monitor.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Object> {
+        let own = |a: &&Ask| a.waited && a.from == self.me;
+        self.queue.iter().filter(own).map(|a| &a.object)
+    }
 }
 
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
@@ -72,6 +87,34 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     pub(super) fn look_again(&mut self, op: OpId) {
         if let Some(mine) = self.a.mine.get_mut(&op) {
             mine.asked = None;
+        }
+    }
+
+    /// Who was asked does not decide.
+    pub(super) fn sent_back(&mut self, from: OsnodeId, op: OpId) {
+        let asked = self.a.mine.get(&op).and_then(|m| m.asked);
+        // Another one may have been asked since.
+        if asked == Some(from) {
+            self.look_again(op);
+        }
+    }
+
+    /// The family is this OSnode's now: what it asked the old owner, who sends that back, it decides itself.
+    pub(super) fn ask_oneself(&mut self, old: OsnodeId, family: &Object) {
+        let asked = |m: &&mut Mine| m.asked == Some(old) && m.request.object().is_within(family);
+        let mine = self.a.mine.values_mut().filter(asked);
+        mine.for_each(|m| m.asked = None);
+    }
+
+    /// What could not start waits; its object is not its kernel's alone meanwhile.
+    pub(super) fn keep_waiting(&mut self) {
+        let me = self.a.me;
+        let fresh = self.a.queue.iter_mut().filter_map(|a| {
+            let first = !core::mem::replace(&mut a.waited, true);
+            (first && a.from == me).then_some(a.object)
+        });
+        for object in fresh.collect::<Vec<_>>() {
+            self.refresh(&object);
         }
     }
 
@@ -119,7 +162,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             from,
             op,
             request,
+            object: request.object(),
             stale: false,
+            waited: false,
         });
     }
 
@@ -145,7 +190,11 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             let turn = (0..self.a.queue.len()).find(|i| self.may_start(*i));
             if let Some(i) = turn {
                 let ask = self.a.queue.remove(i);
+                let (waited, object) = (ask.waited, ask.object);
                 self.start(ask);
+                if waited {
+                    self.refresh(&object);
+                }
                 continue;
             }
             let mut mine = self.a.mine.iter();

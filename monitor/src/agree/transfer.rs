@@ -190,14 +190,18 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Old owner: nothing changes.
     pub(super) fn transfer_fails(&mut self, op: OpId, refusal: Refusal) {
-        let told = self.transferring(op).map(|t| t.told.clone());
+        let Some((object, told)) = self.transferring(op).map(|t| (t.object, t.told.clone())) else {
+            return;
+        };
         if self.rule(Rule::TransferThaws) {
-            for holder in told.unwrap_or_default() {
+            for holder in told {
                 self.send(holder, Message::Thaw { op });
             }
         }
         self.k.unlock(op);
         self.finish(op, Err(refusal));
+        // What nobody else has is its kernel's again: a book that goes on about it would be wrong soon.
+        self.refresh(&object);
     }
 
     /// New owner: owns the family from here on.
@@ -237,6 +241,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     ) {
         let me = self.a.me;
         self.set_owner(object, me);
+        self.ask_oneself(from, object);
         let mut told = Nodes::new();
         for (held, holder) in holders {
             if self.needs(Rule::TransferSkipsDead, self.a.living.contains(&holder)) {
