@@ -98,6 +98,16 @@ fn perform_all(world: &World, outputs: Vec<Output>) {
     parcels::sort(world);
 }
 
+/// This OSnode will account for memory for which nobody does.
+pub fn await_estate(world: &World, memory: Object) {
+    let outputs = {
+        let a = &mut world.state.borrow_mut().agreement;
+        let now = time::system_ns();
+        a.machine.await_estate(now, memory, &mut a.kernel)
+    };
+    perform_all(world, outputs);
+}
+
 /// This OSnode accounts for memory now for which nobody does; the bytes of it that became free at once.
 pub fn reclaim(world: &World, memory: Object) -> u64 {
     step(world, Input::Deleted);

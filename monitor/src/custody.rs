@@ -1,91 +1,58 @@
-//! What is held here of an OSnode that is gone: its memory goes home.
+//! What this OSnode inherited of one that is gone: its memory goes home.
 //!
 //! Who holds an object of the dead inherits it, but RAM is in the books of the servers at home. So an heir elsewhere
-//! passes the family on to the home OSnode, which has nothing of it, and accounts for it from then on. From the death
-//! until then this monitor holds a copy of each object itself: whatever programs drop meanwhile does not become free
-//! here.
+//! passes the family on to the home OSnode, which has nothing of it, and accounts for it from then on. The machine
+//! keeps what is to be passed on (`agree/estate.rs`), also of what was being revoked when its owner died, and lets
+//! nothing of it become free here meanwhile.
 
 use alloc::vec::Vec;
 
-use abi::slots;
 use capfmt::OsnodeId;
-use monitor::agree::{Input, Kernel, Object, Request};
-use rt::{Capability, cap, invoke, task, time};
+use monitor::agree::{Object, Request};
+use rt::{task, time};
 
 use crate::agreement;
-use crate::oskernel;
 use crate::world::World;
 
-/// First and longest pause between two looks at who owns what (ns of system time).
+/// First and longest pause between two attempts (ns of system time).
 const FIRST_NS: u64 = 1_000_000;
 const LAST_NS: u64 = 1_000_000_000;
 
-/// Takes copies of all that is held here of `dead`, before it counts as gone.
-pub fn take(world: &World, dead: u64) -> Vec<(Object, Capability)> {
-    if world.home == 0 {
-        return Vec::new();
+/// Before an OSnode counts as gone: what is inherited of it will be passed on.
+pub fn prepare(world: &World) {
+    if world.home != 0 {
+        let machine = &mut world.state.borrow_mut().agreement.machine;
+        machine.pass_on_to(OsnodeId(world.home));
     }
-    let all = oskernel::everything().into_iter();
-    let of = all.filter(|(_, owner)| *owner == OsnodeId(dead));
-    let copied = of.filter_map(|(object, _)| {
-        let words = object.cap().emit();
-        let copy = cap::in_slot(|slot| invoke::cap_import(slots::KERNEL, words, dead, slot));
-        // What the dead one was about to delete goes.
-        copy.ok().map(|copy| (object, copy))
-    });
-    copied.collect()
 }
 
-/// Passes on what this OSnode inherited of it, and lets go of the copies.
-pub async fn pass_on(world: &World, mut copies: Vec<(Object, Capability)>) {
+/// Passes on what this OSnode inherited.
+async fn pass_on(world: &World) {
     let mut pause = FIRST_NS;
     loop {
-        let mut left = Vec::new();
-        for (object, copy) in copies {
-            if !is_settled(world, &object).await {
-                left.push((object, copy));
-            }
-        }
-        // Told before anything else is done.
-        agreement::step(world, Input::Deleted);
-        if left.is_empty() {
+        let (inheriting, bequests) = {
+            let s = world.state.borrow();
+            let machine = &s.agreement.machine;
+            let bequests: Vec<Object> = machine.bequests().copied().collect();
+            (machine.is_inheriting(), bequests)
+        };
+        if !inheriting && bequests.is_empty() {
             return;
         }
-        copies = left;
+        for object in bequests {
+            let to = OsnodeId(world.home);
+            // What is refused is tried again.
+            let _ = agreement::run(world, Request::Transfer { object, to }).await;
+        }
         time::system_sleep(pause).await;
         pause = (2 * pause).min(LAST_NS);
     }
 }
 
-/// Whether somebody else accounts for the object now, or nobody has it any more.
-async fn is_settled(world: &World, object: &Object) -> bool {
-    let home = OsnodeId(world.home);
-    let owner = {
-        let s = world.state.borrow();
-        if s.agreement.machine.is_inheriting() {
-            return false;
-        }
-        s.agreement.kernel.owner(object)
-    };
-    match owner {
-        None => true,
-        Some(owner) if owner == OsnodeId(world.osnode) => {
-            let request = Request::Transfer {
-                object: *object,
-                to: home,
-            };
-            // What is derived from another object goes with that one; what is refused is tried again.
-            agreement::run(world, request).await.is_ok()
-        }
-        Some(owner) => world.state.borrow().agreement.machine.lives(owner),
+/// After an OSnode counts as gone: passes on what this one inherits, in a task of its own.
+pub fn pass_on_later(world: &World) {
+    if world.home != 0 {
+        let world = world.clone();
+        task::spawn(async move { pass_on(&world).await });
     }
-}
-
-/// As [`pass_on`], in a task of its own.
-pub fn pass_on_later(world: &World, copies: Vec<(Object, Capability)>) {
-    if copies.is_empty() {
-        return;
-    }
-    let world = world.clone();
-    task::spawn(async move { pass_on(&world, copies).await });
 }

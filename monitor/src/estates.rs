@@ -96,12 +96,14 @@ pub async fn reclaim(world: &World, dead: u64, kcb: Capability) -> Result<Reclai
     if block.kind != CapType::Kcb || info.osnode != dead {
         return Err(ServiceError::BadArgument);
     }
+    agreement::await_estate(world, ram(block.base.0, block.size));
     until_unclaimed(world, dead, block.base.0, block.size).await;
     let mut memory = Vec::from([(block.base.0, block.size)]);
     let service = world.state.borrow().memory.clone();
     let service = service.ok_or(ServiceError::NoAnswer)?;
     while let Ok(left) = service.bequest(dead).await {
         memory.push((left.base, left.bytes));
+        agreement::await_estate(world, ram(left.base, left.bytes));
     }
     for (base, bytes) in memory.iter().skip(1) {
         until_unclaimed(world, dead, *base, *bytes).await;

@@ -196,9 +196,9 @@ async fn bury(world: &World, osnode: OsnodeId) {
         leave_channels(world, peer);
         world.state.borrow_mut().pool.shrink(peers::STOCK);
     }
-    let copies = custody::take(world, osnode.0);
+    custody::prepare(world);
     agreement::step(world, Input::Gone(osnode));
-    custody::pass_on_later(world, copies);
+    custody::pass_on_later(world);
     unmaps::gone(world, osnode);
     forget_bells(osnode);
     world.state.borrow_mut().connecting.remove(&osnode.0);

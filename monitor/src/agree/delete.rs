@@ -148,6 +148,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Owner: somebody's capability is gone. Bytes of the object that no other one covers, a copy, what it was
     /// derived from, what is derived from it, are free.
     pub(super) fn free_if_unheld(&mut self, object: &Object) {
+        if self.a.is_bequest(object) {
+            return;
+        }
         let mut covered: Vec<(u64, u64)> = Vec::new();
         if self.rule(Rule::FreeOnlyUncovered) {
             let own = self.k.overlapping(object);

@@ -55,6 +55,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 self.count_as_answered(op, osnode);
             }
         }
+        self.home_gone(osnode);
         self.a.inheriting = true;
         self.tell_inventory();
     }
@@ -252,6 +253,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             return;
         }
         self.out.push(Output::Inherited { object: *root });
+        self.bequeathed(root);
         if self.rule(Rule::GoneRecordsHolders) {
             for (n, held) in lists.iter().filter(|(n, _)| **n != me) {
                 for (object, _) in held.iter().filter(|(o, _)| o.is_within(root)) {

@@ -98,6 +98,12 @@ pub struct Agent<R = Shipped> {
     inventories: BTreeMap<OsnodeId, Inventory>,
     /// Objects held here, or owned from here, that got their owner by inheritance. Others may not know yet.
     inherited: BTreeSet<Object>,
+    /// Who accounts for the memory of OSnodes that are gone, if not whoever inherits what is held of it.
+    home: Option<OsnodeId>,
+    /// Roots of families that this OSnode inherited and has not passed on yet.
+    bequests: BTreeSet<Object>,
+    /// Memory of OSnodes that are gone, of which this one will account for what is held nowhere else.
+    awaited: Vec<Object>,
 }
 
 /// One step of a machine.
@@ -131,6 +137,9 @@ impl<R: Rules> Agent<R> {
             inheriting: false,
             inventories: BTreeMap::new(),
             inherited: BTreeSet::new(),
+            home: None,
+            bequests: BTreeSet::new(),
+            awaited: Vec::new(),
         }
     }
     /// Takes one input, at `now` (ns of system time).
@@ -144,6 +153,7 @@ impl<R: Rules> Agent<R> {
         turn.take(input);
         turn.proceed();
         turn.keep_waiting();
+        turn.forget_bequests();
         turn.out
     }
     /// What this OSnode, as owner, knows of other holders.
@@ -182,6 +192,7 @@ impl<R: Rules> Agent<R> {
             remote.ancestors |= object.descends_from(wanted);
             remote.descendants |= wanted.descends_from(object);
         }
+        remote.copies |= self.is_bequest(object);
         remote
     }
     /// Whether the object's family is on its way to another owner, who may have it already.

@@ -134,7 +134,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Asks the owner, whoever that is.
     fn submit(&mut self, op: OpId, request: Request) {
         let object = request.object();
-        let Some(owner) = self.k.owner(&object) else {
+        let Some(owner) = self.k.owner(&object).or(self.owns_unheld(&request)) else {
             return self.complete(op, Err(Refusal::NoSuch));
         };
         if let Request::Copy { to, .. } | Request::Move { to, .. } | Request::Transfer { to, .. } =
@@ -241,7 +241,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     fn may_decide(&self, ask: &Ask) -> bool {
         let object = ask.request.object();
         if ask.from == self.a.me {
-            self.k.owner(&object) == Some(self.a.me)
+            let owner = self.k.owner(&object).or(self.owns_unheld(&ask.request));
+            owner == Some(self.a.me)
         } else {
             self.a.directory.holds(&object, ask.from)
         }
@@ -268,7 +269,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         match request {
             Request::Copy { object, to, gift } => self.copy(op, object, to, (gift, false)),
-            Request::Move { object, to, gift } if from == self.a.me && self.is_root(&object) => {
+            Request::Move { object, to, gift } if from == self.a.me && self.may_leave(&object) => {
                 self.transfer(op, object, to, Some(gift));
             }
             Request::Move { object, to, gift } => self.copy(op, object, to, (gift, true)),

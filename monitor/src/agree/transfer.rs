@@ -50,6 +50,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             Some(Refusal::Gone(to))
         } else if !self.needs(Rule::TransferRoot, self.is_root(&object)) {
             Some(Refusal::NotRoot)
+        } else if self.a.is_bequest(&object) && self.a.home != Some(to) {
+            Some(Refusal::NotOwner)
         } else if self.size_of(&object, to) > FAMILY {
             Some(Refusal::TooLarge)
         } else {
@@ -267,6 +269,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
         self.book_owner(object, owner);
         self.a.inherited.retain(|o| !o.is_within(object));
+        if owner != self.a.me {
+            self.a.bequests.retain(|b| !b.is_within(object));
+        }
         for (held, _) in self.k.overlapping(object) {
             if held.is_within(object) {
                 self.k.set_owner(&held, owner);

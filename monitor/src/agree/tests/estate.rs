@@ -80,3 +80,92 @@ proptest! {
         }
     }
 }
+
+const FOURTH: OsnodeId = OsnodeId(4);
+
+/// ME holds a family of THIRD's, which dies; YOU are home.
+fn heir() -> (Agent, Caps) {
+    let mut agent = Agent::new(ME, &[YOU, THIRD, FOURTH], Shipped);
+    let mut caps = Caps::default();
+    caps.0.insert(whole(), THIRD);
+    agent.know(whole(), THIRD);
+    agent.pass_on_to(YOU);
+    agent.step(0, Input::Gone(THIRD), &mut caps);
+    for (from, held) in [(YOU, vec![]), (FOURTH, vec![(frames(3, 1), THIRD)])] {
+        let message = Message::Inventory {
+            dead: [THIRD].into(),
+            held,
+            more: false,
+        };
+        agent.step(0, Input::Message { from, message }, &mut caps);
+    }
+    assert!(agent.bequests().eq(&[whole()]) && caps.owner(&whole()) == Some(ME));
+    (agent, caps)
+}
+
+#[test]
+fn what_an_heir_loses_before_it_passed_it_on_is_not_free_there() {
+    let (mut agent, mut caps) = heir();
+    caps.0.clear();
+    assert_eq!(agent.step(0, Input::Deleted, &mut caps), []);
+    // Somebody else still has a part of it.
+    assert!(agent.bequests().eq(&[whole()]) && agent.accounts_for(&whole()));
+    let message = Message::Dropped {
+        object: frames(3, 1),
+    };
+    let from = FOURTH;
+    assert_eq!(
+        agent.step(0, Input::Message { from, message }, &mut caps),
+        []
+    );
+    assert!(agent.bequests().next().is_none() && !agent.accounts_for(&whole()));
+}
+
+#[test]
+fn an_heir_passes_on_what_it_lost_and_others_have() {
+    let (mut agent, mut caps) = heir();
+    caps.0.clear();
+    let (object, to) = (whole(), FOURTH);
+    let out = ask(&mut agent, &mut caps, 0, Request::Transfer { object, to });
+    assert_eq!(
+        out,
+        [answer(0, Err(Refusal::NotOwner))],
+        "only home may have it"
+    );
+    let request = Request::Transfer { object, to: YOU };
+    let out = ask(&mut agent, &mut caps, 1, request);
+    assert!(matches!(
+        out[..],
+        [Output::Send {
+            to: FOURTH,
+            message: Message::Freeze { .. }
+        }]
+    ));
+    let frozen = Message::Frozen { op: op(1) };
+    let adopted = Message::Adopted {
+        op: op(1),
+        outcome: Ok(()),
+    };
+    for (from, message) in [(FOURTH, frozen), (YOU, adopted)] {
+        agent.step(0, Input::Message { from, message }, &mut caps);
+    }
+    assert!(agent.bequests().next().is_none() && agent.is_idle());
+}
+
+#[test]
+fn a_move_of_what_is_to_be_passed_on_takes_no_ownership_along() {
+    let (mut agent, mut caps) = heir();
+    let gift = Gift {
+        rights: Rights::ALL,
+        channel: 0,
+    };
+    let (object, to) = (whole(), FOURTH);
+    let out = ask(&mut agent, &mut caps, 0, Request::Move { object, to, gift });
+    assert!(matches!(
+        out[..],
+        [Output::Send {
+            to: FOURTH,
+            message: Message::Take { .. }
+        }]
+    ));
+}
