@@ -1,4 +1,4 @@
-//! One OSnode: a kernel over an arena, a client, and what a monitor does with its agreement machine.
+//! One OSnode: a kernel over an arena, a client, and what its monitor asks of the kernel for the agreement machine.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,13 +8,19 @@ use capfmt::{
     Cap, CapType, Cte, DcbState, Kcb, MdbFlags, Notification, OsnodeId, PhysAddr, RawCap, mdb,
 };
 use kernel::RoundRobin;
-use monitor::agree::{Agent, Gift, Kernel, Nodes, Object, OpId, Refusal, Remote, Shipped};
+use monitor::agree::{Agent, Object, OpId, Refusal};
+
+use crate::judge::Making;
+use crate::local::{AllBut, Local, Wrong};
+use crate::reference::{Page, pages_of};
 
 use crate::support::machine::TestMachine;
 use crate::support::process::Process;
-use crate::support::world::{DCB, KCB, NOTIFICATION, RAM, World, fresh_machine, slot_at};
+use crate::support::world::{
+    DCB, KCB, NOTIFICATION, RAM, World, fresh_machine, live_area, slot_at,
+};
 
-type W = World<RoundRobin>;
+pub type W = World<RoundRobin>;
 
 /// Bytes of each arena: the OSnode's own, then the pool.
 const BYTES: u64 = 0x14_0000;
@@ -28,9 +34,13 @@ const SHELF: u32 = 5;
 const BACK: u32 = 6;
 /// Slots of the shelf that the client uses; the monitor keeps what leaves behind them.
 pub const SLOTS: u32 = 40;
+/// Slots of the shelf that anything may stand in.
+pub const ALL_SLOTS: u32 = 250;
+/// The slot in which memory that became free is made RAM.
+const SPARE: u32 = 251;
 const ROOT: CapAddr = slots::ROOT_CNODE;
 
-fn n(a: CapAddr) -> u64 {
+pub fn n(a: CapAddr) -> u64 {
     u64::from(a.0)
 }
 
@@ -39,25 +49,17 @@ pub fn shelf(k: u32) -> CapAddr {
     CapAddr::new(SHELF, k)
 }
 
-/// Capabilities of one OSnode, as its monitor asks for them.
-pub struct Local {
-    pub w: RefCell<W>,
-    /// Dispatchers whose calls wait for operations.
-    pub calls: BTreeMap<OpId, u64>,
-    /// Copies that operations move away.
-    pub leaving: BTreeMap<OpId, u32>,
-    /// How many capabilities the machine has brought.
-    pub came: u64,
-    marked: BTreeMap<OpId, Object>,
-    locked: BTreeMap<OpId, Object>,
-}
-
 /// An OSnode.
 pub struct Node {
     pub me: OsnodeId,
     pub local: Local,
-    pub agent: Agent<Shipped>,
+    pub agent: Agent<AllBut>,
     pub kept: bool,
+    /// The call of the client that waits.
+    pub making: Option<Making>,
+    /// The slot that its waiting revoke names.
+    pub revoking: Option<u32>,
+    reclaimed: u64,
     client: Process,
     number: u64,
     drops: u64,
@@ -73,7 +75,7 @@ fn rename(m: &mut TestMachine, id: u64) {
 
 impl Node {
     /// OSnode `id` among `others`; its client holds its share of the pool.
-    pub fn new(id: u64, others: &[OsnodeId]) -> Node {
+    pub fn new(id: u64, others: &[OsnodeId], rules: AllBut, wrong: Wrong) -> Node {
         let mut m = fresh_machine(BYTES);
         rename(&mut m, id);
         let mut w = W::adopt(m);
@@ -96,19 +98,24 @@ impl Node {
                 w: RefCell::new(w),
                 calls: BTreeMap::new(),
                 leaving: BTreeMap::new(),
-                came: 0,
+                log: Vec::new(),
+                wrong,
+                count: 0,
                 marked: BTreeMap::new(),
                 locked: BTreeMap::new(),
             },
-            agent: Agent::new(OsnodeId(id), others, Shipped),
+            agent: Agent::new(OsnodeId(id), others, rules),
             kept: false,
+            making: None,
+            revoking: None,
+            reclaimed: 0,
             client,
             number: 0,
             drops: 0,
         }
     }
 
-    fn cte(k: u32) -> Cte {
+    pub fn cte(k: u32) -> Cte {
         Cte(RAM.add(0x1_0000 + 64 * u64::from(k)))
     }
 
@@ -137,13 +144,16 @@ impl Node {
         self.client.dcb.state(&w.m) == DcbState::WaitingMonitor as u64
     }
 
-    /// The client makes a call. While it waits, the monitor goes on.
-    pub fn client_calls(&self, op: Op, cap: CapAddr, args: &[u64]) {
+    /// The client makes a call; what it comes to, or nothing while it waits for its monitor, which goes on.
+    pub fn client_calls(&self, op: Op, cap: CapAddr, args: &[u64]) -> Option<u64> {
         let mut w = self.local.w.borrow_mut();
         let mut regs = [(op as u64) << 8, n(cap), 0, 0, 0, 0, 0, 0];
         regs[2..2 + args.len()].copy_from_slice(args);
-        let until = w.m.counter.get() + 3_000_000;
-        w.enter([Syscall::Wait as u64, until, 1, 0, 0, 0, 0, 0]);
+        let pause = |w: &mut W| {
+            let until = w.m.counter.get() + 3_000_000;
+            w.enter([Syscall::Wait as u64, until, 1, 0, 0, 0, 0, 0]);
+        };
+        pause(&mut w);
         for _ in 0..1000 {
             if w.running() == Some(self.client.dcb) {
                 break;
@@ -151,8 +161,21 @@ impl Node {
             w.tick();
         }
         assert_eq!(w.running(), Some(self.client.dcb), "the client never runs");
+        let area = w.area();
         w.enter(regs);
+        let mut status = None;
+        while self.client.dcb.state(&w.m) != DcbState::WaitingMonitor as u64 {
+            match w.running() {
+                Some(who) if who == self.client.dcb => {
+                    status = Some(w.regs(area)[0]);
+                    break;
+                }
+                Some(_) => pause(&mut w),
+                None => w.tick(),
+            }
+        }
         monitor_runs(&mut w);
+        status
     }
 
     /// The call that waits, if it is not yet an operation: dispatcher, operation, object, what it makes, how many.
@@ -176,20 +199,87 @@ impl Node {
         ))
     }
 
-    /// Ends a call of the client.
+    /// Ends a call of the client, who sees that.
     pub fn answer(&self, dispatcher: u64, outcome: Result<(), Refusal>) {
-        let args = match outcome {
-            Ok(()) => [dispatcher, 1, 0],
-            Err(_) => [dispatcher, 2, SysError::TryLater as u64],
+        let code = match outcome {
+            Ok(()) => 0,
+            Err(Refusal::NoSuch) => SysError::NoCapability as u64,
+            Err(Refusal::Overlaps) => SysError::Overlaps as u64,
+            Err(_) => SysError::TryLater as u64,
         };
+        let how = if code == 0 { 1 } else { 2 };
         let mut w = self.local.w.borrow_mut();
-        w.ok(Op::CapAnswer, slots::KERNEL, &args);
+        w.ok(Op::CapAnswer, slots::KERNEL, &[dispatcher, how, code]);
+        let area = live_area(&w.m, self.client.page);
+        assert_eq!(w.regs(area)[0], code, "what the client hears");
+    }
+
+    /// Pages that came back, if there are more than at the last look.
+    pub fn came_back(&mut self) -> Option<Vec<Page>> {
+        let w = self.local.w.borrow();
+        let now = KCB.reclaimed(&w.m);
+        if now == std::mem::replace(&mut self.reclaimed, now) {
+            return None;
+        }
+        let caps = (0..256).map(|k| back(k).cap(&w.m));
+        let ram = caps.filter(|c| c.kind != CapType::Null);
+        let pages = ram.flat_map(|c| pages_of(c.base.0, c.base.0 + c.size));
+        Some(pages.collect())
+    }
+
+    /// RAM that came back, by slot.
+    pub fn ram(&self) -> Vec<(u32, Cap)> {
+        let w = self.local.w.borrow();
+        let caps = (0..256).map(|k| (k, back(k).cap(&w.m)));
+        caps.filter(|(_, c)| c.kind != CapType::Null).collect()
+    }
+
+    /// Gives RAM that came back to the client.
+    pub fn goes_out(&self, k: u32, to: u32) {
+        let args = [n(CapAddr::new(BACK, k)), n(shelf(to)), 15];
+        self.local.w.borrow_mut().ok(Op::Move, ROOT, &args);
+    }
+
+    /// Two pieces of RAM that came back, side by side, become one; whether they could.
+    pub fn merge(&self, one: u32, other: u32) -> bool {
+        let (one, other) = (CapAddr::new(BACK, one), CapAddr::new(BACK, other));
+        let mut w = self.local.w.borrow_mut();
+        w.op(Op::Merge, one, &[n(other)])[0] == 0
+    }
+
+    /// Bytes that nobody has any more are made RAM and deleted, as monitors do it: they come back.
+    pub fn free_bytes(&self, base: u64, end: u64) {
+        let ram = Cap::region(CapType::Ram, PhysAddr(base), end - base);
+        let [a, b, c, d] = ram.emit().0;
+        let mut w = self.local.w.borrow_mut();
+        let args = [a, b, c, d, self.me.0, n(shelf(SPARE))];
+        w.ok(Op::CapImport, slots::KERNEL, &args);
+        w.ok(Op::CapSetRemote, slots::KERNEL, &[a, b, c, d, 0]);
+        w.ok(Op::Delete, ROOT, &[n(shelf(SPARE))]);
+    }
+
+    /// Who owns what stands in slot `k`.
+    pub fn owner(&self, k: u32) -> OsnodeId {
+        let w = self.local.w.borrow();
+        OsnodeId(KCB.peer(&w.m, Node::cte(k).node(&w.m).owner.into()))
+    }
+
+    /// Whether a monitor keeps the client from changing slot `k`.
+    pub fn is_busy(&self, k: u32) -> bool {
+        let w = self.local.w.borrow();
+        let busy = MdbFlags::LOCKED.0 | MdbFlags::MARKED.0;
+        Node::cte(k).node(&w.m).flags.0 & busy != 0
     }
 
     /// Whether something shared went away since the last look.
     pub fn dropped(&mut self) -> bool {
         let now = KCB.shared_drops(&self.local.w.borrow().m);
-        now != std::mem::replace(&mut self.drops, now)
+        let dropped = now != std::mem::replace(&mut self.drops, now);
+        let forgets = match self.local.wrong {
+            Wrong::ForgetsDrops(n) if dropped => self.local.counts(n),
+            _ => false,
+        };
+        dropped && !forgets
     }
 
     /// Another kernel runs it from now on.
@@ -200,18 +290,20 @@ impl Node {
         self.local.w.replace(w);
     }
 
-    /// Everything held of the pool: capabilities, with their owners and whether they are marked.
-    pub fn held(&self) -> Vec<(Cte, Cap, OsnodeId)> {
+    /// Everything held of the pool, also in no slot that the reference knows.
+    pub fn held(&self) -> Vec<Cap> {
         let w = self.local.w.borrow();
-        let all = w.caps().into_iter();
-        all.filter(|(_, c)| c.kind.info().class == capfmt::schema::Class::Physical)
-            .filter(|(_, c)| c.base.0 >= POOL && c.base.0 < PhysAddr::NULL.0 + POOL + 16 * SHARE)
-            .map(|(cte, c)| {
-                let owner = KCB.peer(&w.m, cte.node(&w.m).owner.into());
-                (cte, c, OsnodeId(owner))
-            })
+        let pool = POOL..POOL + 16 * SHARE;
+        let all = w.caps().into_iter().map(|(_, c)| c);
+        all.filter(|c| c.kind.info().class == capfmt::schema::Class::Physical)
+            .filter(|c| pool.contains(&c.base.0))
             .collect()
     }
+}
+
+/// Slot `k` of the CNode that memory comes back to.
+fn back(k: u32) -> Cte {
+    Cte(RAM.add(0x1_4000 + 64 * u64::from(k)))
 }
 
 /// Lets the client run, which waits for nothing much, until it is the monitor's turn.
@@ -229,155 +321,19 @@ fn monitor_runs(w: &mut W) {
     panic!("the monitor never runs again");
 }
 
-fn refusal(code: u64) -> Refusal {
-    match SysError::from_code(code as u16) {
-        Some(SysError::Overlaps) => Refusal::Overlaps,
-        Some(SysError::StillInUse) => Refusal::StillInUse,
-        Some(SysError::TableFull | SysError::SlotInUse) => Refusal::NoSpace,
-        Some(SysError::NoCapability | SysError::InDelete) => Refusal::NoSuch,
-        _ => Refusal::BadArgument,
-    }
-}
-
-impl Local {
-    fn ask(&self, op: Op, object: &Object, more: u64) -> [u64; 8] {
-        let [a, b, c, d] = object.cap().emit().0;
-        let mut w = self.w.borrow_mut();
-        w.op(op, slots::KERNEL, &[a, b, c, d, more])
-    }
-    fn must(&self, op: Op, object: &Object, more: u64) {
-        let code = self.ask(op, object, more)[0];
-        let gone = code == SysError::NoCapability as u64;
-        assert!(code == 0 || gone, "{op:?} of {object:x?}: {code}");
-    }
-}
-
-impl Kernel for Local {
-    fn owner(&self, object: &Object) -> Option<OsnodeId> {
-        let r = self.ask(Op::CapOwner, object, 0);
-        (r[0] == 0 && r[1] != 0).then_some(OsnodeId(r[2]))
-    }
-    fn overlapping(&self, object: &Object) -> Vec<(Object, OsnodeId)> {
-        let (mut all, mut cursor) = (Vec::new(), Cap::NULL);
-        loop {
-            let class = object.cap().kind.info().class as u64;
-            let how = class | (cursor.kind as u64) << 8 | u64::from(cursor.param) << 32;
-            let range = [object.base(), object.end(), how];
-            let after = [cursor.base.0, cursor.size, cursor.extra];
-            let args = [range, after].concat();
-            let r = self.w.borrow_mut().op(Op::CapNext, slots::KERNEL, &args);
-            if r[0] != 0 {
-                assert_eq!(r[0], SysError::NoCapability as u64);
-                return all;
-            }
-            cursor = RawCap([r[1], r[2], r[3], r[4]]).parse().expect("words");
-            if r[7] != 0 && !cursor.kind.info().reference {
-                all.push((Object::of(&cursor), OsnodeId(r[5])));
-            }
-        }
-    }
-    fn orphans(&self, living: &Nodes) -> Vec<Object> {
-        let pool = Cap::region(CapType::Ram, PhysAddr(POOL), 16 * SHARE);
-        let all = self.overlapping(&Object::of(&pool)).into_iter();
-        all.filter(|(_, owner)| !living.contains(owner))
-            .map(|(o, _)| o)
-            .collect()
-    }
-    fn insert(
-        &mut self,
-        _: OpId,
-        object: &Object,
-        owner: OsnodeId,
-        gift: &Gift,
-    ) -> Result<(), Refusal> {
-        self.came += 1;
-        let mut w = self.w.borrow_mut();
-        let free = |k: &u32| Node::cte(*k).cap(&w.m).kind == CapType::Null;
-        let to = (0..SLOTS).find(free).ok_or(Refusal::NoSpace)?;
-        let mut cap = object.cap();
-        cap.rights = gift.rights;
-        let [a, b, c, d] = cap.emit().0;
-        let args = [a, b, c, d, owner.0, n(shelf(to))];
-        match w.op(Op::CapImport, slots::KERNEL, &args)[0] {
-            0 => Ok(()),
-            code => Err(refusal(code)),
-        }
-    }
-    fn create(&mut self, op: OpId, _: &Object, _: &Object, _: u32) -> Result<(), Refusal> {
-        self.came += 1;
-        let dispatcher = self.calls.remove(&op).ok_or(Refusal::NoSuch)?;
-        let mut w = self.w.borrow_mut();
-        let r = w.op(Op::CapAnswer, slots::KERNEL, &[dispatcher, 0]);
-        match r[0] | r[1] {
-            0 => Ok(()),
-            _ => Err(refusal(r[0].max(r[1]))),
-        }
-    }
-    fn remove(&mut self, op: OpId, object: &Object) -> bool {
-        if let Some(k) = self.leaving.remove(&op) {
-            let args = [n(shelf(k))];
-            let code = self.w.borrow_mut().op(Op::CapRemove, slots::KERNEL, &args)[0];
-            // A revoke may have been faster.
-            assert!(code == 0 || code == SysError::NoCapability as u64, "{code}");
-        }
-        self.owner(object).is_some()
-    }
-    fn set_owner(&mut self, object: &Object, owner: OsnodeId) {
-        self.must(Op::CapSetOwner, object, owner.0);
-    }
-    fn set_remote(&mut self, object: &Object, r: Remote) {
-        let bits =
-            u64::from(r.copies) | u64::from(r.ancestors) << 1 | u64::from(r.descendants) << 2;
-        self.must(Op::CapSetRemote, object, bits);
-    }
-    fn lock(&mut self, op: OpId, object: &Object) {
-        self.locked.insert(op, *object);
-        self.must(Op::CapLock, object, 1);
-    }
-    fn unlock(&mut self, op: OpId) {
-        if let Some(object) = self.locked.remove(&op) {
-            self.must(Op::CapLock, &object, 0);
-        }
-    }
-    fn mark(&mut self, op: OpId, object: &Object, keep: bool) -> Result<(), Refusal> {
-        let keep = match (keep, self.calls.get(&op)) {
-            (false, _) => 0,
-            (true, None) => 1,
-            (true, Some(dispatcher)) => dispatcher + 2,
-        };
-        match self.ask(Op::CapMark, object, keep)[0] {
-            0 => {}
-            code => return Err(refusal(code)),
-        }
-        self.marked.insert(op, *object);
-        Ok(())
-    }
-    fn unmark(&mut self, op: OpId) {
-        if let Some(object) = self.marked.remove(&op) {
-            self.must(Op::CapUnmark, &object, 0);
-        }
-    }
-    fn sweep(&mut self, op: OpId) -> bool {
-        if let Some(object) = self.marked.remove(&op) {
-            self.must(Op::CapSweep, &object, 0);
-        }
-        true
-    }
-}
-
-/// Deletes slot `k` of the shelf; whether it was there.
-pub fn delete(node: &Node, k: u32) -> bool {
+/// Deletes slot `k` of the shelf; the kernel's answer.
+pub fn delete(node: &Node, k: u32) -> u64 {
     let mut w = node.local.w.borrow_mut();
-    w.op(Op::Delete, ROOT, &[n(shelf(k))])[0] == 0
+    w.op(Op::Delete, ROOT, &[n(shelf(k))])[0]
 }
 
-/// Copies or moves slot `from` of the shelf to `to`.
+/// Copies or moves slot `from` of the shelf to `to`, unless a monitor keeps it.
 pub fn put(node: &Node, op: Op, from: u32, to: u32) -> bool {
-    let mut w = node.local.w.borrow_mut();
     // What is locked waits for the monitor, which calls here itself.
-    let held = MdbFlags::LOCKED.0 | MdbFlags::MARKED.0;
-    if Node::cte(from).node(&w.m).flags.0 & held != 0 {
+    if node.is_busy(from) {
         return false;
     }
-    w.op(op, ROOT, &[n(shelf(from)), n(shelf(to)), 15])[0] == 0
+    let mut w = node.local.w.borrow_mut();
+    w.ok(op, ROOT, &[n(shelf(from)), n(shelf(to)), 15]);
+    true
 }
