@@ -117,6 +117,9 @@ impl Lines {
     fn perform(&self, s: &mut State, n: OsnodeId, output: BindOutput) -> Result<(), String> {
         let node = s.nodes.get_mut(&n).expect("an OSnode");
         match output {
+            BindOutput::Send { to, .. } if s.dead.contains(&to) && !s.untold.contains(&(n, to)) => {
+                return Err("a message to who is known to be gone".into());
+            }
             BindOutput::Send { to, message } => Lines::say(s, n, to, Item::Bind(message)),
             BindOutput::Lend { number, to } if to == n => {
                 let outcome = Ok(());
@@ -133,6 +136,9 @@ impl Lines {
                 }
             }
             BindOutput::Answer { number, bound } => {
+                if bound == Err(ServiceError::NoAnswer.code()) && !s.late {
+                    return Err("a client hears that nobody answers before its deadline".into());
+                }
                 let client = self.client(s, n, number).expect("a client");
                 if client.answer.replace(bound.is_ok()).is_some() {
                     return Err("a client is answered twice".into());
@@ -143,6 +149,21 @@ impl Lines {
                 frame.ok_or("a Frame is given up twice")?.0 = None;
             }
             BindOutput::CloseAtClient { number } => {
+                if node.frames.iter().all(|f| f.0 != Some(number)) {
+                    return Err("a channel is closed that nobody has".into());
+                }
+                let place = self.clients.iter().zip(&s.clients);
+                let mut of = place.filter(|((at, _), c)| *at == n && c.number == Some(number));
+                let to = of
+                    .next()
+                    .map(|((_, to), _)| *to)
+                    .ok_or("nobody's channel")?;
+                let line = Line { client: n, number };
+                // Of an end it is not known whether the line was of the one before.
+                let lives = !s.dead.contains(&to) && !self.faults.service;
+                if lives && s.nodes[&to].accepted.contains_key(&line) {
+                    return Err("a channel is closed that its service has".into());
+                }
                 let client = self.client(s, n, number).expect("a client");
                 client.closed = true;
             }
@@ -236,7 +257,11 @@ impl Lines {
             asker: place as u32,
             deadline: 1,
         };
-        self.step(s, n, input)
+        self.step(s, n, input)?;
+        if self.faults.late && !s.late {
+            self.step(s, n, BindInput::Tick)?;
+        }
+        Ok(())
     }
 
     /// A service ends: what it had is dropped.
@@ -338,6 +363,9 @@ impl System for Lines {
                     _ => Err(ServiceError::NoCapability.code()),
                 };
                 self.step(&mut s, *n, BindInput::Offered { line: *line, bound })?;
+                // Another service ends.
+                let another = Name::truncated("another");
+                self.step(&mut s, *n, BindInput::ServiceEnded(another))?;
             }
             Event::ServiceEnds(n) => {
                 s.faults -= 1;

@@ -300,11 +300,16 @@ impl<R: Rules> Turn<'_, R> {
         self.b.rules.hold(rule)
     }
 
+    /// A condition that a rule asks for.
+    fn needs(&self, rule: Rule, condition: bool) -> bool {
+        condition || !self.rule(rule)
+    }
+
     /// Messages to who is gone go nowhere.
     fn send(&mut self, to: OsnodeId, message: BindMessage) {
         if to == self.b.me {
             self.own.push_back(message);
-        } else if !self.b.gone.contains(&to) {
+        } else if !self.rule(Rule::BindTellsLiving) || !self.b.gone.contains(&to) {
             self.out.push(BindOutput::Send { to, message });
         }
     }
@@ -342,7 +347,11 @@ impl<R: Rules> Turn<'_, R> {
             BindInput::ServiceEnded(name) => self.service_ended(&name),
             BindInput::Gone(osnode) => self.gone(osnode),
             BindInput::Tick => {
-                let late = |o: &Outgoing| o.phase != Phase::Bound && o.deadline <= now;
+                let (unbound, awaits) = (Rule::BindLateUnbound, Rule::BindAwaitsDeadline);
+                let late = |o: &Outgoing| {
+                    self.needs(unbound, o.phase != Phase::Bound)
+                        && self.needs(awaits, o.deadline <= now)
+                };
                 for number in self.numbers(late) {
                     self.give_up(number, ServiceError::NoAnswer);
                 }
@@ -357,11 +366,11 @@ impl<R: Rules> Turn<'_, R> {
         };
         match message {
             BindMessage::Open { number, wanted } => self.open(line(number), wanted),
-            BindMessage::Opened { number, bound } => self.opened(from, number, bound),
+            BindMessage::Opened { number, bound } => self.opened(number, bound),
             BindMessage::Shut { number, region } => self.shut(line(number), region),
             BindMessage::Ended { number } => {
-                let line = self.b.outgoing.get(&number);
-                if line.is_some_and(|o| o.to == from) && self.rule(Rule::BindClosesEnded) {
+                let open = self.b.outgoing.contains_key(&number);
+                if self.needs(Rule::BindClosesOpen, open) && self.rule(Rule::BindClosesEnded) {
                     self.out.push(BindOutput::CloseAtClient { number });
                 }
             }
@@ -412,9 +421,8 @@ impl<R: Rules> Turn<'_, R> {
     }
 
     /// Client's side: what the service's monitor says of it.
-    fn opened(&mut self, from: OsnodeId, number: u64, bound: Bound) {
-        let waits = |o: &&mut Outgoing| o.to == from && o.phase == Phase::Asking;
-        let Some(line) = self.b.outgoing.get_mut(&number).filter(waits) else {
+    fn opened(&mut self, number: u64, bound: Bound) {
+        let Some(line) = self.b.outgoing.get_mut(&number) else {
             return;
         };
         match bound {
@@ -428,18 +436,20 @@ impl<R: Rules> Turn<'_, R> {
 
     /// Client's side: it is not wanted any more, however far it came.
     fn give_up(&mut self, number: u64, why: ServiceError) {
+        let once = self.rule(Rule::BindGivesUpOnce);
+        let awaits = self.rule(Rule::BindAwaitsLent);
         let Some(line) = self.b.outgoing.get_mut(&number) else {
             return;
         };
-        if line.over {
+        if line.over && once {
             return;
         }
         let (to, phase, region) = (line.to, line.phase, line.wanted.region);
-        if phase != Phase::Bound {
+        if phase != Phase::Bound || !self.b.rules.hold(Rule::BindAnswersOnce) {
             let bound = Err(why.code());
             self.out.push(BindOutput::Answer { number, bound });
         }
-        if phase == Phase::Lending {
+        if phase == Phase::Lending && awaits {
             // A Frame that is on its way cannot be called back.
             line.over = true;
             return;
@@ -467,14 +477,16 @@ impl<R: Rules> Turn<'_, R> {
         incoming.offered = false;
         let (over, region) = (incoming.over, incoming.wanted.region);
         let bound = match over {
-            Some(Over::Ended) => Err(ServiceError::ProcessGone.code()),
+            Some(Over::Ended) if self.b.rules.hold(Rule::BindRefusesEnded) => {
+                Err(ServiceError::ProcessGone.code())
+            }
             _ => bound,
         };
-        if over != Some(Over::Shut) {
-            let number = line.number;
-            self.send(line.client, BindMessage::Opened { number, bound });
-        }
-        if over.is_some() || bound.is_err() {
+        // A client's side that is done with it does not hear it.
+        let number = line.number;
+        self.send(line.client, BindMessage::Opened { number, bound });
+        let over = over.is_some() && self.rule(Rule::BindEndsOver);
+        if over || bound.is_err() && self.rule(Rule::BindEndsRefused) {
             self.withdraw(line, region);
         }
     }
@@ -502,7 +514,7 @@ impl<R: Rules> Turn<'_, R> {
     /// Service's side: clients see that their channels are closed.
     fn service_ended(&mut self, name: &Name) {
         let of = self.b.incoming.iter();
-        let of = of.filter(|(_, i)| i.wanted.name == *name);
+        let of = of.filter(|(_, i)| self.needs(Rule::BindEndsOwn, i.wanted.name == *name));
         let of: Vec<(Line, u64)> = of.map(|(l, i)| (*l, i.wanted.region)).collect();
         for (line, region) in of {
             let remembers = self.rule(Rule::BindRemembersEnded);

@@ -185,6 +185,18 @@ rules! {
     /// Those below who is gone are told again.
     UnmapReplants,
 
+    /// Nothing is said to who is gone.
+    BindTellsLiving,
+    /// A line is given up once.
+    BindGivesUpOnce,
+    /// Its client is answered once.
+    BindAnswersOnce,
+    /// A line whose Frame is on its way is over when that is there.
+    BindAwaitsLent,
+    /// Deadlines are for lines that do not stand yet.
+    BindLateUnbound,
+    /// And have passed.
+    BindAwaitsDeadline,
     /// Whoever gives a line up says so.
     BindShuts,
     /// Also if its Frame was still on its way.
@@ -193,12 +205,22 @@ rules! {
     BindRemembersShut,
     /// A line whose service ends while it is offered ends then.
     BindRemembersEnded,
+    /// What a service that ended said does not count.
+    BindRefusesEnded,
+    /// A line that is over when it was offered ends.
+    BindEndsOver,
+    /// One that the service does not want ends.
+    BindEndsRefused,
+    /// Lines of other services do not end.
+    BindEndsOwn,
     /// The service hears that a line is over, and its OSnode keeps no copy of the Frame.
     BindWithdraws,
     /// The client's side hears that the service ended.
     BindTellsEnded,
     /// It closes the channel.
     BindClosesEnded,
+    /// If it has it still.
+    BindClosesOpen,
     /// Nobody waits for a service whose OSnode is gone.
     BindAnswersForGone,
     /// The client sees that its service is gone.
