@@ -111,6 +111,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 decided && self.rule(Rule::GoneAwaitsSweep)
             }
         });
+        // What is gone here, but can still be used, is not held: it must not seem to be free.
+        let open = open || !self.k.is_flushed();
         if !self.a.inheriting || told || open {
             return;
         }

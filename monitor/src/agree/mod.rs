@@ -228,7 +228,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 deadline,
             } => self.client(op, request, deadline),
             Input::Message { from, message } => self.message(from, message),
-            Input::Deleted => self.deleted(),
+            Input::Deleted => {
+                self.deleted();
+                self.tell_inventory();
+            }
             Input::SweepDone { op } => self.sweep_done(op),
             Input::Gone(osnode) => self.gone(osnode),
             Input::Joined(osnode) => {
