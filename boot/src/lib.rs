@@ -12,6 +12,8 @@
 
 #![no_std]
 
+#[path = "arm/blob.rs"]
+pub mod blob;
 pub mod cmdline;
 pub mod handover;
 pub mod memory;

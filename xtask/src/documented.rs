@@ -107,6 +107,7 @@ fn scenario(number: usize, board: &str, mode: Mode, exec: Option<String>) -> Sce
         counted: None,
         overlay: None,
         madt: None,
+        tree: None,
     }
 }
 

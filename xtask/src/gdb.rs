@@ -43,6 +43,7 @@ pub fn command(args: &GdbArgs) -> Result<bool> {
     append.extend(run.exec.as_ref().map(|_| "exec".to_owned()));
     let launch = Launch {
         cdrom: None,
+        loads: None,
         cores,
         board: &board,
         icount: run.icount,

@@ -16,6 +16,7 @@ mod build;
 mod cli;
 mod cpio;
 mod damage;
+mod damaged_tree;
 mod deps;
 mod device_tree;
 mod documented;

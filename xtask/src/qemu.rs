@@ -25,6 +25,8 @@ pub struct Launch<'a> {
     pub device_tree: Option<&'a Path>,
     /// A CD to boot from instead, which has loader, archive and command line.
     pub cdrom: Option<&'a Path>,
+    /// Words that load loader, archive and device tree in another way than QEMU's own.
+    pub loads: Option<&'a [String]>,
     /// Words of the kernel command line.
     pub append: &'a [String],
     /// Words for QEMU after all others.
@@ -49,9 +51,10 @@ impl Launch<'_> {
         words.extend(self.board.args.iter().cloned());
         words.extend(self.board.topology(self.cores));
         words.extend(self.time());
-        words.extend(match self.cdrom {
-            Some(image) => vec!["-cdrom".to_owned(), image.to_string_lossy().into_owned()],
-            None => self.direct(),
+        words.extend(match (self.cdrom, self.loads) {
+            (Some(image), _) => vec!["-cdrom".to_owned(), image.to_string_lossy().into_owned()],
+            (None, Some(loads)) => loads.to_vec(),
+            (None, None) => self.direct(),
         });
         words.extend_from_slice(self.extra);
         words
@@ -242,6 +245,7 @@ mod tests {
     fn words(board: &str, icount: bool, interactive: bool) -> String {
         let launch = Launch {
             cdrom: None,
+            loads: None,
             board: &Board::load(board).unwrap(),
             cores: 4,
             icount,

@@ -6,7 +6,7 @@ use crate::cli::RunArgs;
 use crate::qemu::{Launch, Output};
 use crate::report::{Report, Said};
 use crate::verdict::{self, End};
-use crate::{archive, damage, device_tree, grub, progress, terminal, workspace};
+use crate::{archive, damage, damaged_tree, device_tree, grub, progress, terminal, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -36,6 +36,8 @@ pub struct Job<'a> {
     pub grub: bool,
     /// Damage done to the archive (see `damage`).
     pub damage: Option<&'a str>,
+    /// Damage done to the device tree (see `damaged_tree`).
+    pub tree: Option<&'a str>,
     /// Show the guest's text as it comes.
     pub echo: bool,
     pub log: PathBuf,
@@ -66,6 +68,7 @@ pub fn command(args: &RunArgs) -> Result<bool> {
         qemu_args: &args.qemu_arg,
         grub: false,
         damage: None,
+        tree: None,
         echo: true,
         log: workspace::logs()?.join(format!("run-{}-{}.log", board.name, std::process::id())),
     };
@@ -140,6 +143,7 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
     }
     let mut launch = Launch {
         cdrom: None,
+        loads: None,
         board: job.board,
         cores: job.cores,
         icount: job.icount,
@@ -155,6 +159,11 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         false => None,
     };
     launch.cdrom = cdrom.as_deref();
+    let loads = job
+        .tree
+        .map(|what| damaged_tree::words(&launch, what, &scratch));
+    let loads = loads.transpose()?;
+    launch.loads = loads.as_deref();
     let mut report = Report::new(job.images, job.echo, &job.log)?;
     report.note(&format!(
         "{} {}",

@@ -92,6 +92,8 @@ pub struct Scenario {
     pub overlay: Option<String>,
     /// ACPI tables with this damage instead of QEMU's own (see `acpi`; x86_64).
     pub madt: Option<String>,
+    /// QEMU's device tree with this damage instead (see `damaged_tree`; AArch64).
+    pub tree: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -355,6 +355,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         qemu_args: &qemu_args,
         grub: scenario.grub,
         damage: scenario.damage.as_deref(),
+        tree: scenario.tree.as_deref(),
         echo: false,
         log: workspace::logs()?.join(format!("{}.log", case.name().replace('/', "-"))),
     };

@@ -27,12 +27,26 @@ const DEVICES: Range = Range {
 static CONSOLE: AtomicU64 = AtomicU64::new(0);
 /// Firmware's conduit, for switching the machine off.
 static CONDUIT: AtomicU64 = AtomicU64::new(0);
-/// The machine is being left: an exception means that there is no semihosting.
+/// The machine is being left: an exception means that there is no semihosting, or no console.
 static LEAVING: AtomicBool = AtomicBool::new(false);
 
+/// Where virtual machines have their PL011: it is tried where no tree tells of one, but only to say why nothing can be
+/// booted.
+const USUAL_CONSOLE: u64 = 0x900_0000;
+
 /// Says where output goes from now on.
-pub fn set_console(at: Option<u64>, psci_method: &str) {
-    CONSOLE.store(at.unwrap_or(0), Ordering::Relaxed);
+pub fn set_console(at: u64) {
+    CONSOLE.store(at, Ordering::Relaxed);
+}
+
+/// Has output go where a console may be, on a machine that will be left.
+pub fn set_last_console() {
+    LEAVING.store(true, Ordering::Relaxed);
+    set_console(USUAL_CONSOLE);
+}
+
+/// Says how firmware is called.
+pub fn set_conduit(psci_method: &str) {
     CONDUIT.store(Conduit::from_method(psci_method) as u64, Ordering::Relaxed);
 }
 
@@ -40,7 +54,7 @@ pub fn set_console(at: Option<u64>, psci_method: &str) {
 pub fn print(text: fmt::Arguments<'_>) {
     let at = CONSOLE.load(Ordering::Relaxed);
     if at != 0 {
-        // SAFETY: the tree named it, it is reached at its physical address before and after
+        // SAFETY: the tree named it, or the machine is being left; it is reached at its physical address before and after
         // translation is switched on, and nobody else runs.
         let mut uart = unsafe { Pl011::new(at as usize) };
         // A formatter that fails loses its own text only.
@@ -70,7 +84,8 @@ fn switch_off() -> ! {
 #[unsafe(no_mangle)]
 extern "C" fn loader_exception(esr: u64, pc: u64, address: u64) -> ! {
     if LEAVING.load(Ordering::Relaxed) {
-        // Semihosting's instruction is undefined here.
+        // Semihosting's instruction is undefined here, or nothing is where a console might be.
+        CONSOLE.store(0, Ordering::Relaxed);
         switch_off();
     }
     print(format_args!(

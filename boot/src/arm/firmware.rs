@@ -1,11 +1,13 @@
 //! What the arm64 boot protocol hands over: the device tree, put into the terms of the shared steps.
 
+use crate::isa::board;
 use arch_arm::gic::{self, Gic};
 use arch_arm::psci::Conduit;
 use arch_arm::registers::HwId;
 use arch_arm::{paging, pen};
 use boot::tree::{self, Controller, Machine};
-use boot::{CommandLine, MemoryList, Range};
+use boot::{CommandLine, MemoryList, Range, blob};
+use core::fmt;
 
 /// What firmware told; nothing in it lies in firmware's memory but tree and archive.
 pub struct Told {
@@ -29,22 +31,42 @@ pub struct Told {
 pub type Refused = &'static str;
 
 /// The tree at `at`, as firmware left it.
-fn tree_bytes(at: u64) -> Option<&'static [u8]> {
+fn tree_bytes(at: u64) -> Result<&'static [u8], Refused> {
+    let refuse = |problem: fmt::Arguments<'_>| {
+        board::set_last_console();
+        complain(problem);
+        Err("firmware gave no device tree")
+    };
     if at == 0 || !at.is_multiple_of(8) {
-        return None;
+        return refuse(format_args!("address: there is none at {at:#x}"));
     }
     // SAFETY: the boot protocol puts the tree there, and memory behind an aligned address other
     // than 0 can be read with translation off.
     let head = unsafe { (at as *const [u8; 8]).read() };
-    let len = tree::total_bytes(head)?;
-    // SAFETY: the tree says its own length; nobody writes it, it is taken out of the free memory.
-    Some(unsafe { core::slice::from_raw_parts(at as *const u8, len as usize) })
+    match blob::total_bytes(head) {
+        // SAFETY: the tree says its own length, of which no more is taken than the protocol allows;
+        // nobody writes it, it is taken out of the free memory.
+        Ok(len) => Ok(unsafe { core::slice::from_raw_parts(at as *const u8, len as usize) }),
+        Err(magic) => refuse(format_args!("magic: {magic:#x} at {at:#x}")),
+    }
 }
 
-/// Where early output goes: read first, so that everything else can complain.
+fn complain(problem: fmt::Arguments<'_>) {
+    board::print(format_args!("boot: device tree: {problem}\n"));
+}
+
+/// What the tree at `at` says, and where it lies. Where output goes is looked for before anything is complained about.
 pub fn machine(at: u64) -> Result<(Machine<'static>, Range), Refused> {
-    let bytes = tree_bytes(at).ok_or("firmware gave no device tree")?;
-    let machine = tree::read(bytes).ok_or("the device tree is damaged")?;
+    let bytes = tree_bytes(at)?;
+    match tree::read(bytes, &mut |_| {}) {
+        Some(Machine {
+            console: Some(at), ..
+        }) => board::set_console(at),
+        Some(machine) if machine.can_boot() => {}
+        _ => board::set_last_console(),
+    }
+    let machine = tree::read(bytes, &mut complain).ok_or("the device tree cannot be read")?;
+    board::set_conduit(machine.psci_method);
     Ok((machine, Range::new(at, bytes.len() as u64)))
 }
 
@@ -61,7 +83,7 @@ pub fn read(machine: &Machine<'_>, tree: Range) -> Result<Told, Refused> {
     }
     machine.reserved.iter().for_each(|&r| ram.remove(r));
     if ram.ranges().is_empty() {
-        return Err("the device tree names no memory");
+        return Err("the device tree names no usable memory");
     }
     let mut isa_param = [0; 8];
     let controller = machine

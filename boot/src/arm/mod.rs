@@ -28,7 +28,6 @@ extern "C" fn loader_enter(tree: u64, el: u64, entered: u64) -> ! {
         Ok(found) => found,
         Err(why) => refuse(why),
     };
-    board::set_console(machine.console, machine.psci_method);
     let told = match firmware::read(&machine, tree) {
         Ok(told) => told,
         Err(why) => refuse(why),

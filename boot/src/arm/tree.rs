@@ -1,19 +1,16 @@
-//! What the loader reads of the device tree: the one user of the `fdt` package.
+//! What the loader reads of the device tree.
 //!
 //! Devicetree Specification 0.4. Everything comes out as numbers and slices of the tree; whatever is
-//! malformed is absent. Addresses are translated through the `ranges` of every bus above a node.
+//! malformed is told and absent. Addresses are translated through the `ranges` of every bus above a node.
 
 use crate::Range;
+use crate::blob::{Blob, Node, Note};
 use arrayvec::ArrayVec;
-use fdt::Fdt;
-use fdt::parsing::NoPanic;
-use fdt::parsing::unaligned::UnalignedParser;
-
-type Parser<'a> = (UnalignedParser<'a>, NoPanic);
-type Node<'a> = fdt::nodes::Node<'a, Parser<'a>>;
 
 /// Deepest node that is looked at.
 const MAX_DEPTH: usize = 8;
+/// What a window onto RAM reaches: RAM that passes it cannot be used.
+const WINDOW_BYTES: u64 = 512 << 30;
 /// Most ranges of memory, and of reserved memory.
 pub const MAX_MEMORY: usize = 32;
 
@@ -55,11 +52,12 @@ pub struct Machine<'a> {
     pub console: Option<u64>,
 }
 
-/// Bytes of the tree that starts with these 8 bytes; `None` if it is none.
-#[must_use]
-pub fn total_bytes(head: [u8; 8]) -> Option<u64> {
-    let word = |at: usize| u32::from_be_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    (word(0) == 0xd00d_feed).then_some(u64::from(word(4)))
+impl Machine<'_> {
+    /// Whether there is what no boot can do without.
+    #[must_use]
+    pub fn can_boot(&self) -> bool {
+        !self.memory.is_empty() && self.controller.is_some() && self.initrd.bytes() > 0
+    }
 }
 
 /// A node and the way to it.
@@ -70,12 +68,13 @@ struct Place<'a> {
     above: ArrayVec<Node<'a>, MAX_DEPTH>,
 }
 
-/// Reads the tree in `bytes`; `None` if it is damaged.
+/// Reads the tree in `bytes`, and tells `note` what is wrong with it; `None` if nothing of it can be read.
 #[must_use]
-pub fn read(bytes: &[u8]) -> Option<Machine<'_>> {
-    let tree = Fdt::new_unaligned_fallible(bytes).ok()?;
+pub fn read<'a>(bytes: &'a [u8], note: &mut Note<'_>) -> Option<Machine<'a>> {
+    let blob = Blob::open(bytes, note)?;
+    blob.check(note);
     let root = Place {
-        node: fdt::nodes::AsNode::as_node(&tree.root().ok()?),
+        node: blob.root()?,
         above: ArrayVec::new(),
     };
     let mut m = Machine {
@@ -89,47 +88,68 @@ pub fn read(bytes: &[u8]) -> Option<Machine<'_>> {
     };
     let mut stdout = None;
     for top in children(&root) {
-        match name(&top.node) {
-            "memory" => m
-                .memory
-                .extend(regs(&top).take(MAX_MEMORY - m.memory.len())),
+        match base_name(&top.node) {
+            "memory" => memory(&top, &mut m.memory, note),
             "reserved-memory" => {
                 for part in children(&top) {
                     m.reserved
                         .extend(regs(&part).take(MAX_MEMORY - m.reserved.len()));
                 }
             }
-            "psci" => m.psci_method = text(&top.node, "method").unwrap_or(""),
+            "psci" => {
+                m.psci_method = text(&top.node, "method").unwrap_or("");
+                if !["smc", "hvc"].contains(&m.psci_method) {
+                    let why = "is neither smc nor hvc";
+                    note(format_args!("method of /psci: {:?} {why}", m.psci_method));
+                }
+            }
             "chosen" => {
-                m.bootargs = property(&top.node, "bootargs").unwrap_or(&[]);
+                m.bootargs = top.node.property("bootargs").unwrap_or(&[]);
                 m.initrd = initrd(&top.node);
                 stdout = text(&top.node, "stdout-path");
             }
             _ => {}
         }
     }
-    m.controller = find(&root, &mut |p| controller(p));
+    m.controller = find(&root, &mut |p| controller(p, note));
     m.console = stdout.and_then(|path| console(&root, path));
+    // A tree that names none may have one all the same.
+    m.console = m.console.or_else(|| find(&root, &mut pl011));
     Some(m)
 }
 
-fn name<'a>(node: &Node<'a>) -> &'a str {
-    node.name().map_or("", |n| n.name)
+/// Takes the RAM of a node. No range may be empty or pass what can be mapped.
+fn memory(place: &Place<'_>, to: &mut ArrayVec<Range, MAX_MEMORY>, note: &mut Note<'_>) {
+    for (base, bytes) in raw_regs(place) {
+        let end = base.checked_add(bytes);
+        if bytes == 0 || end.is_none_or(|end| end > WINDOW_BYTES) {
+            let name = place.node.name;
+            note(format_args!(
+                "reg of /{name}: {bytes:#x} bytes from {base:#x} on: left out"
+            ));
+        } else if to.try_push(Range::new(base, bytes)).is_err() {
+            note(format_args!(
+                "reg of /{}: there are more than {MAX_MEMORY} ranges: left out",
+                place.node.name
+            ));
+        }
+    }
 }
 
-fn property<'a>(node: &Node<'a>, name: &str) -> Option<&'a [u8]> {
-    Some(node.raw_property(name).ok()??.value)
+/// A node's name without its unit address.
+fn base_name<'a>(node: &Node<'a>) -> &'a str {
+    node.name.split('@').next().unwrap_or("")
 }
 
 /// A property that is one text.
 fn text<'a>(node: &Node<'a>, name: &str) -> Option<&'a str> {
-    let bytes = property(node, name)?;
+    let bytes = node.property(name)?;
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     core::str::from_utf8(&bytes[..end]).ok()
 }
 
 fn is_compatible(node: &Node<'_>, with: &[&str]) -> bool {
-    let list = property(node, "compatible").unwrap_or(&[]);
+    let list = node.property("compatible").unwrap_or(&[]);
     list.split(|b| *b == 0)
         .any(|c| with.iter().any(|w| w.as_bytes() == c))
 }
@@ -137,10 +157,8 @@ fn is_compatible(node: &Node<'_>, with: &[&str]) -> bool {
 fn children<'a>(of: &Place<'a>) -> impl Iterator<Item = Place<'a>> + use<'a> {
     let mut above = of.above.clone();
     let deep = above.try_push(of.node).is_err();
-    let list = of.node.children().ok().filter(|_| !deep);
-    let nodes = list.into_iter().flat_map(|list| list.iter());
-    // The package repeats an error for ever: the first one ends the list.
-    nodes.map_while(Result::ok).map(move |node| Place {
+    let nodes = of.node.children().take_while(move |_| !deep);
+    nodes.map(move |node| Place {
         node,
         above: above.clone(),
     })
@@ -162,7 +180,7 @@ fn number(bytes: &[u8], cells: usize) -> Option<(u64, &[u8])> {
 }
 
 fn cells(node: &Node<'_>, name: &str, default: usize) -> usize {
-    property(node, name)
+    node.property(name)
         .and_then(|b| number(b, 1))
         .map_or(default, |(n, _)| n.min(4) as usize)
 }
@@ -175,26 +193,31 @@ fn bus_cells(bus: &Node<'_>) -> (usize, usize) {
     )
 }
 
-/// The ranges of `reg`, physical.
-fn regs<'a>(place: &Place<'a>) -> impl Iterator<Item = Range> + use<'a> {
+/// The addresses and sizes in `reg`, physical.
+fn raw_regs<'a>(place: &Place<'a>) -> impl Iterator<Item = (u64, u64)> + use<'a> {
     let (address, size) = place.above.last().map_or((2, 1), bus_cells);
-    let mut rest = property(&place.node, "reg").unwrap_or(&[]);
+    let mut rest = place.node.property("reg").unwrap_or(&[]);
     let above = place.above.clone();
     core::iter::from_fn(move || {
         let (base, after) = number(rest, address)?;
         let (bytes, after) = number(after, size)?;
         rest = after;
-        Some(translate(&above, base).map(|base| Range::new(base, bytes)))
+        Some(translate(&above, base).map(|base| (base, bytes)))
     })
     .fuse()
     .take_while(move |_| address > 0)
     .flatten()
 }
 
+/// The ranges of `reg`, physical.
+fn regs<'a>(place: &Place<'a>) -> impl Iterator<Item = Range> + use<'a> {
+    raw_regs(place).map(|(base, bytes)| Range::new(base, bytes))
+}
+
 /// What a bus address below the last of `above` is for the processor.
 fn translate(above: &[Node<'_>], mut address: u64) -> Option<u64> {
     for i in (1..above.len()).rev() {
-        let ranges = property(&above[i], "ranges")?;
+        let ranges = above[i].property("ranges")?;
         if ranges.is_empty() {
             continue;
         }
@@ -209,7 +232,7 @@ fn translate(above: &[Node<'_>], mut address: u64) -> Option<u64> {
             let (to, after) = number(after, parent)?;
             let (bytes, after) = number(after, size)?;
             if address >= from && address - from < bytes {
-                break to + (address - from);
+                break to.checked_add(address - from)?;
             }
             rest = after;
         };
@@ -217,29 +240,39 @@ fn translate(above: &[Node<'_>], mut address: u64) -> Option<u64> {
     Some(address)
 }
 
-fn controller(place: &Place<'_>) -> Option<Controller> {
+/// The controller that a node is, if it says where all of its parts are.
+fn controller(place: &Place<'_>, note: &mut Note<'_>) -> Option<Controller> {
     const V2: &[&str] = &["arm,cortex-a15-gic", "arm,gic-400", "arm,cortex-a9-gic"];
     const V3: &[&str] = &["arm,gic-v3"];
+    let v3 = is_compatible(&place.node, V3);
+    if !v3 && !is_compatible(&place.node, V2) {
+        return None;
+    }
     let mut regs = regs(place);
-    if is_compatible(&place.node, V3) {
-        return Some(Controller::V3 {
-            distributor: regs.next()?.base,
-            redistributors: regs.next()?,
-        });
-    }
-    if is_compatible(&place.node, V2) {
-        return Some(Controller::V2 {
-            distributor: regs.next()?.base,
-            cpu: regs.next()?.base,
-        });
-    }
-    None
+    let (Some(distributor), Some(second)) = (regs.next(), regs.next()) else {
+        let name = place.node.name;
+        note(format_args!(
+            "reg of {name}: it does not name the controller's parts: left out"
+        ));
+        return None;
+    };
+    let distributor = distributor.base;
+    Some(match v3 {
+        true => Controller::V3 {
+            distributor,
+            redistributors: second,
+        },
+        false => Controller::V2 {
+            distributor,
+            cpu: second.base,
+        },
+    })
 }
 
 /// `linux,initrd-start` and `-end`: one or two cells.
 fn initrd(chosen: &Node<'_>) -> Range {
     let address = |name| {
-        let bytes = property(chosen, name)?;
+        let bytes = chosen.property(name)?;
         number(bytes, bytes.len() / 4).map(|(n, _)| n)
     };
     match (address("linux,initrd-start"), address("linux,initrd-end")) {
@@ -254,21 +287,30 @@ fn console(root: &Place<'_>, path: &str) -> Option<u64> {
     let path = if path.starts_with('/') {
         path
     } else {
-        let aliases = children(root).find(|p| name(&p.node) == "aliases")?;
+        let aliases = children(root).find(|p| base_name(&p.node) == "aliases")?;
         text(&aliases.node, path)?
     };
     let mut at = root.clone();
     for step in path.split('/').filter(|s| !s.is_empty()) {
-        let (wanted, unit) = step.split_once('@').unzip();
-        let wanted = wanted.unwrap_or(step);
+        let unit = step.contains('@');
         at = children(&at).find(|p| {
-            p.node
-                .name()
-                .is_ok_and(|n| n.name == wanted && (unit.is_none() || n.unit_address == unit))
+            let name = if unit {
+                p.node.name
+            } else {
+                base_name(&p.node)
+            };
+            name == step
         })?;
     }
-    is_compatible(&at.node, &["arm,pl011"])
-        .then(|| regs(&at).next())?
+    pl011(&at)
+}
+
+/// Where the registers of a PL011 that is in use are.
+fn pl011(place: &Place<'_>) -> Option<u64> {
+    let status = text(&place.node, "status");
+    let enabled = status.is_none_or(|s| s == "okay" || s == "ok");
+    (enabled && is_compatible(&place.node, &["arm,pl011"]))
+        .then(|| regs(place).next())?
         .map(|r| r.base)
 }
 

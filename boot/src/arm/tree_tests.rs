@@ -2,6 +2,8 @@
 
 extern crate std;
 use super::*;
+use crate::blob::total_bytes;
+use std::string::String;
 use std::vec::Vec;
 
 /// Writes a tree: structure and strings.
@@ -75,6 +77,20 @@ impl Writer {
     }
 }
 
+/// What a sound tree says.
+fn sound(tree: &[u8]) -> Machine<'_> {
+    read(tree, &mut |problem| panic!("{problem}")).unwrap()
+}
+
+/// What a damaged tree says, and what is complained about.
+fn damaged(tree: &[u8]) -> (Option<Machine<'_>>, Vec<String>) {
+    let mut problems = Vec::new();
+    let machine = read(tree, &mut |problem| {
+        problems.push(std::format!("{problem}"))
+    });
+    (machine, problems)
+}
+
 fn virt(gic: impl FnOnce(&mut Writer)) -> Vec<u8> {
     let mut w = Writer::default();
     w.node("", |w| {
@@ -111,7 +127,7 @@ fn a_virtual_machine_with_gic_3() {
             &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000],
         );
     });
-    let m = read(&tree).unwrap();
+    let m = sound(&tree);
     assert_eq!(m.memory[..], [Range::new(0x4000_0000, 0x4000_0000)]);
     assert_eq!(m.bootargs, b"icount klog\0");
     assert_eq!(
@@ -130,7 +146,7 @@ fn a_virtual_machine_with_gic_3() {
     assert_eq!(m.controller, Some(want));
     assert_eq!(
         total_bytes(tree[..8].try_into().unwrap()),
-        Some(tree.len() as u64)
+        Ok(tree.len() as u64)
     );
 }
 
@@ -147,9 +163,9 @@ fn gic_2_and_no_controller() {
         distributor: 0x800_0000,
         cpu: 0x801_0000,
     };
-    assert_eq!(read(&tree).unwrap().controller, Some(want));
+    assert_eq!(sound(&tree).controller, Some(want));
     let tree = virt(|w| w.bytes("compatible", b"somebody,else\0"));
-    assert_eq!(read(&tree).unwrap().controller, None);
+    assert_eq!(sound(&tree).controller, None);
 }
 
 #[test]
@@ -187,7 +203,7 @@ fn a_board_with_buses_aliases_and_reserved_memory() {
         w.node("chosen", |w| w.bytes("stdout-path", b"serial0:115200n8\0"));
     });
     let tree = w.finish(&[(0x3000, 0x1000)]);
-    let m = read(&tree).unwrap();
+    let m = sound(&tree);
     assert_eq!(m.console, Some(0xfe20_1040));
     assert_eq!(m.memory.len(), 2);
     assert_eq!(
@@ -203,14 +219,152 @@ fn damage_is_no_panic() {
         w.bytes("compatible", b"arm,gic-v3\0");
         w.cells("reg", &[0, 0x800_0000]);
     });
-    assert_eq!(read(&tree).unwrap().controller, None);
-    for at in 40..tree.len() {
+    let why = "reg of intc@8000000: it does not name the controller's parts: left out";
+    let (machine, problems) = damaged(&tree);
+    assert_eq!(
+        (machine.unwrap().controller, &problems[..]),
+        (None, &[why.into()][..])
+    );
+    for at in 0..tree.len() {
         let mut bad = tree.clone();
         bad[at] ^= 0xff;
-        let _ = read(&bad);
+        let _ = damaged(&bad);
     }
     for len in 0..tree.len() {
-        assert!(read(&tree[..len]).is_none(), "{len} bytes");
+        assert!(!damaged(&tree[..len]).1.is_empty(), "{len} bytes");
     }
-    assert_eq!(total_bytes(*b"\0\0\0\0\0\0\0\0"), None);
+    assert_eq!(total_bytes(*b"\0\0\0\0\0\0\0\0"), Err(0));
+    assert_eq!(
+        total_bytes(*b"\xd0\x0d\xfe\xed\xff\xff\xff\xff"),
+        Ok(2 << 20)
+    );
+}
+
+fn put(tree: &mut [u8], at: usize, word: u32) {
+    tree[at..at + 4].copy_from_slice(&word.to_be_bytes());
+}
+
+fn place(tree: &[u8], of: &[u8]) -> usize {
+    tree.windows(of.len())
+        .position(|w| w == of)
+        .expect("is there")
+}
+
+#[test]
+fn what_stands_before_the_cut_is_used() {
+    let whole = virt(|w| {
+        w.bytes("compatible", b"arm,gic-v3\0");
+        w.cells(
+            "reg",
+            &[0, 0x800_0000, 0, 0x1_0000, 0, 0x80a_0000, 0, 0xf6_0000],
+        );
+    });
+    // In the command line: memory, controller and console are known, the archive is not.
+    let at = place(&whole, b"icount klog");
+    let block = 56;
+    let mut cut = whole.clone();
+    put(&mut cut, 36, (at + 4 - block) as u32);
+    let (machine, problems) = damaged(&cut);
+    let why = "a property is longer than the block: the rest is not read";
+    let want = std::format!(
+        "structure block, byte {:#x} (in /chosen): {why}",
+        at - 12 - block
+    );
+    assert_eq!(problems, [want]);
+    let machine = machine.unwrap();
+    assert_eq!(
+        (machine.memory.len(), machine.console),
+        (1, Some(0x900_0000))
+    );
+    assert!(machine.controller.is_some() && machine.initrd.bytes() == 0 && !machine.can_boot());
+    // What names stand in is cut: properties without a name are left out, the rest stays.
+    let mut cut = whole.clone();
+    let strings = whole.len() - place(&whole, b"stdout-path\0bootargs");
+    let strings = u32::from_be_bytes(whole[32..36].try_into().unwrap()) - strings as u32;
+    put(&mut cut, 32, strings);
+    let (machine, problems) = damaged(&cut);
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(
+        problems[0].ends_with("(in /chosen): its name lies outside of the strings block: left out")
+    );
+    assert_eq!(
+        problems[1],
+        "strings block: 4 properties have no name in it"
+    );
+    assert_eq!(machine.unwrap().console, Some(0x900_0000));
+}
+
+#[test]
+fn fields_of_the_header_are_named() {
+    let whole = virt(|_| {});
+    for (at, word, want) in [
+        (4, 0xffff_fff0, "totalsize: 0xfffffff0: only "),
+        (
+            8,
+            0x7fff_fff0,
+            "off_dt_struct: 0x7ffffff0 lies outside of the tree",
+        ),
+        (
+            12,
+            0x7fff_fff0,
+            "off_dt_strings: 0x7ffffff0 lies outside of the tree",
+        ),
+        (20, 3, "version: 3, compatible with 16: 16 and 17 are known"),
+        (32, 0xffff_ffff, "size_dt_strings: 0xffffffff: only "),
+        (36, 0xffff_ffff, "size_dt_struct: 0xffffffff: only "),
+    ] {
+        let mut bad = whole.clone();
+        put(&mut bad, at, word);
+        let (machine, problems) = damaged(&bad);
+        assert!(problems[0].starts_with(want), "{problems:?}");
+        assert_eq!(machine.is_some(), want.ends_with("only "), "{want}");
+    }
+    assert_eq!(damaged(&whole[..39]).1, ["header: 39 bytes are too few"]);
+}
+
+#[test]
+fn memory_that_no_machine_has_is_left_out() {
+    let mut w = Writer::default();
+    w.node("", |w| {
+        w.cells("#address-cells", &[2]);
+        w.cells("#size-cells", &[2]);
+        w.node("psci", |w| w.bytes("method", b"svc\0"));
+        w.node("memory@0", |w| {
+            let top = u32::MAX;
+            let reg = [
+                top,
+                top,
+                0,
+                0x1000,
+                0,
+                0x4000_0000,
+                0,
+                0x1000_0000,
+                0,
+                0,
+                0x80,
+                1,
+                0,
+                1,
+                0,
+                0,
+            ];
+            w.cells("reg", &reg);
+        });
+    });
+    let tree = w.finish(&[]);
+    let (machine, problems) = damaged(&tree);
+    assert_eq!(
+        machine.unwrap().memory[..],
+        [Range::new(0x4000_0000, 0x1000_0000)]
+    );
+    assert_eq!(
+        problems,
+        [
+            "method of /psci: \"svc\" is neither smc nor hvc",
+            "reg of /memory@0: 0x1000 bytes from 0xffffffffffffffff on: left out",
+            "reg of /memory@0: 0x8000000001 bytes from 0x0 on: left out",
+            "reg of /memory@0: 0x0 bytes from 0x1 on: left out",
+        ]
+    );
 }

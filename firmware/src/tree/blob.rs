@@ -77,21 +77,22 @@ fn blocks<'a>(blob: &'a [u8], problems: &mut Problems) -> Option<(&'a [u8], &'a 
         problems.note(NAME, "totalsize", why);
     }
     let blob = &blob[..blob.len().min(total as usize)];
-    let part = |at: u32, bytes: Option<u32>| match bytes {
-        Some(bytes) => blob.get(at as usize..(at as usize).checked_add(bytes as usize)?),
-        None => blob.get(at as usize..),
+    let mut part = |name: &str, at: u32, size: Option<u32>| {
+        let Some(rest) = blob.get(at as usize..).filter(|rest| !rest.is_empty()) else {
+            let why = format!("{at:#x} lies outside of the tree");
+            problems.note(NAME, format!("off_dt_{name}"), why);
+            return None;
+        };
+        let size = size.map_or(rest.len(), |size| size as usize);
+        if size > rest.len() {
+            let why = format!("{size:#x}: only {:#x} bytes are there", rest.len());
+            problems.note(NAME, format!("size_dt_{name}"), why);
+        }
+        Some(&rest[..size.min(rest.len())])
     };
     // Version 16 has no size of the structure block.
-    let nodes = part(structure, (version >= 17).then_some(size));
-    if nodes.is_none() {
-        let why = format!("{structure:#x} and {size:#x} lie outside of the tree");
-        problems.note(NAME, "off_dt_struct, size_dt_struct", why);
-    }
-    let names = part(strings, Some(strings_size));
-    if names.is_none() {
-        let why = format!("{strings:#x} and {strings_size:#x} lie outside of the tree");
-        problems.note(NAME, "off_dt_strings, size_dt_strings", why);
-    }
+    let nodes = part("struct", structure, (version >= 17).then_some(size));
+    let names = part("strings", strings, Some(strings_size));
     Some((nodes?, names?))
 }
 
@@ -133,18 +134,33 @@ pub fn parse<'a>(blob: &'a [u8], problems: &mut Problems) -> Tree<'a> {
     };
     let mut tokens = Tokens { block, at: 0 };
     let mut open: Vec<usize> = Vec::new();
+    let mut nameless = 0usize;
     loop {
         let at = tokens.at;
+        let path =
+            |tree: &Tree<'_>, open: &[usize]| open.last().map_or("/".into(), |n| tree.path(*n));
         match token(&mut tokens, strings, &mut open, &mut tree) {
-            Ok(true) => {}
-            Ok(false) => break,
+            Ok(Next::Token) => {}
+            Ok(Next::Nameless) => {
+                if nameless == 0 {
+                    let field = format!("property at byte {at:#x} (in {})", path(&tree, &open));
+                    let why = "its name lies outside of the strings block: left out";
+                    problems.note(NAME, field, why);
+                }
+                nameless += 1;
+            }
+            Ok(Next::End) => break,
             Err(why) => {
-                let path = open.last().map_or("/".into(), |n| tree.path(*n));
+                let path = path(&tree, &open);
                 let field = format!("structure block, byte {at:#x} (in {path})");
                 problems.note(NAME, field, format!("{why}: the rest is not read"));
                 break;
             }
         }
+    }
+    if nameless > 1 {
+        let why = format!("{nameless} properties have no name in it");
+        problems.note(NAME, "strings block", why);
     }
     find_phandles(&mut tree, problems);
     tree
@@ -163,13 +179,23 @@ fn find_phandles(tree: &mut Tree<'_>, problems: &mut Problems) {
     }
 }
 
-/// Takes one token; whether there are more.
+/// What came out of a token.
+enum Next {
+    /// Its part of the tree.
+    Token,
+    /// A property whose name lies outside of the strings block: it is left out.
+    Nameless,
+    /// The end.
+    End,
+}
+
+/// Takes one token.
 fn token<'a>(
     tokens: &mut Tokens<'a>,
     strings: &'a [u8],
     open: &mut Vec<usize>,
     tree: &mut Tree<'a>,
-) -> Result<bool, &'static str> {
+) -> Result<Next, &'static str> {
     match tokens.word().ok_or("the block ends without FDT_END")? {
         // FDT_BEGIN_NODE
         1 => {
@@ -206,18 +232,19 @@ fn token<'a>(
             let name = tokens.word().ok_or("a property has no name")?;
             let value = tokens.bytes(len as usize);
             let value = value.ok_or("a property is longer than the block")?;
-            let name = strings.get(name as usize..).and_then(text);
-            let name = name.ok_or("a property's name lies outside of the strings block")?;
             let node = open.last().ok_or("a property stands outside of a node")?;
+            let Some(name) = strings.get(name as usize..).and_then(text) else {
+                return Ok(Next::Nameless);
+            };
             tree.nodes[*node].properties.push((name, value));
         }
         // FDT_NOP
         4 => {}
         // FDT_END
         9 if tree.nodes.is_empty() => return Err("there is no root"),
-        9 if open.is_empty() => return Ok(false),
+        9 if open.is_empty() => return Ok(Next::End),
         9 => return Err("FDT_END stands inside of a node"),
         _ => return Err("there is no such token"),
     }
-    Ok(true)
+    Ok(Next::Token)
 }

@@ -88,9 +88,14 @@ impl Walk<'_, '_> {
         let node = phandle.and_then(|p| tree.referred(p));
         let Some(core) = node.and_then(|n| self.cores.get(&n)) else {
             // A core that is disabled or was left out has a place, too.
-            if node.is_none() {
-                let field = format!("cpu of {}", tree.path(at));
-                problems.note(NAME, field, "it refers to no node");
+            let field = || format!("cpu of {}", tree.path(at));
+            match node {
+                None => problems.note(NAME, field(), "it refers to no node"),
+                Some(other) if tree.nodes[other].text("device_type") != Some("cpu") => {
+                    let why = format!("{} is no core: left out", tree.path(other));
+                    problems.note(NAME, field(), why);
+                }
+                Some(_) => {}
             }
             return;
         };

@@ -16,8 +16,8 @@ use skb::datalog::{Changes, Value};
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
-/// Largest device tree that is read.
-const MAX_TREE: u64 = 4 << 20;
+/// Largest device tree that is read (the arm64 boot protocol allows no larger one).
+const MAX_TREE: u64 = 2 << 20;
 
 /// Where the console is.
 #[derive(Clone, Copy, Debug)]
@@ -119,8 +119,9 @@ fn of_acpi(devices: CapAddr, rsdp: u64, own: &Own) -> Result<Described, String> 
 
 fn device_tree(devices: CapAddr, fdt: u64) -> Result<tree::Machine, &'static str> {
     let head = read(devices, fdt, 8).ok_or("memory cannot be read")?;
-    let bytes = tree::total_bytes(&head).filter(|b| *b <= MAX_TREE);
-    let bytes = bytes.ok_or("no device tree is")?;
+    let bytes = tree::total_bytes(&head).ok_or("no device tree is")?;
+    // One that says that it is longer is read that far, and told about.
+    let bytes = bytes.min(MAX_TREE);
     let blob = read(devices, fdt, bytes).ok_or("not all of the device tree can be read")?;
     Ok(tree::read(&blob))
 }

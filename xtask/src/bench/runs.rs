@@ -165,6 +165,7 @@ impl Bench<'_> {
             qemu_args: &qemu_args,
             grub: false,
             damage: None,
+            tree: None,
             echo: false,
             log: workspace::logs()?.join(format!(
                 "bench-{}-{}.log",
