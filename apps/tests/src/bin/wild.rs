@@ -16,6 +16,9 @@ use proto::iface::spawn::Place;
 use rt::{env, invoke, provoke, task, time};
 use tests::{Child, Random, Suite};
 
+#[path = "wild/arguments.rs"]
+mod arguments;
+
 rt::entry!(main);
 
 const SELF: &str = "t-wild";
@@ -263,6 +266,25 @@ fn fitting_calls() -> i32 {
     0
 }
 
+/// Each argument in turn; this process must survive it.
+fn one_by_one() -> i32 {
+    match arguments::every() {
+        Ok(calls) => {
+            rt::println!("wild: {calls} calls with one wild argument");
+            0
+        }
+        Err(why) => {
+            rt::println!("wild: {why}");
+            2
+        }
+    }
+}
+
+/// [`one_by_one`] in a process of its own.
+async fn arguments() -> Result<(), String> {
+    Child::run(&[SELF, "arguments"]).await?.expect_success()
+}
+
 /// Revokes everything that it holds: what others hold as well is not its to take away.
 fn revokes() -> i32 {
     use CapType::{CNode, Dispatcher, VNode};
@@ -288,6 +310,7 @@ fn resume() -> i32 {
 fn main() -> i32 {
     match env::args().nth(1) {
         Some("fits") => return fitting_calls(),
+        Some("arguments") => return one_by_one(),
         Some("resume") => return resume(),
         Some("revokes") => return revokes(),
         Some(seed) => return random_calls(seed.parse().unwrap_or(1)),
@@ -303,6 +326,7 @@ async fn run() -> i32 {
     for call in Syscall::ALL {
         suite.report(&format!("{call:?}"), every(call));
     }
+    suite.report("arguments", arguments().await);
     for how in ["fits", "resume", "revokes"] {
         suite.report(how, with_child(how).await);
     }
