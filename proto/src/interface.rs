@@ -156,6 +156,23 @@ macro_rules! interface {
                 version: $version,
                 name: stringify!($marker),
             };
+            const REQUESTS: &'static [$crate::stub::Operation] = &[$($crate::stub::Operation {
+                name: stringify!($qv),
+                number: $qn,
+                members: &[$($crate::stub::Member {
+                    name: stringify!($qf),
+                    words: <$qt as $crate::wire::Field>::WORDS,
+                    largest: <$qt as $crate::wire::Field>::largest,
+                }),*],
+                blob: $crate::stub::some(&[$(stringify!($qb))?]),
+                cap: $crate::stub::some(&[
+                    $(stringify!($qc),)? $(stringify!($qg),)? $(stringify!($qo))?
+                ]),
+                answering: $crate::stub::answering(
+                    &[$(stringify!($answer))?],
+                    &[$(stringify!($later))?],
+                ),
+            }),*];
             type Client<C: $crate::Ask> = $client<C>;
             fn client<C: $crate::Ask>(carrier: C) -> $client<C> {
                 $client(carrier)

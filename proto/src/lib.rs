@@ -26,5 +26,7 @@ pub mod ump;
 pub mod wire;
 
 pub use error::{CallError, PeerError, Refusal, ServiceError, Versions};
-pub use stub::{Ask, Call, Dispatch, Interface, InterfaceId, Later, Pass, Raw};
+pub use stub::{
+    Answering, Ask, Call, Dispatch, Interface, InterfaceId, Later, Member, Operation, Pass, Raw,
+};
 pub use wire::{Header, Name, Pid, Wire, WireError};

@@ -41,10 +41,77 @@ impl core::fmt::Display for InterfaceId {
     }
 }
 
+/// A field as an interface declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member {
+    /// Its name.
+    pub name: &'static str,
+    /// Words that it takes in a message.
+    pub words: usize,
+    /// Largest number that each of its words may have.
+    pub largest: fn(usize) -> u64,
+}
+
+/// When a request is answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answering {
+    /// Never: it is a notice.
+    Never,
+    /// As soon as the server is done with it.
+    Soon,
+    /// When the server likes.
+    Later,
+}
+
+/// A request as an interface declares it.
+#[derive(Clone, Copy, Debug)]
+pub struct Operation {
+    /// Its name.
+    pub name: &'static str,
+    /// Its number on the wire.
+    pub number: u16,
+    /// Its fields, in the order of their words.
+    pub members: &'static [Member],
+    /// Whether a blob goes along.
+    pub blob: bool,
+    /// Whether a capability goes along, or may.
+    pub cap: bool,
+    /// Whether there is an answer.
+    pub answering: Answering,
+}
+
+impl Operation {
+    /// The largest numbers of its words.
+    pub fn largest(&self) -> impl Iterator<Item = u64> {
+        let words = |m: &'static Member| (0..m.words).map(|word| (m.largest)(word));
+        self.members.iter().flat_map(words)
+    }
+}
+
+/// When the request is answered that names these replies.
+#[doc(hidden)]
+#[must_use]
+pub const fn answering(soon: &[&str], later: &[&str]) -> Answering {
+    match (soon, later) {
+        ([], []) => Answering::Never,
+        (_, []) => Answering::Soon,
+        _ => Answering::Later,
+    }
+}
+
+/// Whether there is something in a list.
+#[doc(hidden)]
+#[must_use]
+pub const fn some(list: &[&str]) -> bool {
+    !list.is_empty()
+}
+
 /// An interface: what [`interface!`](crate::interface) declares.
 pub trait Interface {
     /// Number, version, name.
     const ID: InterfaceId;
+    /// Its requests, in the order of their declaration.
+    const REQUESTS: &'static [Operation];
     /// The client's stub over a carrier.
     type Client<C: Ask>;
     /// The stub over this carrier.

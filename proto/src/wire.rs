@@ -215,6 +215,11 @@ pub const fn name(said: &'static str, messages: &'static str) -> &'static str {
 pub trait Field: Sized {
     /// Words it takes.
     const WORDS: usize;
+    /// Largest number that its word `word` may have.
+    #[must_use]
+    fn largest(_word: usize) -> u64 {
+        u64::MAX
+    }
     /// Appends it.
     fn put(&self, w: &mut Writer);
     /// Reads it; total on any words.
@@ -227,6 +232,9 @@ pub trait Field: Sized {
 macro_rules! integer_fields {
     ($($t:ty)*) => { $(impl Field for $t {
         const WORDS: usize = 1;
+        fn largest(_word: usize) -> u64 {
+            u64::from(<$t>::MAX)
+        }
         fn put(&self, w: &mut Writer) {
             w.push(u64::from(*self));
         }
@@ -239,6 +247,9 @@ integer_fields!(u8 u16 u32 u64);
 
 impl Field for i32 {
     const WORDS: usize = 1;
+    fn largest(_word: usize) -> u64 {
+        u64::from(u32::MAX)
+    }
     fn put(&self, w: &mut Writer) {
         w.push(u64::from(self.cast_unsigned()));
     }
@@ -249,6 +260,9 @@ impl Field for i32 {
 
 impl Field for bool {
     const WORDS: usize = 1;
+    fn largest(_word: usize) -> u64 {
+        1
+    }
     fn put(&self, w: &mut Writer) {
         w.push(u64::from(*self));
     }
@@ -263,6 +277,12 @@ impl Field for bool {
 
 impl<A: Field, B: Field> Field for (A, B) {
     const WORDS: usize = A::WORDS + B::WORDS;
+    fn largest(word: usize) -> u64 {
+        match word.checked_sub(A::WORDS) {
+            None => A::largest(word),
+            Some(word) => B::largest(word),
+        }
+    }
     fn put(&self, w: &mut Writer) {
         self.0.put(w);
         self.1.put(w);
@@ -378,6 +398,9 @@ macro_rules! codes {
         pub enum $name { $($(#[$vm])* $v = $n,)* }
         impl $crate::wire::Field for $name {
             const WORDS: usize = 1;
+            fn largest(_word: usize) -> u64 {
+                [$($n),*].into_iter().max().unwrap_or(0)
+            }
             fn put(&self, w: &mut $crate::wire::Writer) {
                 w.push(*self as u64);
             }

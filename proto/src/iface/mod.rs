@@ -16,3 +16,26 @@ pub mod skb;
 pub mod spawn;
 pub mod system;
 pub mod transport;
+
+use crate::{Interface, InterfaceId, Operation};
+
+/// All interfaces of services, and their requests.
+pub const ALL: &[(InterfaceId, &[Operation])] = &[
+    of::<memory::Memory>(),
+    of::<spawn::Spawn>(),
+    of::<names::Names>(),
+    of::<console::Console>(),
+    of::<process::Process>(),
+    of::<monitor::Monitor>(),
+    of::<files::Files>(),
+    of::<cores::Cores>(),
+    of::<driver::Driver>(),
+    of::<names::Accept>(),
+    of::<system::System>(),
+    of::<skb::Skb>(),
+    of::<registry::Registry>(),
+];
+
+const fn of<I: Interface>() -> (InterfaceId, &'static [Operation]) {
+    (I::ID, I::REQUESTS)
+}
