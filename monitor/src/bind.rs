@@ -12,7 +12,7 @@ use monitor::agree::Shipped;
 use monitor::agree::bind::{BindInput, BindMessage, BindOutput, Binder, Bound, Line, Wanted};
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::Status;
-use proto::iface::monitor::{NO_BELL, pack_bell, unpack_region};
+use proto::iface::monitor::{NO_BELL, pack_bell};
 use proto::iface::names::{AcceptClient, UmpFrame};
 use proto::iface::process::ProcessRequest;
 use proto::{CallError, Name, PeerError, ServiceError, Wire};
@@ -353,10 +353,10 @@ fn offer(world: &World, line: Line, wanted: Wanted) {
 async fn bring(world: &World, line: Line, wanted: &Wanted) -> Result<u64, ServiceError> {
     let to = service(world, wanted.name).await?;
     let (client, region) = (line.client.0, wanted.region);
-    let (base, bytes) = unpack_region(region);
     let copy = if client == world.osnode {
-        // The Frame is this OSnode's: a copy made from its words is a copy like any other.
-        channels::import_frame(client, base, bytes)?
+        let s = world.state.borrow();
+        let own = s.bindings.own.values().find(|o| o.frame.region == region);
+        cap::share(own.ok_or(ServiceError::ProcessGone)?.frame.cap.addr())?
     } else {
         parcels::take(world, client, region, None).ok_or(ServiceError::NoCapability)?
     };

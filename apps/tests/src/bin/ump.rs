@@ -157,10 +157,10 @@ async fn rebind(osnode: u64, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Most channels that are bound before memory comes back that was a channel's.
+/// Most channels that are bound until the memory of one that was closed is used again, or given back.
 const CHANNELS: usize = 64;
 
-/// Who keeps a copy of the Frame of a channel that it closed has nothing of it when it is another channel's.
+/// Who keeps a copy of the Frame of a channel that it closed loses it before that is another channel's.
 async fn kept(osnode: u64, name: &str) -> Result<(), String> {
     let failed = |what: &str, e: &dyn core::fmt::Display| format!("{what}: {e}");
     let name = Name::new(name).ok_or("too long a name")?;
@@ -177,27 +177,25 @@ async fn kept(osnode: u64, name: &str) -> Result<(), String> {
     let closed = names.ump_close(first.bind).await;
     closed.map_err(|e| failed("close", &e))?;
     let mut later = Vec::new();
-    let mut again = false;
-    while !again && later.len() < CHANNELS {
+    let mut reached = false;
+    while self::base(&copy).is_some() && !reached && later.len() < CHANNELS {
         let bound = bind().await?;
-        again = self::base(&bound.frame) == Some(base);
+        reached = self::base(&bound.frame) == Some(base) && self::base(&copy).is_some();
         later.push(bound);
     }
-    let left = self::base(&copy);
+    let left = self::base(&copy).is_some();
     for bound in later {
         drop(bound.frame);
-        names
-            .ump_close(bound.bind)
-            .await
-            .map_err(|e| failed("close", &e))?;
+        let closed = names.ump_close(bound.bind).await;
+        closed.map_err(|e| failed("close", &e))?;
     }
     drop(mapped);
-    match (again, left) {
-        (true, None) => Ok(()),
-        (true, Some(_)) => Err("the copy reaches a later channel".to_string()),
-        (false, _) => Err(format!(
-            "memory of a channel is not used again by {CHANNELS} others"
+    match (reached, left) {
+        (true, _) => Err("the copy reaches a later channel".to_string()),
+        (false, true) => Err(format!(
+            "a copy is still there after {CHANNELS} other channels"
         )),
+        (false, false) => Ok(()),
     }
 }
 
