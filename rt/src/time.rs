@@ -143,7 +143,7 @@ pub async fn system_timeout<F: Future>(at_ns: u64, f: F) -> Option<F::Output> {
     }
 }
 
-/// How the process's last sleep in the kernel ended.
+/// How the process's last sleep in the kernel ended, of those whose kernel lived to begin them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Sleep {
     /// OSnode time at which it was to end by itself (`u64::MAX` = never).
@@ -164,7 +164,7 @@ static SLEEP: Single<Sleep> = Single::new(Sleep {
     early: 0,
 });
 
-/// How the process's last sleep in the kernel ended.
+/// How the process's last sleep ended (see [`Sleep`]).
 #[must_use]
 pub fn last_sleep() -> Sleep {
     SLEEP.with(|s| *s)

@@ -22,9 +22,8 @@ rt::entry!(main);
 /// Period when none is given.
 const PERIOD_US: u64 = 10_000;
 /// A tick still missing after this long, while the process ran for another reason, was dropped.
-/// Longer than any host lets a virtual core wait, and than a core stands still with a crashed kernel: a wait that
-/// this one was about to begin ends for another reason when the next kernel comes.
-const GRACE_NS: u64 = 2_000_000_000;
+/// Longer than any host lets a virtual core wait, shorter than people wait before they check.
+const GRACE_NS: u64 = 500_000_000;
 
 fn main() {
     rt::process::exit(start())

@@ -349,9 +349,8 @@ fn sleep() {
     }
     if !something && place::prepare_sleep() {
         let event = lmp::wait(until, None);
-        let by_time = matches!(event, Err(SysError::TimedOut));
         place::awake();
-        time::note_sleep(until, by_time);
+        note_sleep(until, &event);
         take_event(&event);
     }
     if prepared > 0 {
@@ -359,6 +358,14 @@ fn sleep() {
             .iter()
             .filter(|c| c.can_sleep())
             .for_each(|c| c.awake());
+    }
+}
+
+/// Keeps how a wait ended. One that was lost with its kernel never began to wait: how late it comes back says nothing
+/// about time-outs.
+fn note_sleep(until: u64, event: &Result<lmp::Event, SysError>) {
+    if !matches!(event, Err(SysError::KernelRestarted)) {
+        time::note_sleep(until, matches!(event, Err(SysError::TimedOut)));
     }
 }
 
