@@ -2,7 +2,7 @@
 //!
 //! [`Arena`] is "physical" memory for host tests of everything that goes through
 //! [`capfmt::PhysMap`]; [`Rng`] gives seeded, repeatable randomness.
-//! [`explore`] is the model checker; [`agree`], [`bind`], [`unmap`] and [`membership`] put the
+//! [`explore`] is the model checker; [`agree`], [`bind`], [`connect`], [`unmap`] and [`membership`] put the
 //! monitors' shipped machines into it.
 //! Not here: the tested code itself; tests run the shipped crates.
 
@@ -11,6 +11,7 @@
 pub mod agree;
 mod arena;
 pub mod bind;
+pub mod connect;
 pub mod explore;
 pub mod generate;
 pub mod mdb;

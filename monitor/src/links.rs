@@ -2,22 +2,24 @@
 //!
 //! Whoever made an OSnode known has channels to everybody it told. So an OSnode that is
 //! known, but not connected, is reached once through its sponsor, or through one's own.
-//! If both connect at the same time, the lower id's channels are used. What is to be
-//! said meanwhile waits, in order.
+//! `monitor::agree::connect` says which pair of channels counts. What is to be said meanwhile waits, in order.
 
 use alloc::vec::Vec;
 
+use capfmt::OsnodeId;
+use monitor::agree::Shipped;
+use monitor::agree::connect::{Answer, Link, Offer};
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{Connected, MonitorClient, NO_BELL, pack_bell};
 use proto::ump::Side;
-use proto::{Ask, CallError, PeerError, ServiceError};
+use proto::{Ask, PeerError, ServiceError};
 use rt::chan::Client;
 use rt::event::Notification;
 use rt::ump::{UmpChannel, UmpError};
 use rt::{Capability, task, time};
 
 use crate::channels::{self, CHANNEL_BYTES, ChannelFrame};
-use crate::peers::{ANSWER_NS, Peer, refusal};
+use crate::peers::{ANSWER_NS, Peer, refusal, unsaid};
 use crate::world::World;
 
 /// First and longest pause between two tries to reach an OSnode (ns of system time).
@@ -45,10 +47,50 @@ impl Kind {
     }
 }
 
-/// A monitor that is being connected: what waits to be said to it.
+/// A monitor that is being connected.
 #[derive(Default)]
 pub struct Connecting {
+    /// What waits to be said to it.
     waiting: Vec<(Kind, Vec<u8>)>,
+    /// The channels that it is offered, once they are made.
+    pair: Option<Pair>,
+}
+
+/// One's own two channels, in the order of [`Offer`].
+struct Pair {
+    channels: [UmpChannel; 2],
+    frames: [ChannelFrame; 2],
+}
+
+impl Pair {
+    async fn make(world: &World) -> Result<Pair, PeerError> {
+        let mut made = [None, None];
+        for (place, side) in made.iter_mut().zip([Side::A, Side::B]) {
+            let frame = channels::take_frame(world).await?;
+            let channel = opened(rt::cap::copy(frame.cap.addr())?, side)?;
+            *place = Some((channel, frame));
+        }
+        match made {
+            [Some((asking, f)), Some((asked, g))] => Ok(Pair {
+                channels: [asking, asked],
+                frames: [f, g],
+            }),
+            _ => Err(PeerError::Refused(ServiceError::OutOfMemory)),
+        }
+    }
+    fn regions(&self) -> Offer {
+        [self.frames[0].region, self.frames[1].region]
+    }
+    fn bells(&self, world: &World) -> Vec<u8> {
+        let bells = self.channels.each_ref().map(|c| bell(world, c));
+        bells.iter().flat_map(|b| b.to_le_bytes()).collect()
+    }
+    /// Nobody uses it.
+    fn give_back(self, world: &World) {
+        self.channels.iter().for_each(UmpChannel::leave_for_good);
+        let pool = &mut world.state.borrow_mut().pool;
+        self.frames.into_iter().for_each(|f| pool.put(f));
+    }
 }
 
 /// Says something, in order, now or when there is a channel.
@@ -130,8 +172,10 @@ async fn connect_patiently(world: &World, osnode: u64) {
             known.is_some_and(|f| f.status == Status::Gone)
         };
         let connected = world.state.borrow().peers.contains_key(&osnode);
+        if gone {
+            forget(world, osnode);
+        }
         if gone || connected {
-            world.state.borrow_mut().connecting.remove(&osnode);
             return;
         }
         match connect(world, osnode).await {
@@ -177,61 +221,79 @@ fn bell(world: &World, channel: &UmpChannel) -> u64 {
     }
 }
 
-/// One's own two channels to `osnode`, and their Frames.
-async fn offer(world: &World) -> Result<[(UmpChannel, ChannelFrame); 2], PeerError> {
-    let mut made = [None, None];
-    for (place, side) in made.iter_mut().zip([Side::A, Side::B]) {
-        let frame = channels::take_frame(world).await?;
-        let channel = opened(rt::cap::copy(frame.cap.addr())?, side)?;
-        *place = Some((channel, frame));
+/// Offers a pair of channels: the same until it is answered.
+async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
+    let via = route(world, osnode).ok_or(ServiceError::NoOsnode)?;
+    let offered = |world: &World| {
+        let s = world.state.borrow();
+        let pair = s.connecting.get(&osnode).and_then(|c| c.pair.as_ref());
+        pair.map(|p| (p.regions(), p.bells(world)))
+    };
+    if offered(world).is_none() {
+        let pair = Pair::make(world).await.map_err(refusal)?;
+        let kept = match world.state.borrow_mut().connecting.get_mut(&osnode) {
+            Some(connecting) => connecting.pair.replace(pair),
+            None => Some(pair),
+        };
+        kept.into_iter().for_each(|pair| pair.give_back(world));
     }
-    match made {
-        [Some(asking), Some(asked)] => Ok([asking, asked]),
-        _ => Err(PeerError::Refused(ServiceError::OutOfMemory)),
+    // Meanwhile the other one's can have come.
+    let Some(([asking, asked], bells)) = offered(world) else {
+        return Ok(());
+    };
+    let via = MonitorClient(via.until(time::system_ns() + ANSWER_NS));
+    let connected = via.connect(osnode, world.osnode, asking, asked, &bells);
+    let connected = connected.await.map_err(unsaid)?;
+    accepted(world, osnode, [connected.asking_bell, connected.asked_bell])
+}
+
+/// One's own channels are used.
+fn accepted(world: &World, osnode: u64, bells: [u64; 2]) -> Result<(), ServiceError> {
+    let notifies = [
+        channels::notify_for(world, osnode, bells[0])?,
+        channels::notify_for(world, osnode, bells[1])?,
+    ];
+    let pair = {
+        let mut s = world.state.borrow_mut();
+        let connecting = s.connecting.get_mut(&osnode);
+        connecting.and_then(|c| c.pair.take())
+    };
+    // It is gone meanwhile.
+    let Some(Pair { channels, frames }) = pair else {
+        return Ok(());
+    };
+    for (channel, notify) in channels.iter().zip(notifies) {
+        notify.into_iter().for_each(|n| channel.set_notify(n));
+    }
+    for frame in &frames {
+        crate::agreement::lent(world, osnode, frame);
+    }
+    let [asking, asked] = channels;
+    join(world, osnode, asking, asked, Below::Own(frames));
+    Ok(())
+}
+
+/// How far this monitor is with that one.
+fn link(world: &World, osnode: u64) -> Link {
+    let s = world.state.borrow();
+    match s.peers.get(&osnode) {
+        Some(peer) => peer.offer.map_or(Link::Own, Link::Theirs),
+        None if s.connecting.contains_key(&osnode) => Link::Asking,
+        None => Link::Idle,
     }
 }
 
-async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
-    let via = route(world, osnode).ok_or(ServiceError::NoOsnode)?;
-    let [(asking, f), (asked, g)] = offer(world).await.map_err(refusal)?;
-    let bells = [bell(world, &asking), bell(world, &asked)];
-    let blob: Vec<u8> = bells.iter().flat_map(|b| b.to_le_bytes()).collect();
-    let until = time::system_ns() + ANSWER_NS;
-    let via = MonitorClient(via.until(until));
-    let connected = via.connect(osnode, world.osnode, f.region, g.region, &blob);
-    let bells = match connected.await {
-        Ok(c) => [c.asking_bell, c.asked_bell],
-        Err(CallError::Refused(r)) => {
-            drop((asking, asked));
-            let mut s = world.state.borrow_mut();
-            s.pool.put(f);
-            s.pool.put(g);
-            return Err(r.error);
-        }
-        // The request may still arrive: these Frames can be used for nothing else.
-        Err(CallError::Peer(_)) => {
-            f.cap.leak();
-            g.cap.leak();
-            return Err(ServiceError::NoAnswer);
-        }
-    };
-    for (channel, bell) in [&asking, &asked].into_iter().zip(bells) {
-        if let Some(notify) = channels::notify_for(world, osnode, bell)? {
-            channel.set_notify(notify);
-        }
-    }
-    for frame in [&f, &g] {
-        crate::agreement::lent(world, osnode, frame);
-    }
-    // In the order of `Peer::channels`.
-    join(world, osnode, asking, asked, Below::Own([f, g]));
-    Ok(())
+/// Nobody is to be connected any more: it is gone.
+pub fn forget(world: &World, osnode: u64) {
+    let connecting = world.state.borrow_mut().connecting.remove(&osnode);
+    let pair = connecting.and_then(|c| c.pair);
+    pair.into_iter().for_each(|p| p.give_back(world));
 }
 
 /// The Frames below a monitor's two channels: of the one on which it asks, and the other.
 pub enum Below {
     Own([ChannelFrame; 2]),
-    Theirs([Capability; 2]),
+    Theirs([Capability; 2], Offer),
 }
 
 /// The channels stand: what waited is said.
@@ -241,14 +303,20 @@ pub fn join(world: &World, osnode: u64, asking: UmpChannel, asked: UmpChannel, b
     let mut peer = Peer::new(asking, asked);
     match below {
         Below::Own(frames) => peer.frames.extend(frames),
-        Below::Theirs(caps) => peer.borrowed.extend(caps),
+        Below::Theirs(caps, offer) => {
+            peer.borrowed.extend(caps);
+            peer.offer = Some(offer);
+        }
     }
     let waiting = {
         let mut s = world.state.borrow_mut();
         s.peers.insert(osnode, peer);
         s.connecting.remove(&osnode)
     };
-    for (kind, bytes) in waiting.into_iter().flat_map(|c| c.waiting) {
+    let Connecting { waiting, pair } = waiting.unwrap_or_default();
+    // The other one never uses this: its own counted before it heard of it, or counts whenever it does.
+    pair.into_iter().for_each(|p| p.give_back(world));
+    for (kind, bytes) in waiting {
         say(world, osnode, kind, bytes);
     }
 }
@@ -270,35 +338,57 @@ pub fn accept(
     let [asking_bell, asked_bell] = bells[..] else {
         return Err(ServiceError::BadArgument);
     };
-    {
-        let s = world.state.borrow();
-        let own = s.connecting.contains_key(&client) && world.osnode < client;
-        if own || s.peers.contains_key(&client) || client == world.osnode {
-            return Err(ServiceError::Exists);
+    let [me, from] = [world.osnode, client].map(OsnodeId);
+    match link(world, client).judge(Shipped, me, from, regions) {
+        _ if client == world.osnode => return Err(ServiceError::Exists),
+        Answer::Refuse => return Err(ServiceError::Exists),
+        Answer::Again => {
+            let s = world.state.borrow();
+            let peer = s.peers.get(&client).ok_or(ServiceError::NoOsnode)?;
+            return Ok(connected(world, &peer.asking, &peer.asked));
         }
         // Its sponsor's word is on its way.
-        if s.members.status(client).is_none() {
+        Answer::Accept if world.state.borrow().members.status(client).is_none() => {
             return Err(ServiceError::NoOsnode);
         }
+        Answer::Accept => {}
     }
-    let open =
-        |region: u64, side: Side, bell: u64| -> Result<(UmpChannel, Capability), ServiceError> {
-            let frame = crate::agreement::borrowed(world, client, region)?;
-            let copy = rt::cap::copy(frame.addr())?;
-            let channel = opened(frame, side).map_err(refusal)?;
-            if let Some(notify) = channels::notify_for(world, client, bell)? {
-                channel.set_notify(notify);
-            }
-            Ok((channel, copy))
-        };
     // What the client asks on is what is asked here.
-    let (asked, asked_frame) = open(regions[0], Side::B, asking_bell)?;
-    let (asking, asking_frame) = open(regions[1], Side::A, asked_bell)?;
-    let reply = Connected {
-        asking_bell: bell(world, &asked),
-        asked_bell: bell(world, &asking),
+    let (asked, asked_frame) = taken(world, client, regions[0], Side::B, asking_bell)?;
+    let (asking, asking_frame) = match taken(world, client, regions[1], Side::A, asked_bell) {
+        Ok(taken) => taken,
+        Err(e) => {
+            // The same pair is offered again.
+            asked.abandon();
+            return Err(e);
+        }
     };
-    let below = Below::Theirs([asking_frame, asked_frame]);
+    let reply = connected(world, &asking, &asked);
+    let below = Below::Theirs([asking_frame, asked_frame], regions);
     join(world, client, asking, asked, below);
     Ok(reply)
+}
+
+/// This side of another monitor's channel, and the Frame below.
+fn taken(
+    world: &World,
+    client: u64,
+    region: u64,
+    side: Side,
+    bell: u64,
+) -> Result<(UmpChannel, Capability), ServiceError> {
+    let frame = crate::agreement::borrowed(world, client, region)?;
+    let copy = rt::cap::copy(frame.addr())?;
+    let notify = channels::notify_for(world, client, bell)?;
+    let channel = opened(frame, side).map_err(refusal)?;
+    notify.into_iter().for_each(|n| channel.set_notify(n));
+    Ok((channel, copy))
+}
+
+/// The answer of who asks on `asking`, and is asked on `asked`.
+fn connected(world: &World, asking: &UmpChannel, asked: &UmpChannel) -> Connected {
+    Connected {
+        asking_bell: bell(world, asked),
+        asked_bell: bell(world, asking),
+    }
 }

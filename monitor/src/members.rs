@@ -189,7 +189,6 @@ async fn bury(world: &World, osnode: OsnodeId) {
     let peer = {
         let mut s = world.state.borrow_mut();
         s.osnodes.remove(osnode.0);
-        s.connecting.remove(&osnode.0);
         s.peers.remove(&osnode.0)
     };
     if let Some(peer) = peer {
@@ -201,7 +200,7 @@ async fn bury(world: &World, osnode: OsnodeId) {
     custody::pass_on_later(world);
     unmaps::gone(world, osnode);
     forget_bells(osnode);
-    world.state.borrow_mut().connecting.remove(&osnode.0);
+    links::forget(world, osnode.0);
     let (failed, told) = {
         let m = &mut world.state.borrow_mut().members;
         m.buried.insert(osnode.0);

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 use monitor::agree::codec::Bytes;
+use monitor::agree::connect::Offer;
 use monitor::agree::membership::MemberInput;
 use proto::iface::monitor::{
     self as iface, Connected, Done, Monitor, MonitorClient, MonitorServer,
@@ -34,8 +35,9 @@ pub struct Peer {
     pub second: Option<rt::Capability>,
     /// This side's Frames below the channels: nobody else may use them as long as the OSnode is there.
     pub frames: Vec<ChannelFrame>,
-    /// Or copies of the other side's.
+    /// Or copies of the other side's, and which pair that is.
     pub borrowed: Vec<Capability>,
+    pub offer: Option<Offer>,
     /// It said hello.
     pub joined: bool,
 }
@@ -53,6 +55,7 @@ impl Peer {
             second: None,
             frames: Vec::new(),
             borrowed: Vec::new(),
+            offer: None,
             joined: true,
         }
     }

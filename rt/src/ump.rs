@@ -275,6 +275,12 @@ impl UmpChannel {
         take(&self.0.sender);
     }
 
+    /// Lets go of a side that nobody used, without a word: the other side waits on for somebody to open it.
+    pub fn abandon(self) {
+        let held = self.0.held.borrow_mut().take();
+        drop(held);
+    }
+
     /// Closes this side; the peer takes what was sent before.
     pub fn close(&self) {
         Pollable::close(&*self.0);

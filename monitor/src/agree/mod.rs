@@ -5,12 +5,13 @@
 //! send and answer ([`Output`]). The monitor runs it, also on its caretaker's core while
 //! the OSnode is stopped; unit tests and the model checker run the same type.
 //! Each protocol is a file: `copy`, `delete`, `retype`, `revoke`, `transfer`,
-//! `inherit`; `bind`, `unmap` and `membership` are machines of their own. `queue` says how an
+//! `inherit`; `bind`, `connect`, `unmap` and `membership` are machines of their own. `queue` says how an
 //! operation finds its owner and when it waits. Here: what they have in common.
 //! `docs/book/distributed-capabilities.md` has the diagrams and the arguments.
 
 pub mod bind;
 pub mod codec;
+pub mod connect;
 mod copy;
 mod delete;
 mod directory;

@@ -265,6 +265,15 @@ rules! {
     /// What somebody told who is gone is told again.
     ViewTellsAgain,
 
+    /// If two monitors offer channels to each other, the lower id's are used.
+    ConnectLower,
+    /// Who is connected takes no other channels.
+    ConnectOnce,
+    /// Who accepted channels says so again: the first answer may be lost.
+    ConnectAgain,
+    /// The same channels are offered until they are answered.
+    ConnectSame,
+
     /// Kernels route operations on objects with relatives elsewhere to the monitor.
     FlagsTold,
 }

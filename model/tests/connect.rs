@@ -1,0 +1,42 @@
+//! How two monitors connect: every order, with offers and answers lost and late; and without each rule.
+
+use model::agree::Broken;
+use model::connect::Introductions;
+use model::explore::{Counterexample, Covered, explore};
+use monitor::agree::Rule;
+
+const LIMIT: usize = 20_000_000;
+
+fn check(rules: Broken) -> Result<Covered, (Introductions, Counterexample)> {
+    let mut covered = Covered::default();
+    for speak in [[true, false], [false, true], [true, true]] {
+        for unanswered in 0..=2 {
+            let system = Introductions {
+                speak,
+                unanswered,
+                rules,
+            };
+            covered.add(explore(&system, LIMIT).map_err(|found| (system, found))?);
+        }
+    }
+    Ok(covered)
+}
+
+#[test]
+fn both_use_the_same_channels() {
+    match check(Broken(None)) {
+        Ok(covered) => println!("connect, up to 3 tries each: {covered}"),
+        Err((system, found)) => panic!("{system:?}\n{found}"),
+    }
+}
+
+#[test]
+fn every_rule_is_needed() {
+    let of = |r: &&Rule| format!("{r:?}").starts_with("Connect");
+    for rule in Rule::ALL.iter().filter(of) {
+        match check(Broken(Some(*rule))) {
+            Err((_, found)) => println!("without {rule:?}: {}", found.what),
+            Ok(_) => panic!("nothing goes wrong without {rule:?}"),
+        }
+    }
+}
