@@ -49,6 +49,8 @@ pub struct State {
     pub described: Vec<start::Described>,
     /// Boot drivers by OSnode.
     pub drivers: BTreeMap<u64, operations::BootDriver>,
+    /// When the boot driver of this OSnode was last waited for in vain (system time).
+    pub driver_missed_ns: Option<u64>,
     /// Id of the OSnode that is made next; ids are never used again.
     pub next_osnode: u64,
     /// Number of the last group of operations that went together.
@@ -123,6 +125,7 @@ async fn set_up() -> Result<Manager, String> {
             registry,
             described: Vec::new(),
             drivers: BTreeMap::new(),
+            driver_missed_ns: None,
             next_osnode: own + 1,
             last_group: 0,
             tree: machine.tree,

@@ -15,9 +15,31 @@ use crate::{Manager, destruction, knowledge};
 /// How long who only looks waits for a boot driver (ns of system time).
 const LOOK_NS: u64 = 200_000_000;
 
-/// The boot driver of this OSnode, if there is one.
+/// How long nobody waits again for one that was missed (ns of system time).
+const MISSED_NS: u64 = 2_000_000_000;
+
+/// The boot driver of this OSnode, if there is one. Who looks at many cores waits for it once.
 async fn own_driver(manager: &Manager) -> Option<BootDriver> {
-    let found = driver_within(manager, env::osnode(), LOOK_NS).await;
+    let missed_ns = manager.state.borrow().driver_missed_ns;
+    let patience_ns = match missed_ns.is_some_and(|at| time::system_ns() < at + MISSED_NS) {
+        true => 0,
+        false => LOOK_NS,
+    };
+    let found = driver_within(manager, env::osnode(), patience_ns).await;
+    let mut s = manager.state.borrow_mut();
+    match &found {
+        Ok(_) => s.driver_missed_ns = None,
+        Err(_) if patience_ns > 0 => {
+            let first = s.driver_missed_ns.replace(time::system_ns()).is_none();
+            drop(s);
+            if first {
+                rt::println!(
+                    "no boot driver answers: the states of cores are as they were last known"
+                );
+            }
+        }
+        Err(_) => {}
+    }
     found.ok()
 }
 
