@@ -2,11 +2,12 @@
 
 use alloc::format;
 
+use capfmt::CapType;
 use monitor::is_private;
 use proto::iface::names::{CapSent, Done, Found, Names, NamesServer, Service, UmpFrame, UmpNotify};
 use proto::{Dispatch, Later, Name, Refusal, ServiceError};
 use rt::chan::{Request, introduction_to};
-use rt::{CapAddr, Capability, SysError, lmp, task};
+use rt::{CapAddr, Capability, SysError, invoke, lmp, task};
 
 use crate::world::{World, introducer};
 use crate::{bind, channels, parcels};
@@ -51,6 +52,12 @@ impl NamesServer<Request> for World {
         }
         if self.live(&name).is_some() {
             return Err(ServiceError::Exists.into());
+        }
+        // Anything else would keep the name for good: nothing tells that its process ended.
+        let given = invoke::identify(endpoint.addr())?;
+        if given.cap.kind != CapType::Endpoint {
+            let text = format!("\"{name}\" is registered with a capability to an endpoint only");
+            return Err(Refusal::new(ServiceError::NoCapability, text));
         }
         let addr = endpoint.addr();
         let (waiting, before, wakers) = {

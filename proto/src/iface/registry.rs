@@ -135,21 +135,21 @@ crate::interface! {
         Next = 8 next {
             /// Refused (`NotFound`) instead of waiting.
             at_once: bool,
-        } -> Event;
+        } => Event;
         /// The lock of this name, when it is this connection's turn.
         Lock = 9 lock {
             /// So many may hold it at a time (1 = a lock, more = a semaphore).
             places: u32,
             /// Refused (`Busy`) instead of waiting.
             at_once: bool,
-        } blob name -> Locked;
+        } blob name => Locked;
         /// Gives the lock of this name back, or waits for it no longer.
         Unlock = 10 unlock {} blob name -> Done;
         /// Waits until so many connections wait at the barrier of this name.
         Barrier = 11 barrier {
             /// How many.
             parties: u32,
-        } blob name -> Passed;
+        } blob name => Passed;
         /// Whose connection this is: it is ended with the process.
         Attach = 12 attach {
             /// The process.

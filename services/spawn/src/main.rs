@@ -53,6 +53,7 @@ async fn serve() -> i32 {
         return 1;
     }
     task::spawn(news::publish(service.clone()));
+    task::spawn(service.clone().forget_ended());
     loop {
         let request = server.next().await;
         requests::take(&service, request);

@@ -51,6 +51,15 @@ impl SpawnServer<Request> for Service {
     async fn give(&self, request: &Request, name: Name, cap: Capability) -> Result<Kept, Refusal> {
         let mut s = self.state.borrow_mut();
         let kept = s.kept.entry(request.connection()).or_default();
+        // The one with the same name is the better one; nobody would ever see the former.
+        kept.retain(|(n, _)| *n != name);
+        if kept.len() >= supervision::MAX_KEPT {
+            let text = format!(
+                "a process is given {} capabilities at most",
+                supervision::MAX_KEPT
+            );
+            return Err(Refusal::new(ServiceError::TableFull, text));
+        }
         kept.push((name, cap));
         Ok(Kept {})
     }

@@ -229,6 +229,7 @@ impl Service {
                 drop(process);
             }
         }
+        self.forget_given();
         let account_number = live.account.number;
         if let Some(account) = supervision::leave_account(self, number, live.account) {
             self.close_account(account).await;
@@ -245,6 +246,23 @@ impl Service {
         self.news.ended(number);
         supervision::ended(self, number, end);
         self.end_whole(number, live.of);
+    }
+
+    /// Has what clients gave for a new process and are gone without starting it looked through: it may be memory of theirs.
+    fn forget_given(&self) {
+        let any = !self.state.borrow().kept.is_empty();
+        if any {
+            self.server.sweep();
+        }
+    }
+
+    /// Lets go of what a connection gave for a new process, once it has ended.
+    pub async fn forget_ended(self) {
+        loop {
+            let (connection, _) = self.server.next_closed().await;
+            let given = self.state.borrow_mut().kept.remove(&connection);
+            drop(given);
+        }
     }
 
     /// Has every process look whether the services that it waits for are still there.

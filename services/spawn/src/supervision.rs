@@ -42,9 +42,9 @@ pub fn enter(service: &Service, number: u64, rules: Rules, spec: Spec, has_conso
     service.news.entered(id, made.name(), is_over);
 }
 
-/// Most capabilities of a start block that a process may fill for the next one: names, console and
+/// Most capabilities of a start block that a process may fill for the next one, or a client for a new one: names, console and
 /// whatever else the spawn service gives find room, too.
-const MAX_KEPT: usize = MAX_GIVEN - 4;
+pub const MAX_KEPT: usize = MAX_GIVEN - 4;
 
 /// A process has something kept for its program's next process. Of one that is not supervised
 /// there will be none.
