@@ -1,8 +1,9 @@
 //! A process, a kernel or an OSnode that goes away at every moment of a protocol between two real cores.
 //!
 //! Each protocol and each event (the partner on another core is killed, its kernel replaced, its OSnode stopped
-//! and started) is first timed, then both happen at once, shifted against each other in steps. After a death nothing
-//! of the partner's is left and what is here can be used whole; after the others all is as if nothing had happened.
+//! and started, its kernel crashed and recovered, its OSnode destroyed) is first timed, then both happen at once, shifted
+//! against each other in steps. After a death nothing of the partner's is left and what is here can be used whole; after
+//! the others all is as if nothing had happened. Words after the name choose those whose names have one of them.
 
 #![no_std]
 #![no_main]
@@ -17,11 +18,12 @@ use alloc::vec::Vec;
 use core::pin::Pin;
 
 use capfmt::{CapType, MdbFlags};
-use proto::iface::cores::CoreOp;
+use proto::iface::cores::{CoreOp, CoreState};
 use proto::iface::spawn::Place;
+use proto::{PeerError, ServiceError};
 use rt::chan::{Attach, Client};
 use rt::{Capability, SysError, env, invoke, mem, task, time};
-use tests::cores::{begin, operate};
+use tests::cores::{begin, manager, operate, state};
 use tests::partner::{PartnerRequest, SELF, done, done_with, is_gone, keep};
 use tests::{Child, Suite};
 
@@ -32,6 +34,10 @@ const PAGE: u64 = 4096;
 const CORE: u32 = 1;
 /// Steps from an event that ends before the protocol begins to one that comes after it.
 const MOMENTS: u64 = 12;
+/// Steps where each takes a second and more.
+const FEW: u64 = 4;
+/// How long what is refused for now is tried again.
+const PATIENCE_NS: u64 = 20_000_000_000;
 /// Number that the partner has the object under.
 const OBJECT: u64 = 1;
 /// Number of what it makes of it.
@@ -52,13 +58,16 @@ enum Protocol {
     Revoke,
     /// The partner deletes its copy.
     Delete,
+    /// A channel to the partner is bound, and a question asked on it.
+    Bind,
 }
-const PROTOCOLS: [Protocol; 5] = [
+const PROTOCOLS: [Protocol; 6] = [
     Protocol::Copy,
     Protocol::Give,
     Protocol::Retype,
     Protocol::Revoke,
     Protocol::Delete,
+    Protocol::Bind,
 ];
 
 /// What comes in between.
@@ -71,12 +80,37 @@ enum Event {
     Update,
     /// Its OSnode is stopped, and started again.
     Stop,
+    /// Its kernel panics in the middle of an entry, and is recovered.
+    Crash,
+    /// Its OSnode is destroyed.
+    Destroy,
+}
+const EVENTS: [Event; 5] = [
+    Event::Kill,
+    Event::Update,
+    Event::Stop,
+    Event::Crash,
+    Event::Destroy,
+];
+
+impl Event {
+    /// Whether the partner is dead afterwards.
+    fn kills(self) -> bool {
+        matches!(self, Event::Kill | Event::Destroy)
+    }
+    fn moments(self) -> u64 {
+        match self {
+            Event::Crash | Event::Destroy => FEW,
+            _ => MOMENTS,
+        }
+    }
 }
 
 /// A partner.
 struct Partner {
     child: Child,
     client: Client,
+    name: String,
 }
 
 impl Partner {
@@ -86,7 +120,11 @@ impl Partner {
         let child = Child::start_on(&words, Place::Core, CORE.into()).await?;
         let client = Client::lookup_on(child.pid.osnode, &name).await;
         let client = client.map_err(|e| e.to_string())?;
-        Ok(Partner { child, client })
+        Ok(Partner {
+            child,
+            client,
+            name,
+        })
     }
 }
 
@@ -100,10 +138,15 @@ async fn run() -> i32 {
     let was_off = begun == Ok(true);
     suite.report("begin", begun.map(|_| ()));
     let mut number = 0;
+    let wanted: Vec<String> = env::args().skip(1).map(|w| w.to_string()).collect();
     for protocol in PROTOCOLS {
-        for event in [Event::Kill, Event::Update, Event::Stop] {
+        for event in EVENTS {
+            let name = format!("{protocol:?}_{event:?}").to_lowercase();
+            if !wanted.is_empty() && !wanted.iter().any(|w| name.contains(w.as_str())) {
+                continue;
+            }
             let result = sweep(protocol, event, &mut number).await;
-            suite.report(&format!("{protocol:?}_{event:?}").to_lowercase(), result);
+            suite.report(&name, result);
         }
     }
     if was_off {
@@ -117,6 +160,8 @@ async fn run() -> i32 {
 struct Span {
     from: u64,
     to: u64,
+    /// From when it was set off until it began (ns).
+    lead: u64,
 }
 
 impl Span {
@@ -135,19 +180,21 @@ async fn sweep(protocol: Protocol, event: Event, number: &mut u64) -> Result<(),
     let (usual, _) = once(protocol, Event::Nothing, [0, 0], &partner).await?;
     let (_, coming) = once(protocol, event, [0, 2 * usual.ns()], &partner).await?;
     let mut met = 0;
-    for moment in 0..MOMENTS {
-        if event == Event::Kill {
+    for moment in 0..event.moments() {
+        if event.kills() {
+            begin(CORE).await?;
             partner = next(number).await?;
         }
-        let at = (usual.ns() + coming.ns()) * moment / (MOMENTS - 1);
+        let at = coming.lead + (usual.ns() + coming.ns()) * moment / (event.moments() - 1);
         // Either the protocol begins later, or the event.
         let delays = [at.saturating_sub(usual.ns()), usual.ns().saturating_sub(at)];
         let ended = once(protocol, event, delays, &partner).await;
         let (acted, came) = ended.map_err(|e| format!("delayed by {delays:?} ns: {e}"))?;
         met += u64::from(acted.meets(came));
     }
-    if event != Event::Kill {
-        partner.child.kill().await?;
+    match event.kills() {
+        true => begin(CORE).await.map(drop)?,
+        false => partner.child.kill().await.map(drop)?,
     }
     match met {
         0 => Err("the event never met the protocol".into()),
@@ -173,7 +220,7 @@ async fn once(
         let acted = &mut acted;
         time::system_sleep(before_act).await;
         acted.from = time::system_ns();
-        let result = act(protocol, &partner.client, &object).await;
+        let result = act(protocol, partner, &object).await;
         acted.to = time::system_ns();
         result
     };
@@ -181,7 +228,9 @@ async fn once(
         let came = &mut came;
         time::system_sleep(before_event).await;
         came.from = time::system_ns();
-        let result = disturb(event, partner).await;
+        let set_off = came.from;
+        let result = disturb(event, partner, came).await;
+        came.lead = came.from - set_off;
         came.to = time::system_ns();
         result
     };
@@ -189,9 +238,9 @@ async fn once(
     let mut ends = task::join(Vec::from(both)).await.into_iter();
     let (result, disturbed) = (ends.next(), ends.next());
     disturbed.ok_or("nothing came in between")??;
-    match event {
-        Event::Kill => after_death(protocol, object).await?,
-        _ => {
+    match event.kills() {
+        true => after_death(protocol, object).await?,
+        false => {
             result.ok_or("nothing was done")??;
             as_ever(protocol, &partner.client, object).await?;
         }
@@ -199,7 +248,8 @@ async fn once(
     Ok((acted, came))
 }
 
-async fn disturb(event: Event, partner: &Partner) -> Result<(), String> {
+/// Lets the event happen; what it takes to bring it about does not count in `came`.
+async fn disturb(event: Event, partner: &Partner, came: &mut Span) -> Result<(), String> {
     match event {
         Event::Nothing => Ok(()),
         Event::Kill => partner.child.kill().await.map(|_| ()),
@@ -214,6 +264,22 @@ async fn disturb(event: Event, partner: &Partner) -> Result<(), String> {
             operate(CORE, CoreOp::Stop, "").await?;
             operate(CORE, CoreOp::Start, "").await.map(drop)
         }
+        Event::Crash => {
+            operate(CORE, CoreOp::Update, "t-late").await?;
+            let until = time::system_ns() + PATIENCE_NS;
+            while state(CORE).await? != CoreState::Crashed {
+                if time::system_ns() > until {
+                    return Err("its kernel does not crash".into());
+                }
+                came.from = time::system_ns();
+                time::system_sleep(1_000_000).await;
+            }
+            operate(CORE, CoreOp::Recover, "").await.map(drop)
+        }
+        Event::Destroy => {
+            let destroyed = manager().await?.destroy(CORE).await;
+            destroyed.map(drop).map_err(|e| e.to_string())
+        }
     }
 }
 
@@ -225,14 +291,14 @@ async fn prepare(protocol: Protocol, client: &Client) -> Result<Capability, Stri
         false => mem::alloc_frame(2 * PAGE),
     };
     let object = object.map_err(|e| e.to_string())?;
-    if !matches!(protocol, Protocol::Copy | Protocol::Give) {
+    if !matches!(protocol, Protocol::Copy | Protocol::Give | Protocol::Bind) {
         keep(client, OBJECT, object.addr()).await?;
     }
     Ok(object)
 }
 
-async fn act(protocol: Protocol, client: &Client, object: &Capability) -> Result<(), String> {
-    let number = OBJECT;
+async fn act(protocol: Protocol, partner: &Partner, object: &Capability) -> Result<(), String> {
+    let (client, number) = (&partner.client, OBJECT);
     let request = match protocol {
         Protocol::Copy => return keep(client, OBJECT, object.addr()).await,
         Protocol::Give => {
@@ -251,8 +317,25 @@ async fn act(protocol: Protocol, client: &Client, object: &Capability) -> Result
         },
         Protocol::Revoke => PartnerRequest::Revoke { number },
         Protocol::Delete => PartnerRequest::Delete { number },
+        Protocol::Bind => return bound(partner).await,
     };
     done(client, request).await.map(|_| ())
+}
+
+/// A channel of its own to the partner, over which it answers; again as long as its OSnode does not run.
+async fn bound(partner: &Partner) -> Result<(), String> {
+    let until = time::system_ns() + PATIENCE_NS;
+    loop {
+        match Client::lookup_on(partner.child.pid.osnode, &partner.name).await {
+            Ok(client) => return is_gone(&client, OBJECT).await.or_else(no_capability),
+            Err(e) => match e.cause {
+                PeerError::Refused(ServiceError::TryLater(_)) if time::system_ns() < until => {
+                    time::system_sleep(10_000_000).await;
+                }
+                _ => return Err(e.to_string()),
+            },
+        }
+    }
 }
 
 /// The partner is dead: what is here, if it is, is nobody else's, and whole.
@@ -333,6 +416,7 @@ async fn as_ever(protocol: Protocol, client: &Client, object: Capability) -> Res
             return done(client, delete(OBJECT)).await.map(|_| ());
         }
         Protocol::Delete => is_gone(client, OBJECT).await.or_else(no_capability)?,
+        Protocol::Bind => {}
     }
     until_private(&object, false).await?;
     usable(object)
