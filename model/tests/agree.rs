@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use capfmt::OsnodeId;
 use model::agree::{
-    Act, Broken, Faults, P, Scenario, World, catalogue, kind, of_four, of_types, specials,
+    Act, Broken, Faults, P, Scenario, World, catalogue, kind, narrow, of_four, of_types, specials,
 };
 use model::explore::{Covered, explore};
 
@@ -91,6 +91,17 @@ fn refusals_slow_deletions_and_deadlines() {
         "busy, slow or late, one crash or death",
         &short(specials(CRASH)),
     );
+}
+
+#[test]
+fn what_two_requests_do_not_show() {
+    for (faults, what) in [
+        (NONE, "narrow"),
+        (STOP, "narrow, one stop"),
+        (CRASH, "narrow, one crash or death"),
+    ] {
+        explore_all(what, &narrow(faults));
+    }
 }
 
 #[test]

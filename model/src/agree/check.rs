@@ -1,6 +1,6 @@
 //! What must be true of a world, always and when nothing is left to be done.
 
-use capfmt::OsnodeId;
+use capfmt::{CapType, OsnodeId};
 use monitor::agree::{Gift, Input, Message, Nodes, Object, OpId, Outcome, Refusal, Request};
 
 use super::kernel::Caps;
@@ -96,7 +96,9 @@ pub fn adoption(s: &mut State, id: OsnodeId, input: &Input, sent: &Message) {
 fn covered(s: &State) -> u8 {
     let mut bits = 0;
     for (id, node) in s.living() {
-        for object in node.caps.held.keys() {
+        // The right to make device frames is none to memory.
+        let memory = node.caps.held.keys().filter(|o| !o.is_address_right());
+        for object in memory {
             bits |= pages(object.base(), object.end());
         }
         for from in s.ids() {
@@ -137,8 +139,15 @@ pub fn estate(s: &mut State, dead: &Nodes, held: &[Object]) -> Result<(), String
     for object in held {
         bits &= !pages(object.base(), object.end());
     }
+    let dead: Vec<OsnodeId> = dead.iter().copied().collect();
+    if s.past.estates.contains(&dead) {
+        return Err("two say what the dead left".into());
+    }
     // What they left earlier is back already, and no longer accounted for by them.
-    s.past.change_with(|p| p.freed |= bits);
+    s.past.change_with(|p| {
+        p.freed |= bits;
+        p.estates.insert(dead);
+    });
     Ok(())
 }
 
@@ -159,6 +168,15 @@ pub fn answer(
     s.past.change_with(|p| p.answers.insert(op, outcome));
     let caps = &s.node(op.origin).caps;
     let object = request.object();
+    let alone = world.scenario.asks.len() == 1 && !world.scenario.faults.any();
+    let anywhere = |is: &dyn Fn(&Object) -> bool| {
+        let mut held = s.living().flat_map(|(_, n)| n.caps.held.keys());
+        held.any(is)
+    };
+    let early = outcome == Err(Refusal::TryLater) && !s.past.late;
+    if early && world.scenario.asks.len() <= 2 {
+        return Err("a client is told to try later before its deadline".into());
+    }
     let came = |object: &Object| -> u8 {
         let each = s.nodes.iter().map(|n| n.caps.came.get(&(op, *object)));
         each.flatten().sum()
@@ -180,6 +198,25 @@ pub fn answer(
         {
             Err("a retype that was reported made nothing".into())
         }
+        (Request::Retype { count: 0, .. }, Ok(())) => Err("nothing was made".into()),
+        (Request::Retype { child, count, .. }, Err(Refusal::Overlaps))
+            if alone && !anywhere(&|o| is_in_the_way(o, &object, &child.span(*count))) =>
+        {
+            Err("nothing is in the way of what is not made".into())
+        }
+        (Request::Transfer { .. }, Err(Refusal::NotRoot))
+            if alone && !anywhere(&|o| object.descends_from(o) && !o.is_address_right()) =>
+        {
+            Err("nothing is above what is not given away".into())
+        }
+        (Request::Transfer { .. }, Ok(()))
+            if before
+                .held
+                .get(&object)
+                .is_some_and(|h| h.owner != op.origin) =>
+        {
+            Err("who does not own it gave it away".into())
+        }
         (Request::Revoke { .. }, Ok(()))
             if !before.held.contains_key(&object) && caps.removals == 0 =>
         {
@@ -192,6 +229,11 @@ pub fn answer(
         }
         _ => Ok(()),
     }
+}
+
+/// Whether something keeps `row` from being made of `source`: not what that comes from, nor the block of an OSnode.
+fn is_in_the_way(o: &Object, source: &Object, row: &Object) -> bool {
+    o.overlaps(row) && !source.is_within(o) && o.cap().kind != CapType::Kcb
 }
 
 /// What came has the rights that were given with it, no others.
@@ -214,6 +256,10 @@ pub fn revoked(
     object: &Object,
     owner: (OsnodeId, &Caps),
 ) -> Result<(), String> {
+    let usable = s.living().fold(0, |bits, (_, n)| bits | n.caps.revoked);
+    if usable & pages(object.base(), object.end()) != 0 {
+        return Err(format!("{} can be used after its revoke", name(object)));
+    }
     for (id, node) in s.living() {
         for (held, entry) in &node.caps.held {
             let kept = held == object && id == op.origin && entry.copies == 1;
@@ -244,6 +290,11 @@ pub fn revoked(
     Ok(())
 }
 
+/// Pages that somebody can use through translations of what is deleted.
+fn stale(s: &State) -> u8 {
+    s.living().fold(0, |bits, (_, n)| bits | n.caps.stale)
+}
+
 /// What must be true in every state.
 pub fn always(s: &State) -> Result<(), String> {
     let mut held: Vec<(&Object, OsnodeId)> = Vec::new();
@@ -253,7 +304,9 @@ pub fn always(s: &State) -> Result<(), String> {
         held.extend(node.caps.held.keys().map(|o| (o, id)));
         let own = node.caps.held.iter().filter(|(_, h)| h.owner == id);
         let own = own.map(|(o, _)| o).chain(node.agent.directory().objects());
-        claims.extend(own.filter(|o| !node.agent.hands_over(o)).map(|o| (o, id)));
+        // The right to make device frames goes over memory of others.
+        let own = own.filter(|o| !node.agent.hands_over(o) && !o.is_address_right());
+        claims.extend(own.map(|o| (o, id)));
     }
     for (i, (a, n)) in held.iter().enumerate() {
         for (b, m) in &held[..i] {
@@ -284,6 +337,9 @@ pub fn always(s: &State) -> Result<(), String> {
     if covered(s) & s.past.freed != 0 {
         return Err("memory was freed that a capability covers".into());
     }
+    if stale(s) & s.past.freed != 0 {
+        return Err("memory was freed that somebody can still use".into());
+    }
     Ok(())
 }
 
@@ -294,6 +350,9 @@ pub fn at_rest(world: &World, s: &State) -> Result<(), String> {
             return Err(format!("o{} waits for ever", id.0));
         }
         let caps = &node.caps;
+        if caps.stale != 0 {
+            return Err(format!("nobody flushes for o{}", id.0));
+        }
         if !(caps.marks.is_empty() && caps.locks.is_empty() && caps.sweeping.is_empty()) {
             return Err(format!("something of o{} stays marked or locked", id.0));
         }
@@ -338,11 +397,15 @@ fn directory_is_exact(s: &State, id: OsnodeId) -> Result<(), String> {
             ));
         }
         let beside = node.agent.directory().beside(object);
-        if held.owner == id && held.remote != beside {
+        // Transfers leave those of the right to make device frames as they are.
+        if held.owner == id && held.remote != beside && !object.is_address_right() {
             return Err(format!("wrong flags of {} at o{}", name(object), id.0));
         }
     }
     for (object, holder) in node.agent.directory().entries() {
+        if holder == id {
+            return Err(format!("o{} stands in its own directory", id.0));
+        }
         let there = s.node(holder);
         let held = there.caps.held.get(&object);
         if there.phase == Phase::Dead || held.is_none_or(|h| h.owner != id) {

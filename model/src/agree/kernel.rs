@@ -45,6 +45,12 @@ pub struct Caps {
     pub gifts: Vec<(OpId, Gift)>,
     /// An object that cannot be marked.
     pub busy: Option<Object>,
+    /// Other OSnodes use tables of this one.
+    pub shared: bool,
+    /// Pages of what was deleted here that they can still use.
+    pub stale: u8,
+    /// Those of them that were revoked.
+    pub revoked: u8,
     /// Deletion takes a while.
     pub slow: bool,
     /// There is no place for anything more.
@@ -87,8 +93,9 @@ impl Caps {
     pub fn retype_here(&mut self, op: OpId, source: &Object, row: (Object, u32)) -> bool {
         let (child, count) = row;
         let all = child.span(count);
+        let made = child.descends_from(source) && all.end() <= source.end() && count > 0;
         let free = (self.held.keys()).all(|o| !o.overlaps(&all) || source.is_within(o));
-        free && self.create(op, source, &child, count).is_ok()
+        made && free && self.create(op, source, &child, count).is_ok()
     }
     /// A revoke without the monitor.
     pub fn revoke_here(&mut self, object: &Object) {
@@ -111,13 +118,21 @@ impl Caps {
         }
         self.held.remove(object);
         if !private {
+            self.leave_stale(object);
             self.deleted = true;
             return;
         }
         let of = |o: &Object| pages(o.base(), o.end());
-        let covered = self.held.keys().fold(0, |bits, o| bits | of(o));
+        let memory = self.held.keys().filter(|o| !o.is_address_right());
+        let covered = memory.fold(0, |bits, o| bits | of(o));
         for page in (0..3).filter(|p| (of(object) & !covered) >> p & 1 != 0) {
             self.add(child_of_pages(CapType::Ram, page, 1), me);
+        }
+    }
+    /// Others may have loaded translations of what goes.
+    fn leave_stale(&mut self, object: &Object) {
+        if self.shared {
+            self.stale |= pages(object.base(), object.end());
         }
     }
     /// Deletes what `op` marked.
@@ -132,6 +147,11 @@ impl Caps {
         }
         self.held.retain(|o, _| !marks.goes.contains(o));
         if before != self.held {
+            let gone = before.keys().filter(|o| !self.held.contains_key(o));
+            for object in gone.copied().collect::<Vec<_>>() {
+                self.leave_stale(&object);
+                self.revoked |= self.stale & pages(object.base(), object.end());
+            }
             self.swept.insert(op);
             self.deleted = true;
         }
@@ -189,6 +209,9 @@ impl Kernel for Caps {
             return Err(Refusal::NoSpace);
         }
         for child in child.row(count) {
+            if !child.descends_from(source) {
+                self.fault = Some("something is made of what it cannot be made of");
+            }
             self.arrive(op, &child, held.owner);
         }
         Ok(())
@@ -204,6 +227,7 @@ impl Kernel for Caps {
         held.copies -= 1;
         if held.copies == 0 {
             self.held.remove(object);
+            self.leave_stale(object);
         }
         self.held.contains_key(object)
     }
@@ -238,6 +262,9 @@ impl Kernel for Caps {
         Ok(())
     }
     fn unmark(&mut self, op: OpId) {
+        if self.sweeping.contains(&op) {
+            self.fault = Some("what is being deleted is called back");
+        }
         self.marks.remove(&op);
         self.sweeping.remove(&op);
     }
@@ -248,6 +275,12 @@ impl Kernel for Caps {
             return false;
         }
         self.delete_marked(op);
-        true
+        if self.stale != 0 {
+            self.sweeping.insert(op);
+        }
+        self.stale == 0
+    }
+    fn is_flushed(&self) -> bool {
+        self.stale == 0
     }
 }

@@ -60,6 +60,24 @@ pub fn V() -> Object {
 pub fn W() -> Object {
     table(1)
 }
+/// Memory in the middle.
+#[must_use]
+#[allow(non_snake_case)]
+pub fn R() -> Object {
+    child_of_pages(CapType::Ram, 1, 1)
+}
+/// The right to make device frames of all of it.
+#[must_use]
+#[allow(non_snake_case)]
+pub fn A() -> Object {
+    child_of_pages(CapType::PhysAddr, 0, 3)
+}
+/// The block of an OSnode.
+#[must_use]
+#[allow(non_snake_case)]
+pub fn K() -> Object {
+    child_of_pages(CapType::Kcb, 0, 3)
+}
 fn table(level: u32) -> Object {
     let mut cap = child_of_pages(CapType::VNode, 0, 2).cap();
     (cap.param, cap.extra) = (level, 1);
@@ -77,6 +95,9 @@ pub fn name(object: &Object) -> &'static str {
         (U(), "U"),
         (V(), "V"),
         (W(), "W"),
+        (R(), "R"),
+        (A(), "A"),
+        (K(), "K"),
     ];
     let named = all.iter().find(|(o, _)| o == object);
     named.map_or("?", |(_, name)| name)

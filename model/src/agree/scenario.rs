@@ -67,6 +67,8 @@ pub struct Scenario {
     pub faults: Faults,
     /// A capability that cannot be revoked.
     pub busy: Option<(OsnodeId, Object)>,
+    /// An OSnode whose tables others use.
+    pub shared: Option<OsnodeId>,
     /// An OSnode that deletes slowly.
     pub slow: Option<OsnodeId>,
     /// An OSnode that has no place for anything more.
@@ -117,6 +119,7 @@ impl fmt::Display for Scenario {
             (self.faults.stop, "stop"),
             (self.faults.crash, "crash"),
             (self.busy.is_some(), "busy"),
+            (self.shared.is_some(), "shared"),
             (self.slow.is_some(), "slow"),
             (self.full.is_some(), "full"),
             (self.hurry, "hurry"),
@@ -311,6 +314,7 @@ fn with_requests(starts: &[Start], nodes: u64, requests: u32, faults: Faults) ->
                     asks: asks[..requests as usize].to_vec(),
                     faults,
                     busy: None,
+                    shared: None,
                     slow: None,
                     full: None,
                     hurry: false,

@@ -1,15 +1,18 @@
 //! Some OSnodes, the channels between them, and everything that can happen next.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 
 use capfmt::OsnodeId;
-use monitor::agree::{Agent, Input, Message, OpId, Outcome, Output, Remote, Request, Rule, Rules};
+use monitor::agree::{
+    Agent, Input, Limits, Message, OpId, Outcome, Output, Remote, Request, Rule, Rules,
+};
 
 use super::check;
+use super::event::Event;
 use super::kernel::Caps;
 use super::part::Part;
-use super::scenario::{Act, Scenario, done};
+use super::said;
+use super::scenario::{Act, Scenario};
 use crate::explore::System;
 
 /// The shipped rules, with one missing.
@@ -20,7 +23,17 @@ impl Rules for Broken {
     fn hold(&self, rule: Rule) -> bool {
         self.0 != Some(rule)
     }
+    fn limits(&self) -> Limits {
+        LIMITS
+    }
 }
+
+/// Small enough to be reached.
+pub const LIMITS: Limits = Limits {
+    open: 2,
+    family: 6,
+    inventory: 2,
+};
 
 /// How an OSnode is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -58,6 +71,10 @@ pub struct Past {
     pub faults: u8,
     /// Time passed.
     pub late: bool,
+    /// Those that are gone of whom somebody said what they left.
+    pub estates: BTreeSet<Vec<OsnodeId>>,
+    /// Requests at their owner that have not ended, in the order in which they came; only where many are made.
+    pub turns: Vec<OpId>,
 }
 
 /// A state.
@@ -71,69 +88,6 @@ pub struct State {
     pub past: Part<Past>,
     /// Messages that the running step may still send.
     pub breath: Option<usize>,
-}
-
-impl Event {
-    /// The OSnode that takes a step.
-    fn stepper(&self) -> Option<OsnodeId> {
-        match self {
-            Event::Deliver(_, id, _)
-            | Event::Ask(_, id, _)
-            | Event::Gone(id, _)
-            | Event::Deleted(id) => Some(*id),
-            _ => None,
-        }
-    }
-}
-
-/// What can happen.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A message arrives.
-    Deliver(OsnodeId, OsnodeId, Message),
-    /// A client asks (place in the scenario).
-    Ask(usize, OsnodeId, Act),
-    /// The kernel tells the monitor that it deleted something.
-    Deleted(OsnodeId),
-    /// A slow deletion ends.
-    Swept(OsnodeId, OpId),
-    /// An OSnode is stopped.
-    Stop(OsnodeId),
-    /// It is started again.
-    Start(OsnodeId),
-    /// A kernel crashes.
-    Crash(OsnodeId),
-    /// Another kernel goes on.
-    Recover(OsnodeId),
-    /// A crashed core is fenced.
-    Fence(OsnodeId),
-    /// A step is taken, but after so many messages its OSnode dies.
-    Die(Box<Event>, usize),
-    /// An OSnode hears that another is gone.
-    Gone(OsnodeId, OsnodeId),
-    /// Deadlines pass.
-    Late,
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Event::Deliver(from, to, message) => {
-                write!(f, "o{} → o{}: {}", from.0, to.0, check::brief(message))
-            }
-            Event::Ask(_, node, act) => write!(f, "o{}: a client asks: {}", node.0, done(act)),
-            Event::Deleted(node) => write!(f, "o{}: something was deleted", node.0),
-            Event::Swept(node, op) => write!(f, "o{}: all deleted for {}", node.0, check::op(op)),
-            Event::Stop(n) => write!(f, "o{} is stopped", n.0),
-            Event::Start(n) => write!(f, "o{} is started again", n.0),
-            Event::Crash(n) => write!(f, "o{} crashes", n.0),
-            Event::Recover(n) => write!(f, "o{} is recovered", n.0),
-            Event::Fence(n) => write!(f, "o{} is fenced", n.0),
-            Event::Gone(n, dead) => write!(f, "o{} hears that o{} is gone", n.0, dead.0),
-            Event::Die(event, sent) => write!(f, "{event}; it dies after {sent} messages"),
-            Event::Late => f.write_str("deadlines pass"),
-        }
-    }
 }
 
 /// A scenario, with shipped or broken rules.
@@ -218,6 +172,7 @@ impl World {
         }
         caps.busy = self.scenario.busy.filter(|b| b.0 == id).map(|b| b.1);
         caps.slow = self.scenario.slow == Some(id);
+        caps.shared = self.scenario.shared == Some(id);
         caps.full = self.scenario.full == Some(id);
         Node {
             agent,
@@ -230,6 +185,7 @@ impl World {
     fn step(&self, s: &mut State, id: OsnodeId, input: Input) -> Result<(), String> {
         let now = u64::from(s.past.late);
         let told = input.clone();
+        said::comes(self, s, id, &told);
         let before = s.node(id).caps.clone();
         let outputs = s
             .node_mut(id)
@@ -271,11 +227,15 @@ impl World {
         before: &Caps,
     ) -> Result<(), String> {
         match output {
-            Output::Send { message, .. } => {
+            Output::Send { to, message } => {
+                said::sent(self, s, (id, *to), message)?;
                 check::adoption(s, id, input, message);
                 Ok(())
             }
-            Output::Answer { op, outcome } => check::answer(self, s, *op, *outcome, before),
+            Output::Answer { op, outcome } => {
+                said::in_turn(self, s, id, *op)?;
+                check::answer(self, s, *op, *outcome, before)
+            }
             Output::Freed { base, end, .. } => check::freed(s, *base, *end),
             Output::Revoked { op, object } => check::revoked(self, s, *op, object, (id, before)),
             Output::Inherited { object } => {
@@ -321,7 +281,17 @@ impl World {
             request,
             deadline,
         };
-        self.step(s, id, input)
+        self.step(s, id, input.clone())?;
+        if self.scenario.hurry {
+            // It may be told twice, and look at the time before the deadline.
+            if !s.past.answers.contains_key(&op) {
+                self.step(s, id, input)?;
+            }
+            if !s.past.late {
+                self.step(s, id, Input::Tick)?;
+            }
+        }
+        Ok(())
     }
 
     fn deliver(&self, s: &mut State, from: OsnodeId, to: OsnodeId) -> Result<(), String> {
@@ -371,7 +341,10 @@ impl World {
             if node.caps.deleted {
                 events.push(Event::Deleted(id));
             }
-            for op in &node.caps.sweeping {
+            if node.caps.stale != 0 {
+                events.push(Event::Flushed(id));
+            }
+            for op in node.caps.sweeping.iter().filter(|_| node.caps.stale == 0) {
                 events.push(Event::Swept(id, *op));
             }
             for from in s.ids() {
@@ -383,7 +356,11 @@ impl World {
             }
         }
         for (place, (id, request)) in self.scenario.asks.iter().enumerate() {
-            if !s.past.asked.contains(&place) && s.node(*id).phase == Phase::Running {
+            let asked = |p: usize| s.past.asked.contains(&p);
+            // Of many, each OSnode's come in the order of their numbers.
+            let many = self.scenario.asks.len() > 2;
+            let later = many && (0..place).any(|p| self.scenario.asks[p].0 == *id && !asked(p));
+            if !asked(place) && !later && s.node(*id).phase == Phase::Running {
                 events.push(Event::Ask(place, *id, *request));
             }
         }
@@ -448,6 +425,10 @@ impl System for World {
                 s.node_mut(*id).change(|n| n.caps.deleted = false);
                 self.step(&mut s, *id, Input::Deleted)?;
             }
+            Event::Flushed(id) => s.node_mut(*id).change(|n| {
+                (n.caps.stale, n.caps.revoked) = (0, 0);
+                n.caps.deleted = true;
+            }),
             Event::Swept(id, op) => {
                 s.node_mut(*id).change(|n| n.caps.delete_marked(*op));
                 self.step(&mut s, *id, Input::SweepDone { op: *op })?;
@@ -476,12 +457,15 @@ impl System for World {
             }
             Event::Gone(id, dead) => {
                 s.untold.remove(&(id.0, dead.0));
+                // It may hear so twice.
+                self.step(&mut s, *id, Input::Gone(*dead))?;
                 self.step(&mut s, *id, Input::Gone(*dead))?;
             }
             Event::Late => {
                 s.past.change_with(|p| p.late = true);
                 for id in s.living().map(|(id, _)| id).collect::<Vec<_>>() {
                     if s.node(id).phase == Phase::Running {
+                        self.step(&mut s, id, Input::Tick)?;
                         self.step(&mut s, id, Input::Tick)?;
                     }
                 }

@@ -12,9 +12,7 @@
 
 use capfmt::OsnodeId;
 
-use super::{
-    Active, Gift, Kernel, Message, OPEN, Object, OpId, Outcome, Refusal, Rule, Rules, Turn,
-};
+use super::{Active, Gift, Kernel, Message, Object, OpId, Outcome, Refusal, Rule, Rules, Turn};
 
 /// A copy on its way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -63,12 +61,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         self.k.insert(op, object, owner, gift)?;
         self.book(object, owner);
-        // An owner's own operation ends with the owner: nobody asks for it again.
-        if op.origin != owner {
-            let recent = |t: &OpId| t.origin != op.origin || t.number + OPEN > op.number;
-            self.a.taken.retain(recent);
-            self.a.taken.insert(op);
-        }
+        let open = self.a.rules.limits().open;
+        let recent = |t: &OpId| t.origin != op.origin || t.number + open > op.number;
+        self.a.taken.retain(recent);
+        self.a.taken.insert(op);
         Ok(())
     }
 
@@ -96,10 +92,11 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         outcome: Outcome,
         holds: bool,
     ) {
-        if matches!(self.a.active.get(&op), Some(Active::Copy(_))) {
+        let awaited = matches!(self.a.active.get(&op), Some(Active::Copy(_)));
+        if self.needs(Rule::CopyTakenAwaited, awaited) {
             self.finish(op, outcome);
         }
-        if !holds && self.rule(Rule::CopyForgetsRefused) {
+        if !self.needs(Rule::CopyKeepsHolder, holds) && self.rule(Rule::CopyForgetsRefused) {
             self.dropped(from, object);
         }
     }

@@ -32,7 +32,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// What this OSnode owns is booked only while others hold something beside it, or it is on its way to another
     /// owner.
     pub(super) fn book_own(&mut self, object: &Object, remote: Remote) {
-        if remote == Remote::default() && !self.leaves(object) {
+        let leaves = self.leaves(object) && self.rule(Rule::DropBooksLeaving);
+        if remote == Remote::default() && !leaves {
             self.a.books.remove(object);
         } else {
             self.book(object, self.a.me);
@@ -55,7 +56,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// The first lost object of which somebody may be told now.
     pub(super) fn next_lost(&self) -> Option<(Object, OsnodeId)> {
-        if self.a.lost.is_empty() || !self.k.is_flushed() {
+        if self.a.lost.is_empty() || !self.needs(Rule::DropAwaitsFlush, self.k.is_flushed()) {
             return None;
         }
         let mut lost = self.a.lost.iter();
@@ -72,11 +73,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// What was lost is told, unless it is held again.
     pub(super) fn tell_lost(&mut self, object: &Object, owner: OsnodeId) {
         self.a.lost.remove(object);
-        if self.k.owner(object).is_some() {
+        if self.k.owner(object).is_some() && self.rule(Rule::DropUnlessHeld) {
             return self.book(object, owner);
         }
         if owner == self.a.me {
-            for active in self.a.active.values_mut() {
+            let settles = self.rule(Rule::DropSettlesRevoke);
+            for active in self.a.active.values_mut().filter(|_| settles) {
                 if let Active::Revoke(revoking) = active {
                     revoking.own.retain(|o| o != object);
                 }
@@ -102,7 +104,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Everything of a family has another owner now, also what was lost and not told yet.
     pub(super) fn book_owner(&mut self, family: &Object, owner: OsnodeId) {
         let books = self.a.books.iter_mut().chain(&mut self.a.lost);
-        for (_, old) in books.filter(|(o, _)| o.is_within(family)) {
+        let told = self.a.rules.hold(Rule::DropToNewOwner);
+        for (_, old) in books.filter(|(o, _)| told && o.is_within(family)) {
             *old = owner;
         }
     }
@@ -128,7 +131,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         {
             list.held.retain(|(o, _)| *o != object);
         }
-        if self.a.directory.remove(&object, from) {
+        let held = self.a.directory.remove(&object, from);
+        if self.needs(Rule::DropOfHolder, held) {
             self.outdate(from, &object);
             self.refresh(&object);
             self.free_if_unheld(&object);
@@ -158,10 +162,11 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             // What is gone as well, but not told yet, frees its own bytes.
             let untold = self.a.books.iter().chain(&self.a.lost);
             let untold = untold.filter(|(_, owner)| **owner == self.a.me);
+            let untold = untold.filter(|_| self.rule(Rule::FreeLeavesUntold));
             let untold = untold.map(|(o, _)| o);
             let others = self.a.directory.objects().chain(untold);
             let all = own.chain(others.filter(|o| o.overlaps(object)));
-            let all = all.filter(|o| !o.is_address_right());
+            let all = all.filter(|o| self.needs(Rule::FreeUnderRight, !o.is_address_right()));
             covered.extend(all.map(|o| (o.base(), o.end())));
         }
         covered.sort_unstable();

@@ -20,9 +20,6 @@ use capfmt::OsnodeId;
 
 use super::{Active, Kernel, Message, Nodes, Object, OpId, Output, Refusal, Rule, Rules, Turn};
 
-/// Objects in one message.
-const PART: usize = 64;
-
 /// What one OSnode holds of those that are gone.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Inventory {
@@ -34,12 +31,14 @@ pub struct Inventory {
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Somebody is gone.
     pub(super) fn gone(&mut self, osnode: OsnodeId) {
-        if !self.a.living.remove(&osnode) {
+        if !self.a.living.remove(&osnode) && self.rule(Rule::GoneOnce) {
             return;
         }
         self.a.dead.insert(osnode);
         self.a.taken.retain(|op| op.origin != osnode);
-        self.a.inventories.remove(&osnode);
+        if self.rule(Rule::GoneForgetsInventory) {
+            self.a.inventories.remove(&osnode);
+        }
         if self.rule(Rule::GoneReleases) {
             self.release_promises(osnode);
         }
@@ -50,10 +49,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             }
             self.free_unheld(&held);
         }
-        if self.rule(Rule::GoneAnswers) {
-            for op in self.a.active.keys().copied().collect::<Vec<_>>() {
-                self.count_as_answered(op, osnode);
-            }
+        for op in self.a.active.keys().copied().collect::<Vec<_>>() {
+            self.count_as_answered(op, osnode);
         }
         self.home_gone(osnode);
         self.a.inheriting = true;
@@ -62,7 +59,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// What was marked or frozen for a coordinator that is gone. What it had decided to delete goes on.
     fn release_promises(&mut self, coordinator: OsnodeId) {
-        let released = |p: &super::Promise| p.coordinator == coordinator && !p.sweeping;
+        let goes_on = |p: &super::Promise| p.sweeping && self.rule(Rule::GoneLeavesSweep);
+        let released = |p: &super::Promise| p.coordinator == coordinator && !goes_on(p);
         let ops: Vec<OpId> = (self.a.promises.iter())
             .filter(|(_, p)| released(p))
             .map(|(op, _)| *op)
@@ -78,6 +76,15 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     fn count_as_answered(&mut self, op: OpId, osnode: OsnodeId) {
+        let rule = match self.a.active.get(&op) {
+            Some(Active::Copy(_)) => Rule::GoneAnswersTaken,
+            Some(Active::Revoke(_)) => Rule::GoneAnswersMarked,
+            Some(Active::Transfer(t)) if t.to == osnode => Rule::GoneAnswersAdopted,
+            _ => Rule::GoneAnswersFrozen,
+        };
+        if !self.rule(rule) {
+            return;
+        }
         match self.a.active.get_mut(&op) {
             Some(Active::Copy(c)) if c.to == osnode => {
                 self.finish(op, Err(Refusal::Gone(osnode)));
@@ -111,9 +118,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 decided && self.rule(Rule::GoneAwaitsSweep)
             }
         });
-        // What is gone here, but can still be used, is not held: it must not seem to be free.
-        let open = open || !self.k.is_flushed();
-        if !self.a.inheriting || told || open {
+        // What is gone here, but can be used, is not held: it must not seem to be free.
+        let open = open || !self.needs(Rule::GoneAwaitsFlush, self.k.is_flushed());
+        let inheriting = self.needs(Rule::GoneTellsOfDead, self.a.inheriting);
+        if !inheriting || told && self.rule(Rule::GoneTellsOnce) || open {
             return;
         }
         let mut listed: BTreeSet<Object> = self.k.orphans(&self.a.living).into_iter().collect();
@@ -145,9 +153,13 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     fn send_inventory(&mut self, to: OsnodeId, dead: &Nodes, held: &[(Object, OsnodeId)]) {
+        let most = match self.rule(Rule::GoneTellsInParts) {
+            true => self.a.rules.limits().inventory,
+            false => usize::MAX,
+        };
         let mut rest = held;
         loop {
-            let (part, after) = rest.split_at(rest.len().min(PART));
+            let (part, after) = rest.split_at(rest.len().min(most));
             rest = after;
             let message = Message::Inventory {
                 dead: dead.clone(),
@@ -179,7 +191,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             *list = fresh();
         }
         list.held.extend(held);
-        list.complete = !more;
+        list.complete = !more || !self.a.rules.hold(Rule::GoneAwaitsParts);
         self.settle_estate();
     }
 
@@ -187,7 +199,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     fn settle_estate(&mut self) {
         let told = |n: &OsnodeId| {
             let list = self.a.inventories.get(n);
-            list.is_some_and(|i| i.complete && i.dead.is_superset(&self.a.dead))
+            let of_all = |i: &Inventory| i.dead.is_superset(&self.a.dead);
+            list.is_some_and(|i| i.complete && self.needs(Rule::GoneAwaitsNewest, of_all(i)))
         };
         let all = self.a.living.iter().all(told);
         if !self.a.inheriting || !self.needs(Rule::GoneAwaitsInventories, all) {
@@ -199,13 +212,17 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             .map(|(n, i)| (*n, i.held.clone()))
             .collect();
         let dead = self.a.dead.clone();
-        self.a.inventories.retain(|_, i| i.dead.len() > dead.len());
+        let newer = self.rule(Rule::GoneKeepsNewer);
+        self.a
+            .inventories
+            .retain(|_, i| newer && i.dead.len() > dead.len());
         let all: BTreeSet<Object> = lists.values().flatten().map(|(o, _)| *o).collect();
         let is_root = |o: &&Object| !all.iter().any(|a| o.descends_from(a));
         for root in all.iter().filter(is_root) {
             self.inherit(root, &lists);
         }
-        if self.a.living.first() == Some(&self.a.me) && self.rule(Rule::GoneLeavesEstate) {
+        let lowest = self.a.living.first() == Some(&self.a.me);
+        if self.needs(Rule::GoneLeavesOnce, lowest) && self.rule(Rule::GoneLeavesEstate) {
             let held = all.into_iter().collect();
             self.out.push(Output::Estate { dead, held });
         }
@@ -225,6 +242,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         let me = self.a.me;
         let mut family = lists.values().flatten().filter(|(o, _)| o.is_within(root));
         let settled = family.find(|(_, owner)| self.a.living.contains(owner));
+        let settled = settled.filter(|_| self.rule(Rule::GoneKeepsSettled));
         let mut holders = lists
             .iter()
             .filter(|(_, held)| held.iter().any(|(o, _)| o == root));
@@ -240,13 +258,13 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         let held = self.k.owner(root).or(booked.copied());
         let orphan = held.is_some_and(|o| dead(&o));
         let books = self.a.books.iter_mut().chain(&mut self.a.lost);
-        for (_, owner) in
-            books.filter(|(o, owner)| o.is_within(root) && !self.a.living.contains(owner))
-        {
+        let keeps = self.a.rules.hold(Rule::GoneKeepsAdopted);
+        let passes = |o: &OsnodeId| !self.a.living.contains(o) || !keeps;
+        for (_, owner) in books.filter(|(o, owner)| o.is_within(root) && passes(owner)) {
             *owner = heir;
         }
         for (held, owner) in self.k.overlapping(root) {
-            if held.is_within(root) && !self.a.living.contains(&owner) {
+            if held.is_within(root) && passes(&owner) {
                 self.k.set_owner(&held, heir);
                 self.a.inherited.insert(held);
             }
@@ -257,7 +275,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         self.out.push(Output::Inherited { object: *root });
         self.bequeathed(root);
         if self.rule(Rule::GoneRecordsHolders) {
-            for (n, held) in lists.iter().filter(|(n, _)| **n != me) {
+            let all = !self.rule(Rule::GoneKnowsOwn);
+            for (n, held) in lists.iter().filter(|(n, _)| all || **n != me) {
                 for (object, _) in held.iter().filter(|(o, _)| o.is_within(root)) {
                     self.a.directory.add(*object, *n);
                     if self.rule(Rule::GoneTellsLeft) {

@@ -37,10 +37,10 @@ pub use directory::Directory;
 pub use kernel::{Kernel, Remote};
 pub use message::{Gift, Input, Message, Nodes, OpId, Outcome, Output, Refusal, Request};
 pub use object::Object;
-pub use rules::{Rule, Rules, Shipped};
+pub use rules::{Limits, Rule, Rules, Shipped};
 
 use inherit::Inventory;
-use queue::{Ask, Mine, OPEN};
+use queue::{Ask, Mine};
 
 /// An operation that this OSnode coordinates.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -216,7 +216,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
     /// Messages to who is gone go nowhere.
     fn send(&mut self, to: OsnodeId, message: Message) {
-        if self.a.living.contains(&to) {
+        if self.needs(Rule::SendsToLiving, self.a.living.contains(&to)) {
             self.out.push(Output::Send { to, message });
         }
     }
@@ -300,7 +300,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         self.a.active.remove(&op);
         if op.origin == self.a.me {
             self.complete(op, outcome);
-        } else {
+        } else if self.rule(Rule::AskReplies) {
             self.send(op.origin, Message::Reply { op, outcome });
         }
     }
@@ -325,16 +325,18 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             }
             (_, outcome) => outcome,
         };
-        if !mine.answered {
+        if self.needs(Rule::LateIsLast, !mine.answered) {
             self.out.push(Output::Answer { op, outcome });
         }
     }
 
     /// Whether nothing exists that the object is derived from.
     fn is_root(&self, object: &Object) -> bool {
-        let above = |o: &Object| object.descends_from(o) && !o.is_address_right();
+        let right = |o: &Object| o.is_address_right() && self.rule(Rule::TransferUnderRight);
+        let above = |o: &Object| object.descends_from(o) && !right(o);
         // What is gone, but was not told, still has its bytes.
         let untold = self.a.books.keys().chain(self.a.lost.keys());
+        let untold = untold.filter(|_| self.rule(Rule::TransferRootUntold));
         !self.a.directory.objects().chain(untold).any(above)
             && !self.k.overlapping(object).iter().any(|(o, _)| above(o))
     }
@@ -345,7 +347,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             return;
         }
         for (held, owner) in self.k.overlapping(object) {
-            if owner == self.a.me {
+            if self.needs(Rule::FlagsOfOwn, owner == self.a.me) {
                 let remote = self.a.beside(&held);
                 self.k.set_remote(&held, remote);
                 self.book_own(&held, remote);

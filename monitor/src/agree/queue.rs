@@ -13,9 +13,6 @@ use super::{
     Turn,
 };
 
-/// Numbers of one origin's operations that may be open at a time: an older one has ended.
-pub(super) const OPEN: u64 = 64;
-
 /// An operation of a client of this OSnode.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Mine {
@@ -54,11 +51,12 @@ impl<R> Agent<R> {
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// A client asks. An operation that is under way already is answered once.
     pub(super) fn client(&mut self, op: OpId, request: Request, deadline: u64) {
-        if self.a.mine.contains_key(&op) {
+        if self.a.mine.contains_key(&op) && self.rule(Rule::AskOnce) {
             return;
         }
         let oldest = self.a.mine.keys().next().map_or(op.number, |o| o.number);
-        if op.number.saturating_sub(oldest) >= OPEN {
+        let open = op.number.saturating_sub(oldest);
+        if open >= self.a.rules.limits().open && self.rule(Rule::AskFew) {
             let outcome = Err(Refusal::TryLater);
             return self.out.push(Output::Answer { op, outcome });
         }
@@ -74,8 +72,11 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Clients that waited long enough are told so; their operations go on.
     pub(super) fn tick(&mut self) {
+        let once = self.rule(Rule::LateOnce);
+        let awaits = self.rule(Rule::LateAwaitsDeadline);
         for (op, mine) in &mut self.a.mine {
-            if !mine.answered && mine.deadline <= self.now {
+            let answered = mine.answered && once;
+            if !answered && (mine.deadline <= self.now || !awaits) {
                 mine.answered = true;
                 let outcome = Err(Refusal::TryLater);
                 self.out.push(Output::Answer { op: *op, outcome });
@@ -85,7 +86,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Whoever was asked does not decide: the client's operation waits until it is known who does.
     pub(super) fn look_again(&mut self, op: OpId) {
-        if let Some(mine) = self.a.mine.get_mut(&op) {
+        let again = self.rule(Rule::AskLooksAgain);
+        if let Some(mine) = self.a.mine.get_mut(&op).filter(|_| again) {
             mine.asked = None;
         }
     }
@@ -119,14 +121,16 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     }
 
     /// Whether a client's operation must wait before anybody is asked.
-    fn waits(&self, op: OpId, mine: &Mine) -> bool {
+    fn waits(&self, mine: &Mine) -> bool {
         let object = mine.request.object();
         // What is marked need not wait here: the owner, who marked it, queues what concerns it.
         let frozen = |p: &Promise| p.frozen.is_some() && object.is_within(&p.object);
         let frozen = self.a.promises.values().any(frozen) && self.rule(Rule::TransferHolds);
-        let moving = self.a.mine.iter().any(|(other, m)| {
-            let moves = matches!(m.request, Request::Move { .. }) && m.asked.is_some();
-            *other != op && moves && m.request.object() == object
+        let moving = self.a.mine.values().any(|m| {
+            let moves = matches!(m.request, Request::Move { .. });
+            // This one is not asked, and so in nobody's way.
+            let asked = self.needs(Rule::MoveLocksAsked, m.asked.is_some());
+            moves && asked && m.request.object() == object
         });
         frozen || moving && self.rule(Rule::MoveLocks)
     }
@@ -140,16 +144,19 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if let Request::Copy { to, .. } | Request::Move { to, .. } | Request::Transfer { to, .. } =
             request
             && to == self.a.me
+            && self.rule(Rule::AskForOthers)
         {
             return self.complete(op, Err(Refusal::BadArgument));
         }
-        if owner != self.a.me && matches!(request, Request::Transfer { .. }) {
+        let own = owner == self.a.me;
+        let gives_all = matches!(request, Request::Transfer { .. });
+        if gives_all && !self.needs(Rule::TransferByOwner, own) {
             return self.complete(op, Err(Refusal::NotOwner));
         }
         if let Some(mine) = self.a.mine.get_mut(&op) {
             mine.asked = Some(owner);
         }
-        if owner == self.a.me {
+        if own {
             self.asked(owner, op, request);
         } else {
             self.send(owner, Message::Ask { op, request });
@@ -198,7 +205,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 continue;
             }
             let mut mine = self.a.mine.iter();
-            let ready = mine.find(|(op, m)| m.asked.is_none() && !self.waits(**op, m));
+            let ready = mine.find(|(_, m)| m.asked.is_none() && !self.waits(m));
             let Some((op, request, stale)) = ready.map(|(op, m)| (*op, m.request, m.stale)) else {
                 return;
             };
@@ -219,7 +226,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         let mut before = self.a.queue[..i].iter();
         let first = !before.any(|b| b.request.object().overlaps(&object));
-        first && !self.a.active.values().any(|a| self.conflicts(ask, a))
+        self.needs(Rule::AskInTurn, first)
+            && !self.a.active.values().any(|a| self.conflicts(ask, a))
     }
 
     /// The conflict table: whether a request waits for an operation that is under way.
@@ -265,7 +273,10 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             if from == self.a.me {
                 self.look_again(op);
             }
-            return self.send_unless_own(from, Message::NotOwner { op });
+            if self.rule(Rule::AskNotOwner) {
+                self.send_unless_own(from, Message::NotOwner { op });
+            }
+            return;
         }
         match request {
             Request::Copy { object, to, gift } => self.copy(op, object, to, (gift, false)),

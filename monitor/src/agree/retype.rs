@@ -30,19 +30,22 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         let (child, count) = children;
         let all = child.span(count);
         let within = all.base() >= source.base() && all.end() <= source.end();
-        if !child.descends_from(&source) || !within || count == 0 || count > MOST {
+        let made = self.needs(Rule::RetypeDerives, child.descends_from(&source));
+        let within = self.needs(Rule::RetypeWithin, within);
+        let some = self.needs(Rule::RetypeSome, (1..=MOST).contains(&count));
+        if !(made && within && some) {
             return self.finish(op, Err(Refusal::BadArgument));
         }
         // Nothing but the source and what it comes from may have bytes of the children.
-        let in_the_way =
-            |o: &Object| o.overlaps(&all) && !source.is_within(o) && !o.is_block_around(&source);
+        let beside = |o: &Object| o.is_block_around(&source) && self.rule(Rule::RetypeInBlock);
+        let in_the_way = |o: &Object| o.overlaps(&all) && !source.is_within(o) && !beside(o);
         let own = self.k.overlapping(&all);
         let here = own.iter().any(|(o, _)| in_the_way(o)) && self.rule(Rule::RetypeChecks);
         let elsewhere = self.a.directory.objects().any(in_the_way);
         if here || elsewhere && self.rule(Rule::RetypeChecksRemote) {
             return self.finish(op, Err(Refusal::Overlaps));
         }
-        if from != self.a.me && self.rule(Rule::RetypeReserves) {
+        if self.needs(Rule::RetypeKnowsOwn, from != self.a.me) && self.rule(Rule::RetypeReserves) {
             for child in child.row(count) {
                 self.a.directory.add(child, from);
             }

@@ -40,7 +40,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         let me = self.a.me;
         if self.rule(Rule::RevokeMarksOwn) {
             let keep = keeper == me && self.rule(Rule::RevokeKeeps);
-            if let Err(refusal) = self.k.mark(op, &object, keep) {
+            if let Err(refusal) = self.k.mark(op, &object, keep)
+                && self.rule(Rule::RevokeStopsOwn)
+            {
                 return self.finish(op, Err(refusal));
             }
         }
@@ -110,7 +112,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Owner: whoever went between the phases is not waited for.
     fn revoke_drops_dead(&mut self, op: OpId) {
         let living = self.a.living.clone();
-        let answers = self.rule(Rule::GoneAnswers);
+        let answers = self.rule(Rule::GoneAnswersSwept);
         if let Some(revoking) = self.revoking(op)
             && answers
         {
@@ -122,7 +124,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     fn revoke_frees_own(&mut self, op: OpId) {
         if let Some(own) = self.revoking(op).map(|r| core::mem::take(&mut r.own)) {
             self.settle(|o| own.contains(o));
-            self.free_unheld(&own);
+            if self.rule(Rule::RevokeFreesOwn) {
+                self.free_unheld(&own);
+            }
         }
     }
 
@@ -138,16 +142,15 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Holder: marks.
     pub(super) fn revoke_mark(&mut self, from: OsnodeId, op: OpId, object: Object, keep: bool) {
         let outcome = self.k.mark(op, &object, keep);
-        if outcome.is_ok() {
-            let promise = Promise {
-                coordinator: from,
-                object,
-                frozen: None,
-                sweeping: false,
-                keep,
-            };
-            self.a.promises.insert(op, promise);
-        }
+        // Also if it cannot: it is told that this ends.
+        let promise = Promise {
+            coordinator: from,
+            object,
+            frozen: None,
+            sweeping: false,
+            keep,
+        };
+        self.a.promises.insert(op, promise);
         if self.rule(Rule::RevokeSaysMarked) {
             self.send(from, Message::Marked { op, outcome });
         }
@@ -156,7 +159,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Owner: a holder has marked, or cannot.
     pub(super) fn revoke_marked(&mut self, from: OsnodeId, op: OpId, outcome: Outcome) {
         let stops = self.rule(Rule::RevokeStops);
-        let Some(revoking) = self.revoking(op).filter(|r| r.marking) else {
+        let awaited = self.rule(Rule::RevokeMarkedAwaited);
+        let Some(revoking) = self.revoking(op).filter(|r| r.marking || !awaited) else {
             return;
         };
         revoking.waiting.remove(&from);
@@ -195,7 +199,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 self.send(promise.coordinator, Message::Swept { op });
             }
         }
-        self.tell_inventory();
+        if self.rule(Rule::GoneTellsAfterSweep) {
+            self.tell_inventory();
+        }
     }
 
     /// The kernel has deleted the last of it.
@@ -219,25 +225,27 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         revoking.waiting.remove(&from);
         let (object, keeper) = (revoking.object, revoking.keeper);
         if self.rule(Rule::RevokeForgets) {
+            let knows = self.rule(Rule::RevokeKnowsKept);
             let family = self.a.directory.family(&object);
             let gone = family.into_iter().filter(|(o, n)| {
                 let kept = *o == object && from == keeper;
-                *n == from && !kept
+                *n == from && !(kept && knows)
             });
             let gone: Vec<Object> = gone.map(|(o, _)| o).collect();
             for o in &gone {
                 self.a.directory.remove(o, from);
                 self.outdate(from, o);
             }
-            self.free_unheld(&gone);
+            if self.rule(Rule::RevokeFrees) {
+                self.free_unheld(&gone);
+            }
         }
         self.revoke_goes_on(op);
     }
 
     /// Holder: it was called off.
     pub(super) fn revoke_unmark(&mut self, op: OpId) {
-        if self.a.promises.remove(&op).is_some() {
-            self.k.unmark(op);
-        }
+        self.a.promises.remove(&op);
+        self.k.unmark(op);
     }
 }

@@ -1,8 +1,7 @@
 //! Bounds and refusals that a small model does not reach. The protocols themselves are explored in `model/`.
 
 use alloc::collections::BTreeMap;
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 use capfmt::{Cap, CapType, OsnodeId, PhysAddr, Rights};
 
@@ -13,6 +12,7 @@ use super::*;
 
 mod estate;
 mod queue;
+mod unasked;
 
 /// Capabilities without marks: enough for what is tested here.
 #[derive(Default)]

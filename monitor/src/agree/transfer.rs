@@ -21,9 +21,6 @@ use capfmt::OsnodeId;
 use super::{Active, Gift, Kernel, Message, Nodes, Object, OpId, Outcome, Promise, Refusal, Rule};
 use super::{Rules, Turn};
 
-/// Entries of a family that one message tells.
-const FAMILY: usize = 128;
-
 /// A transfer at the old owner.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Transferring {
@@ -46,13 +43,15 @@ impl Transferring {
 impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Old owner: begins.
     pub(super) fn transfer(&mut self, op: OpId, object: Object, to: OsnodeId, give: Option<Gift>) {
-        let refusal = if !self.a.living.contains(&to) {
+        let lives = self.a.living.contains(&to);
+        let fits = self.size_of(&object, to) <= self.a.rules.limits().family;
+        let refusal = if !self.needs(Rule::TransferNotToDead, lives) {
             Some(Refusal::Gone(to))
         } else if !self.needs(Rule::TransferRoot, self.is_root(&object)) {
             Some(Refusal::NotRoot)
         } else if self.a.is_bequest(&object) && self.a.home != Some(to) {
             Some(Refusal::NotOwner)
-        } else if self.size_of(&object, to) > FAMILY {
+        } else if !self.needs(Rule::TransferFits, fits) {
             Some(Refusal::TooLarge)
         } else {
             None
@@ -65,7 +64,8 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         }
         // What is deleted from here on is noticed, and told to whoever owns it then.
         for (held, owner) in self.k.overlapping(&object) {
-            if held.is_within(&object) && owner == self.a.me {
+            let own = held.is_within(&object) && owner == self.a.me;
+            if own && self.rule(Rule::TransferBooks) {
                 self.book(&held, owner);
             }
         }
@@ -105,7 +105,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Old owner: who holds what of the family, the new owner apart.
     fn family(&self, object: &Object, to: OsnodeId) -> Vec<(Object, OsnodeId)> {
         let mut family = self.a.directory.family(object);
-        family.retain(|(_, holder)| *holder != to);
+        family.retain(|(_, holder)| self.needs(Rule::TransferListsOthers, *holder != to));
         if self.rule(Rule::TransferListsOwn) {
             let own = self.a.books.iter().chain(&self.a.lost);
             let own = own.filter(|(o, owner)| o.is_within(object) && **owner == self.a.me);
@@ -123,26 +123,16 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Old owner: asks the new one, once all are frozen.
     pub(super) fn transfer_goes_on(&mut self, op: OpId) {
+        let once = self.rule(Rule::TransferAsksOnce);
         let Some(t) = self.transferring(op) else {
             return;
         };
-        if t.adopting || !t.waiting.is_empty() {
+        if t.adopting && once || !t.waiting.is_empty() {
             return;
         }
         t.adopting = true;
         let (object, to, give) = (t.object, t.to, t.give);
-        let told = t.told.clone();
         let holders = self.family(&object, to);
-        // Whose last drop crossed the freeze: the new owner will not know of it.
-        let holds = |n: &OsnodeId| holders.iter().any(|(_, holder)| holder == n);
-        for left in told.iter().filter(|n| !holds(n)) {
-            if self.rule(Rule::TransferThawsLeft) {
-                self.send(*left, Message::Thaw { op });
-            }
-        }
-        if let Some(t) = self.transferring(op) {
-            t.told.retain(holds);
-        }
         let message = Message::Adopt {
             op,
             object,
@@ -187,7 +177,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     /// Holder: nothing has changed.
     pub(super) fn transfer_thaw(&mut self, op: OpId) {
         self.a.promises.remove(&op);
-        self.tell_inventory();
+        if self.rule(Rule::GoneTellsAfterThaw) {
+            self.tell_inventory();
+        }
     }
 
     /// Old owner: nothing changes.
@@ -200,7 +192,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
                 self.send(holder, Message::Thaw { op });
             }
         }
-        self.k.unlock(op);
+        if self.rule(Rule::TransferUnlocksRefused) {
+            self.k.unlock(op);
+        }
         self.finish(op, Err(refusal));
         // What nobody else has is its kernel's again: a book that goes on about it would be wrong soon.
         self.refresh(&object);
@@ -226,7 +220,7 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         if says && first {
             self.send(from, adopted.clone());
         }
-        if outcome.is_ok() {
+        if self.needs(Rule::TransferAdoptsWhatCame, outcome.is_ok()) {
             self.transfer_take_over(from, op, &object, holders);
         }
         if says && !first {
@@ -242,7 +236,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
         holders: Vec<(Object, OsnodeId)>,
     ) {
         let me = self.a.me;
-        self.set_owner(object, me);
+        if self.rule(Rule::TransferOwnsOwn) {
+            self.set_owner(object, me);
+        }
         self.ask_oneself(from, object);
         let mut told = Nodes::new();
         for (held, holder) in holders {
@@ -281,10 +277,9 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
 
     /// Old owner: no longer owns it, or still does.
     pub(super) fn transfer_adopted(&mut self, from: OsnodeId, op: OpId, outcome: Outcome) {
-        let Some(object) = (self.transferring(op))
-            .filter(|t| t.adopting)
-            .map(|t| t.object)
-        else {
+        let awaited = self.rule(Rule::TransferAdoptedAwaited);
+        let adopting = |t: &&mut Transferring| t.adopting || !awaited;
+        let Some(object) = self.transferring(op).filter(adopting).map(|t| t.object) else {
             return;
         };
         if let Err(refusal) = outcome {
@@ -294,13 +289,19 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
             let told = self.transferring(op).map(|t| t.told.clone());
             self.transfer_tell(told.unwrap_or_default(), op, object, from);
         }
-        for (held, holder) in self.a.directory.family(&object) {
+        let mut family = self.a.directory.family(&object);
+        if !self.rule(Rule::TransferForgets) {
+            family.clear();
+        }
+        for (held, holder) in family {
             self.a.directory.remove(&held, holder);
         }
         if self.rule(Rule::TransferHandsOver) {
             self.set_owner(&object, from);
         }
-        self.k.unlock(op);
+        if self.rule(Rule::TransferUnlocks) {
+            self.k.unlock(op);
+        }
         self.finish(op, Ok(()));
     }
 
@@ -308,10 +309,12 @@ impl<K: Kernel, R: Rules> Turn<'_, K, R> {
     pub(super) fn transfer_new_owner(&mut self, op: OpId, object: Object, owner: OsnodeId) {
         let frozen = self.a.promises.remove(&op).is_some();
         // The old owner's death has ended the freeze, but the new one's word was on its way.
-        let released = self.a.released.remove(&op);
+        let released = self.a.released.remove(&op) && self.rule(Rule::TransferHearsLate);
         if frozen || released || !self.rule(Rule::TransferHearsOnce) {
             self.set_owner(&object, owner);
         }
-        self.tell_inventory();
+        if self.rule(Rule::GoneTellsAfterNews) {
+            self.tell_inventory();
+        }
     }
 }
