@@ -110,7 +110,7 @@ fn every_rule_is_needed() {
         shows: Mutex::new(Vec::new()),
     };
     let elsewhere = |r: &Rule| {
-        let other = ["Unmap", "Bind", "Join", "View"];
+        let other = ["Unmap", "Bind", "Connect", "Join", "View"];
         let of_others = other.iter().any(|p| format!("{r:?}").starts_with(p));
         !of_others && !Rule::BAD_INPUT.contains(r)
     };

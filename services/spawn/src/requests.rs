@@ -259,6 +259,12 @@ async fn start(
         let text = "the program's name and arguments are malformed";
         Refusal::new(ServiceError::BadMessage, text)
     })?;
+    // What was given up with all that it had begins anew with that.
+    if let (None, [name]) = (rules, &words[..])
+        && let Some(revived) = supervision::revive(service, name).await
+    {
+        return Ok(spawned(revived?));
+    }
     let spec = Spec {
         words,
         memory,
@@ -276,12 +282,15 @@ async fn start(
     if let Some(rules) = rules {
         supervision::enter(service, number, rules, spec, has_console);
     }
-    let pid = Pid {
-        osnode: env::osnode(),
-        number,
-    };
-    let core = env::core();
-    Ok(Spawned { pid, core })
+    Ok(spawned(number))
+}
+
+fn spawned(number: u64) -> Spawned {
+    let osnode = env::osnode();
+    Spawned {
+        pid: Pid { osnode, number },
+        core: env::core(),
+    }
 }
 
 /// The next process of this OSnode.

@@ -193,6 +193,27 @@ impl Supervisor {
         }
     }
 
+    /// A service that was given up begins anew; the number of its last process.
+    pub fn revive(&mut self, service: u64) -> Option<u64> {
+        let s = self.services.get_mut(&service)?;
+        if s.state != ServiceState::GivenUp {
+            return None;
+        }
+        s.recent.clear();
+        s.state = ServiceState::Restarting;
+        self.by_number.insert(s.number, service);
+        Some(s.number)
+    }
+
+    /// It could not be started: it is given up as before.
+    pub fn give_up(&mut self, service: u64) {
+        if let Some(s) = self.services.get_mut(&service) {
+            s.state = ServiceState::GivenUp;
+            let number = s.number;
+            self.over(number);
+        }
+    }
+
     /// A process is not started again any more, whatever becomes of it; the service that it was.
     pub fn release(&mut self, number: u64) -> Option<u64> {
         let id = self.by_number.remove(&number)?;

@@ -3,10 +3,11 @@
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use proto::Name;
 use proto::iface::spawn::{self as declared, Restart, ServiceState, pack_limit};
 use proto::start::MAX_GIVEN;
+use proto::{Name, Refusal};
 use rt::chan;
 use rt::{Capability, env, invoke, task, time};
 use spawn::{End, Rules, Verdict};
@@ -152,7 +153,13 @@ fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
         }
         Verdict::GivenUp { service: id } => {
             service.news.changed(id);
-            let spec = forget(service, id);
+            // What was given or kept is needed if somebody starts it all the same.
+            let made = service.state.borrow().specs.get(&id).cloned();
+            let bare = |made: &Rc<Supervised>| made.spec.kept.borrow().is_empty();
+            let spec = match made {
+                Some(made) if !bare(&made) => Some(made),
+                _ => forget(service, id),
+            };
             let name = spec.as_deref().map_or("", Supervised::name);
             let rules = service.state.borrow().supervisor.get(id).map(|s| s.rules);
             let (most, ms) = rules.map_or((0, 0), |r| (r.most, r.within_ns / 1_000_000));
@@ -163,8 +170,57 @@ fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
                 how(end)
             );
             say(text);
+            forget_oldest(service);
         }
     }
+}
+
+/// Whom the supervisor has forgotten nobody can start again.
+fn forget_oldest(service: &Service) {
+    let gone: Vec<u64> = {
+        let s = service.state.borrow();
+        let is_gone = |id: &u64| s.supervisor.get(*id).is_none();
+        s.specs.keys().copied().filter(is_gone).collect()
+    };
+    for id in gone {
+        let _ = forget(service, id);
+    }
+}
+
+/// Starts the service with this program again that was given up with what it had; `None` if there is none.
+///
+/// # Errors
+/// Why it cannot be started; it is given up then, as before.
+pub async fn revive(service: &Service, name: &str) -> Option<Result<u64, Refusal>> {
+    let (id, made) = {
+        let s = service.state.borrow();
+        let given_up = |id| {
+            s.supervisor
+                .get(id)
+                .is_some_and(|s| s.state == ServiceState::GivenUp)
+        };
+        let mut of = s
+            .specs
+            .iter()
+            .filter(|(id, made)| made.name() == name && given_up(**id));
+        of.next_back().map(|(id, made)| (*id, made.clone()))?
+    };
+    service.state.borrow_mut().supervisor.revive(id)?;
+    let started = build::start(service, &made.spec, Console::Had(made.has_console)).await;
+    let mut s = service.state.borrow_mut();
+    let result = match started {
+        Ok((next, _)) => {
+            s.supervisor.restarted(id, next);
+            Ok(next)
+        }
+        Err(why) => {
+            s.supervisor.give_up(id);
+            Err(why)
+        }
+    };
+    drop(s);
+    service.news.changed(id);
+    Some(result)
 }
 
 fn forget(service: &Service, id: u64) -> Option<Rc<Supervised>> {

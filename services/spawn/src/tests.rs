@@ -119,6 +119,12 @@ fn too_many_ends_in_a_period_are_given_up() {
         Some((ServiceState::GivenUp, 3))
     );
     assert_eq!(s.ended(4, End::Killed, 5 * SECOND), Verdict::Unsupervised);
+    // Whoever wants it all the same gets it with all that it had, and may lose it as often again.
+    assert_eq!(s.revive(service), Some(4));
+    assert_eq!(s.revive(service), None);
+    s.restarted(service, 5);
+    let again = s.ended(5, End::Killed, 5 * SECOND);
+    assert!(matches!(again, Verdict::Again { pause_ns: 0, .. }));
 }
 
 #[test]
