@@ -2,13 +2,19 @@
 //!
 //! The core of an OSnode that is stopped is off, and knows no translations any more; what its caretaker's core loads in
 //! visits, its monitor has forgotten there. When it goes on, it does so on a core that knows none, either.
+//!
+//! The tables of an OSnode that is gone stay what they were in memory, and all others walk them until they have taken
+//! them out of their own. Whoever hears of the death buries it: what follows (memory that becomes free) may follow when
+//! the machine says so, and then nobody may be able to use anything through a table of the dead.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use capfmt::OsnodeId;
 use monitor::agree::OpId;
-use monitor::agree::unmap::{FlushMessage, FlushOutput, Pages, Translations, Tree, Unmapper};
+use monitor::agree::unmap::{
+    FlushMessage, FlushOutput, Pages, Scope, Translations, Tree, Unmapper,
+};
 
 use crate::agree::Broken;
 use crate::explore::System;
@@ -18,16 +24,26 @@ use crate::explore::System;
 struct Buffers {
     /// Pages that stand in the table that this OSnode owns.
     mapped: BTreeSet<u64>,
-    /// Pages whose entries its core has loaded.
-    loaded: BTreeSet<u64>,
+    /// Pages whose entries its core has loaded, with the owner of the table in which they stood.
+    loaded: BTreeSet<(OsnodeId, u64)>,
+    /// Whose tables stand in its own.
+    linked: BTreeSet<OsnodeId>,
 }
 
 impl Translations for Buffers {
-    fn clear(&mut self, pages: &Pages) {
-        self.mapped.remove(&pages.base);
+    fn clear(&mut self, scope: &Scope) {
+        if let Scope::Pages(pages) = scope {
+            self.mapped.remove(&pages.base);
+        }
     }
-    fn flush(&mut self, pages: &Pages) {
-        self.loaded.remove(&pages.base);
+    fn flush(&mut self, scope: &Scope) {
+        match scope {
+            Scope::Pages(pages) => self.loaded.retain(|(_, page)| *page != pages.base),
+            Scope::TablesOf(dead) => {
+                self.linked.remove(dead);
+                self.loaded.retain(|(owner, _)| owner != dead);
+            }
+        }
     }
 }
 
@@ -38,6 +54,8 @@ pub struct State {
     channels: BTreeMap<(OsnodeId, OsnodeId), VecDeque<FlushMessage>>,
     asked: BTreeSet<usize>,
     done: BTreeSet<OpId>,
+    /// To whom who is gone.
+    buried: BTreeSet<(OsnodeId, OsnodeId)>,
     /// Whose programs do not run; its machine does, on its caretaker's core.
     stopped: Option<OsnodeId>,
     /// Who stands still until it is recovered or fenced.
@@ -77,10 +95,13 @@ pub enum Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Deliver(from, to, FlushMessage::Flush { pages, below, .. }) => {
+            Event::Deliver(from, to, FlushMessage::Flush { scope, below, .. }) => {
                 let below: Vec<u64> = below.iter().map(|b| b.0.0).collect();
-                let page = pages.base;
-                write!(f, "o{} → o{}: Flush {page}, below {below:?}", from.0, to.0)
+                let what = match scope {
+                    Scope::Pages(pages) => format!("{}", pages.base),
+                    Scope::TablesOf(dead) => format!("tables of o{}", dead.0),
+                };
+                write!(f, "o{} → o{}: Flush {what}, below {below:?}", from.0, to.0)
             }
             Event::Deliver(from, to, FlushMessage::Flushed { .. }) => {
                 write!(f, "o{} → o{}: Flushed", from.0, to.0)
@@ -105,9 +126,14 @@ pub struct Domain {
     pub nodes: u64,
     /// Owner, and the tree of the others. The page is the place in this list.
     pub unmaps: Vec<(OsnodeId, Tree)>,
+    /// Whether who is gone is buried, or only not waited for; that has many more orders.
+    pub burials: bool,
     /// Which rule is missing.
     pub rules: Broken,
 }
+
+/// Numbers of burials: this and the dead OSnode's.
+const BURIAL: u64 = 100;
 
 impl Domain {
     fn op(&self, place: usize) -> OpId {
@@ -130,6 +156,9 @@ impl Domain {
                 }
                 FlushOutput::Send { .. } => {}
                 FlushOutput::Done { op } => {
+                    if op.number >= BURIAL {
+                        s.buried.insert((from, OsnodeId(op.number - BURIAL)));
+                    }
                     if !s.done.insert(op) {
                         return Err("answered twice".into());
                     }
@@ -146,11 +175,12 @@ impl Domain {
             _ => None,
         }
     }
-    /// Whether anybody can still use a page whose unmap was answered.
+    /// Whether anybody can still use a page whose unmap was answered, or a table of somebody who is gone.
     fn check(&self, s: &State) -> Result<(), String> {
+        let living = || s.nodes.iter().filter(|(n, _)| !s.dead.contains(n));
         for op in &s.done {
-            for (n, (_, buffers)) in s.nodes.iter().filter(|(n, _)| !s.dead.contains(n)) {
-                if buffers.loaded.contains(&op.number) {
+            for (n, (_, buffers)) in living() {
+                if buffers.loaded.iter().any(|(_, page)| *page == op.number) {
                     return Err(format!(
                         "o{} can use page {} after its unmap",
                         n.0, op.number
@@ -158,7 +188,27 @@ impl Domain {
                 }
             }
         }
+        for (of, dead) in &s.buried {
+            for (n, (_, buffers)) in living() {
+                let uses = buffers.loaded.iter().any(|(owner, _)| owner == dead);
+                if uses || buffers.linked.contains(dead) {
+                    return Err(format!(
+                        "o{} walks tables of o{}, which is gone to o{}",
+                        n.0, dead.0, of.0
+                    ));
+                }
+            }
+        }
         Ok(())
+    }
+    /// Whom `n`, which hears of a death, tells, along a chain: all others that it does not know to be dead.
+    fn mourners(&self, s: &State, n: OsnodeId) -> Tree {
+        let heard = |o: &OsnodeId| s.dead.contains(o) && !s.untold.contains(&(n, *o));
+        let others = s.nodes.keys().filter(|o| **o != n && !heard(o));
+        let others: Vec<OsnodeId> = others.copied().collect();
+        let count = others.len();
+        let tree = others.into_iter().enumerate();
+        tree.map(|(i, o)| (o, (count - 1 - i) as u16)).collect()
     }
     fn due(&self, s: &State) -> Vec<Event> {
         let mut events = Vec::new();
@@ -215,7 +265,8 @@ impl System for Domain {
             let own = self.unmaps.iter().enumerate().filter(|(_, u)| u.0 == owner);
             let buffers = Buffers {
                 mapped: own.map(|(place, _)| place as u64).collect(),
-                loaded: (0..self.unmaps.len() as u64).collect(),
+                loaded: (0..).zip(&self.unmaps).map(|(p, u)| (u.0, p)).collect(),
+                linked: self.unmaps.iter().map(|u| u.0).collect(),
             };
             (owner, (Unmapper::new(self.rules), buffers))
         };
@@ -228,6 +279,7 @@ impl System for Domain {
             crashed: None,
             dead: BTreeSet::new(),
             untold: BTreeSet::new(),
+            buried: BTreeSet::new(),
             fault: false,
             breath: None,
         }
@@ -251,7 +303,9 @@ impl System for Domain {
             }
             for (page, (owner, _)) in self.unmaps.iter().enumerate() {
                 let page = page as u64;
-                if s.nodes[owner].1.mapped.contains(&page) && !buffers.loaded.contains(&page) {
+                let reached = buffers.linked.contains(owner);
+                let stands = s.nodes[owner].1.mapped.contains(&page);
+                if reached && stands && !buffers.loaded.contains(&(*owner, page)) {
                     events.push(Event::Load(*n, page));
                 }
             }
@@ -274,17 +328,18 @@ impl System for Domain {
                 s.asked.insert(*place);
                 let (owner, tree) = &self.unmaps[*place];
                 let base = *place as u64;
-                let pages = Pages {
+                let pages = Scope::Pages(Pages {
                     domain: 1,
                     base,
                     end: base + 1,
-                };
+                });
                 let op = self.op(*place);
                 let out = Domain::run(&mut s, *owner, |u, b| u.unmap(op, pages, tree, b));
                 self.emit(&mut s, *owner, out)?;
             }
             Event::Load(n, page) => {
-                Domain::run(&mut s, *n, |_, b| b.loaded.insert(*page));
+                let entry = (self.unmaps[*page as usize].0, *page);
+                Domain::run(&mut s, *n, |_, b| b.loaded.insert(entry));
             }
             Event::Stop(n) => {
                 s.fault = true;
@@ -316,7 +371,15 @@ impl System for Domain {
             }
             Event::Gone(n, dead) => {
                 s.untold.remove(&(*n, *dead));
-                let out = Domain::run(&mut s, *n, |u, _| u.gone(*dead));
+                let op = OpId {
+                    origin: *n,
+                    number: BURIAL + dead.0,
+                };
+                let tree = self.mourners(&s, *n);
+                let out = Domain::run(&mut s, *n, |u, b| match self.burials {
+                    true => u.bury(op, *dead, &tree, b),
+                    false => u.gone(*dead),
+                });
                 self.emit(&mut s, *n, out)?;
             }
         }
@@ -331,6 +394,15 @@ impl System for Domain {
         for (n, (unmapper, _)) in s.nodes.iter().filter(|(n, _)| !s.dead.contains(n)) {
             if !unmapper.is_idle() {
                 return Err(format!("o{} waits for ever", n.0));
+            }
+        }
+        for n in s
+            .nodes
+            .keys()
+            .filter(|n| self.burials && !s.dead.contains(n))
+        {
+            if let Some(dead) = s.dead.iter().find(|d| !s.buried.contains(&(*n, **d))) {
+                return Err(format!("o{} is never gone to o{}", dead.0, n.0));
             }
         }
         for (place, (owner, _)) in self.unmaps.iter().enumerate() {

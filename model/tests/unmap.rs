@@ -25,6 +25,7 @@ fn domains(nodes: u64, rules: Broken) -> Vec<Domain> {
             all.push(Domain {
                 nodes,
                 unmaps,
+                burials: nodes == 3,
                 rules,
             });
         }

@@ -19,7 +19,7 @@ use rt::{invoke, task};
 use crate::links::{self, Kind};
 use crate::peers::{self, Peer};
 use crate::world::World;
-use crate::{agreement, channels, custody, unmaps};
+use crate::{agreement, channels, custody, oskernel, unmaps};
 
 /// Who asked to hear of something.
 pub type Asker = Later<Done, Request>;
@@ -29,6 +29,8 @@ pub struct Membership {
     pub machine: Members,
     /// Device managers that wait until an OSnode runs.
     awaited: Vec<(u64, Asker)>,
+    /// Others of which this one heard before they were gone.
+    pub met: BTreeSet<u64>,
     /// OSnodes that are gone, and of which nothing is left here but what programs hold.
     buried: BTreeSet<u64>,
     /// Device managers that wait until an OSnode is buried.
@@ -43,6 +45,7 @@ impl Membership {
         Membership {
             machine: Members::new(me, running, Shipped),
             awaited: Vec::new(),
+            met: BTreeSet::new(),
             buried: BTreeSet::new(),
             mourners: Vec::new(),
         }
@@ -147,6 +150,9 @@ fn news(world: &World, fact: Fact) {
     if fact.osnode == OsnodeId(world.osnode) {
         return;
     }
+    if fact.status != Status::Gone {
+        world.state.borrow_mut().members.met.insert(fact.osnode.0);
+    }
     match fact.status {
         Status::Joining => agreement::step(world, Input::Joined(fact.osnode)),
         Status::Running => {
@@ -170,20 +176,11 @@ fn news(world: &World, fact: Fact) {
     }
 }
 
-/// An OSnode was fenced. Its last messages are taken; then the machines hear that it is gone.
+/// An OSnode was fenced. Nobody uses its page tables any more and its last messages are taken; then the machines hear
+/// that it is gone.
 async fn bury(world: &World, osnode: OsnodeId) {
-    let channel = {
-        let s = world.state.borrow();
-        s.peers.get(&osnode.0).map(|p| p.asked.clone())
-    };
-    if let Some(channel) = channel {
-        while channel.has_message() {
-            task::yield_now().await;
-        }
-        // What was taken from the channel waits for the main loop, which takes all of it before this goes on.
-        task::yield_now().await;
-        task::yield_now().await;
-    }
+    unmaps::bury(world, osnode).await;
+    peers::drain(world, osnode).await;
     // Services here let go of the Frames below its clients' channels.
     crate::bind::gone(world, osnode);
     let peer = {
@@ -198,7 +195,6 @@ async fn bury(world: &World, osnode: OsnodeId) {
     custody::prepare(world);
     agreement::step(world, Input::Gone(osnode));
     custody::pass_on_later(world);
-    unmaps::gone(world, osnode);
     forget_bells(osnode);
     links::forget(world, osnode.0);
     let (failed, told) = {
@@ -214,6 +210,9 @@ async fn bury(world: &World, osnode: OsnodeId) {
     for (_, asker) in told {
         asker.answer(Ok(Done {}));
     }
+    // The memory of channels with it comes back; no request need come any more after which it would.
+    unmaps::all_flushed().await;
+    channels::trim(world);
 }
 
 /// The channels to a monitor that is gone, or never came, end; this side's Frames can be used again.
@@ -276,18 +275,11 @@ fn forget_bells(osnode: OsnodeId) {
     {
         let cap = found.object;
         if cap.kind == CapType::Notify && cap.extra == osnode.0 {
-            doomed.push(cap.emit());
+            doomed.push(Object::of(&cap));
         }
         after = Some(found.cursor);
     }
-    for words in doomed {
-        let marked = invoke::cap_mark(slots::KERNEL, words, invoke::Keep::Nothing);
-        let swept = marked.and_then(|()| invoke::cap_sweep(slots::KERNEL, words));
-        if let Err(e) = swept {
-            let why = e.message();
-            rt::println!("monitor: a Notify of o{} stays: {why}", osnode.0);
-        }
-    }
+    doomed.iter().for_each(oskernel::delete);
 }
 
 /// Where an OSnode runs, as its device manager says. One that runs again says so itself.

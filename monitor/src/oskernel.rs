@@ -25,6 +25,8 @@ pub struct OsKernel {
     pub sweeping: BTreeMap<OpId, u64>,
     /// Whether others may still use what was taken out of tables here.
     pub unflushed: bool,
+    /// OSnodes whose page tables were taken out here, because they are dead: none comes back.
+    pub fenced: Nodes,
     /// Whether a table of this OSnode got another owner, while copies of it may have stayed.
     gave_tables_away: bool,
     marked: BTreeMap<OpId, Object>,
@@ -85,6 +87,17 @@ pub fn everything() -> Vec<(Object, OsnodeId)> {
     all
 }
 
+/// Deletes every capability here to an object and to what is derived from it, whoever has marked it.
+pub fn delete(object: &Object) {
+    let words = object.cap().emit();
+    let marked = invoke::cap_mark(slots::KERNEL, words, Keep::Nothing);
+    let swept = marked.and_then(|()| invoke::cap_sweep(slots::KERNEL, words));
+    // It may have been deleted meanwhile.
+    if swept != Err(SysError::NoCapability) {
+        must("deleting", swept);
+    }
+}
+
 impl Kernel for OsKernel {
     fn owner(&self, object: &Object) -> Option<OsnodeId> {
         let held = invoke::cap_owner(slots::KERNEL, object.cap().emit());
@@ -106,6 +119,9 @@ impl Kernel for OsKernel {
         gift: &Gift,
     ) -> Result<(), Refusal> {
         let mut cap = object.cap();
+        if cap.kind == CapType::VNode && self.fenced.contains(&owner) {
+            return Err(Refusal::NoSuch);
+        }
         cap.rights = gift.rights;
         let words = cap.emit();
         let copy = cap::in_slot(|slot| invoke::cap_import(slots::KERNEL, words, owner.0, slot));
@@ -175,10 +191,11 @@ impl Kernel for OsKernel {
     }
     fn unmark(&mut self, op: OpId) {
         if let Some(object) = self.marked.remove(&op) {
-            must(
-                "unmarking",
-                invoke::cap_unmark(slots::KERNEL, object.cap().emit()),
-            );
+            let done = invoke::cap_unmark(slots::KERNEL, object.cap().emit());
+            // A table of a dead OSnode went with its mark.
+            if done != Err(SysError::NoCapability) {
+                must("unmarking", done);
+            }
         }
     }
     fn sweep(&mut self, op: OpId) -> bool {

@@ -222,3 +222,19 @@ pub async fn say_hello(
     }
     Ok(())
 }
+
+/// Takes the last messages of an OSnode that is fenced.
+pub async fn drain(world: &World, osnode: OsnodeId) {
+    let channel = {
+        let s = world.state.borrow();
+        s.peers.get(&osnode.0).map(|p| p.asked.clone())
+    };
+    if let Some(channel) = channel {
+        while channel.has_message() {
+            task::yield_now().await;
+        }
+        // What was taken from the channel waits for the main loop, which takes all of it before this goes on.
+        task::yield_now().await;
+        task::yield_now().await;
+    }
+}

@@ -5,6 +5,9 @@
 //! OSnodes that hold the table: the owner's directory knows them. What was removed otherwise
 //! (`kernel/src/shootdown.rs`) may have stood in any table: then all who hold a table of this
 //! OSnode are told.
+//!
+//! When an OSnode was fenced, all others take its tables out of theirs before it counts as gone here ([`bury`], decision
+//! 32): so each monitor makes sure for itself, and needs to ask nobody what was made sure already.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -13,14 +16,17 @@ use abi::{Op, slots};
 use capfmt::{CapType, OsnodeId};
 use monitor::agree::codec::Bytes;
 use monitor::agree::membership::Status;
-use monitor::agree::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
+use monitor::agree::unmap::{
+    FlushMessage, FlushOutput, Pages, Scope, Translations, Tree, Unmapper,
+};
 use monitor::agree::{Kernel, Nodes, Object, OpId, Shipped};
 use rt::invoke::{self, Answer, Pending};
 use rt::{task, time};
 
 use crate::links::{self, Kind};
+use crate::soon::Soon;
 use crate::world::{State, World};
-use crate::{agreement, placements};
+use crate::{agreement, oskernel, peers, placements};
 
 /// How often it is looked who has waited too long (ns of system time).
 const TICK_NS: u64 = 1_000_000_000;
@@ -33,6 +39,8 @@ enum Waiting {
     Call(u64),
     /// What the kernel counted as this removal.
     Removal(u64),
+    /// The burial of an OSnode.
+    Burial(Soon<()>),
 }
 
 /// The machine, and what waits for it.
@@ -65,10 +73,11 @@ impl Unmaps {
 struct Core;
 
 impl Translations for Core {
-    fn clear(&mut self, _: &Pages) {
+    fn clear(&mut self, _: &Scope) {
         // The kernel did, before the call began to wait.
     }
-    fn flush(&mut self, _: &Pages) {
+    fn flush(&mut self, _: &Scope) {
+        // Tables of a dead OSnode went before: see `take_tables_out`.
         if let Err(e) = invoke::tlb_flush(slots::KERNEL) {
             let why = e.message();
             rt::println!("monitor: translations cannot be forgotten: {why}");
@@ -119,20 +128,24 @@ fn everybody(s: &State, own: u64) -> Nodes {
 
 /// Has the holders of tables flush.
 fn shoot(world: &World, op: OpId, waiting: Waiting, domain: u64, holders: &Nodes) {
-    let holders: Vec<OsnodeId> = holders.iter().copied().collect();
-    let tree = placements::tree(world, &holders);
-    let pages = Pages {
+    let tree = tree(world, holders);
+    let scope = Scope::Pages(Pages {
         domain,
         base: 0,
         end: u64::MAX,
-    };
+    });
     // The borrow ends with the block: what follows borrows again.
     let outputs = {
         let unmaps = &mut world.state.borrow_mut().unmaps;
         unmaps.waiting.insert(op, waiting);
-        unmaps.machine.unmap(op, pages, &tree, &mut Core)
+        unmaps.machine.unmap(op, scope, &tree, &mut Core)
     };
     perform(world, outputs);
+}
+
+fn tree(world: &World, osnodes: &Nodes) -> Tree {
+    let osnodes: Vec<OsnodeId> = osnodes.iter().copied().collect();
+    placements::tree(world, &osnodes)
 }
 
 /// A dispatcher waits for a removal, at most until `deadline` (ns of system time): then it hears *try later*.
@@ -180,6 +193,24 @@ pub fn message(world: &World, from: u64, bytes: &[u8]) {
     let Some(message) = FlushMessage::from_bytes(bytes) else {
         return rt::println!("monitor: o{from} sent a flush that cannot be read");
     };
+    let FlushMessage::Flush {
+        scope: Scope::TablesOf(dead),
+        ..
+    } = message
+    else {
+        return take(world, from, message);
+    };
+    if dead.0 == world.osnode {
+        return rt::println!("monitor: o{from} says that this OSnode is gone");
+    }
+    let world = world.clone();
+    task::spawn(async move {
+        take_tables_out(&world, dead).await;
+        take(&world, from, message);
+    });
+}
+
+fn take(world: &World, from: u64, message: FlushMessage) {
     // The borrow ends with the block: what follows borrows again.
     let outputs = {
         let machine = &mut world.state.borrow_mut().unmaps.machine;
@@ -188,10 +219,57 @@ pub fn message(world: &World, from: u64, bytes: &[u8]) {
     perform(world, outputs);
 }
 
-/// An OSnode is gone: nobody waits for it.
-pub fn gone(world: &World, osnode: OsnodeId) {
-    let outputs = world.state.borrow_mut().unmaps.machine.gone(osnode);
+/// An OSnode was fenced. When this ends, nobody walks its page tables any more, wherever it is. One of which this OSnode
+/// never heard before it was gone had no channels to it, and so nothing of it: those who knew it see to its tables.
+pub async fn bury(world: &World, dead: OsnodeId) {
+    take_tables_out(world, dead).await;
+    if !world.state.borrow().members.met.contains(&dead.0) {
+        return;
+    }
+    let mut told = Nodes::new();
+    loop {
+        let (op, living) = {
+            let mut s = world.state.borrow_mut();
+            let op = s.agreement.op(world.osnode);
+            (op, everybody(&s, world.osnode))
+        };
+        // Who joined meanwhile may have got a table from somebody who was told later.
+        let others: Nodes = living.difference(&told).copied().collect();
+        if others.is_empty() && !told.is_empty() {
+            return;
+        }
+        let tree = tree(world, &others);
+        let ended = Soon::new();
+        let outputs = {
+            let unmaps = &mut world.state.borrow_mut().unmaps;
+            unmaps.waiting.insert(op, Waiting::Burial(ended.clone()));
+            unmaps.machine.bury(op, dead, &tree, &mut Core)
+        };
+        perform(world, outputs);
+        ended.wait().await;
+        told.extend(others);
+        told.insert(dead);
+    }
+}
+
+/// Takes all page tables of an OSnode that is fenced out of those of this one, with all copies, and has everybody flush
+/// who used these. What it had marked or locked of them goes, too.
+async fn take_tables_out(world: &World, dead: OsnodeId) {
+    // Others may wait for it, in whose tables these stand.
+    let outputs = {
+        let s = &mut world.state.borrow_mut();
+        s.agreement.kernel.fenced.insert(dead);
+        s.unmaps.machine.gone(dead)
+    };
     perform(world, outputs);
+    peers::drain(world, dead).await;
+    let tables = oskernel::everything().into_iter();
+    for (table, owner) in tables.filter(|(o, _)| o.cap().kind == CapType::VNode) {
+        if owner == dead {
+            oskernel::delete(&table);
+        }
+    }
+    all_flushed().await;
 }
 
 fn perform(world: &World, outputs: Vec<FlushOutput>) {
@@ -209,6 +287,7 @@ fn perform(world: &World, outputs: Vec<FlushOutput>) {
                         let _ = invoke::cap_answer(slots::KERNEL, dispatcher, Answer::Done);
                     }
                     Some(Waiting::Removal(number)) => settled(world, number),
+                    Some(Waiting::Burial(ended)) => ended.tell(()),
                     None => {}
                 }
             }

@@ -12,7 +12,7 @@ use proto::Name;
 
 use super::bind::{BindMessage, Wanted};
 use super::membership::{Fact, MemberMessage, Status};
-use super::unmap::{FlushMessage, Pages};
+use super::unmap::{FlushMessage, Pages, Scope};
 use super::{Gift, Message, Object, OpId, Refusal, Request};
 
 /// Most elements of a list.
@@ -308,7 +308,11 @@ enums! {
         4 Ended { number },
     }
     FlushMessage {
-        1 Flush { op, pages, below },
+        1 Flush { op, scope, below },
         2 Flushed { op },
+    }
+    Scope {
+        1 Pages(pages),
+        2 TablesOf(osnode),
     }
 }

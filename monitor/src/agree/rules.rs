@@ -319,6 +319,8 @@ rules! {
     UnmapAnswersForGone,
     /// Those below who is gone are told again.
     UnmapReplants,
+    /// Nobody can walk a table of who is gone when what it had becomes free.
+    UnmapBuriesTables,
 
     /// Nothing is said to who is gone.
     BindTellsLiving,

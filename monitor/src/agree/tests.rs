@@ -7,7 +7,7 @@ use capfmt::{Cap, CapType, OsnodeId, PhysAddr, Rights};
 
 use super::codec::Bytes;
 use super::membership::{Fact, MemberInput, MemberMessage, MemberOutput, Members, Status};
-use super::unmap::{FlushMessage, FlushOutput, Pages, Translations, Unmapper};
+use super::unmap::{FlushMessage, FlushOutput, Pages, Scope, Translations, Unmapper};
 use super::*;
 
 mod estate;
@@ -174,8 +174,8 @@ fn long_inventories_go_in_parts() {
 struct Flushes(u32);
 
 impl Translations for Flushes {
-    fn clear(&mut self, _: &Pages) {}
-    fn flush(&mut self, _: &Pages) {
+    fn clear(&mut self, _: &Scope) {}
+    fn flush(&mut self, _: &Scope) {
         self.0 += 1;
     }
 }
@@ -184,11 +184,11 @@ impl Translations for Flushes {
 fn a_tree_with_wrong_counts_is_still_a_tree() {
     let mut unmapper = Unmapper::new(Shipped);
     let mut flushes = Flushes::default();
-    let pages = Pages {
+    let pages = Scope::Pages(Pages {
         domain: 7,
         base: 0x1000,
         end: 0x2000,
-    };
+    });
     let tree = vec![(YOU, u16::MAX), (THIRD, 9)];
     let out = unmapper.unmap(op(0), pages, &tree, &mut flushes);
     let [FlushOutput::Send { to: YOU, message }] = &out[..] else {

@@ -15,6 +15,10 @@
 //! OSnode goes, the one above it tells the ones below it itself; these answer whoever
 //! told them. Of an OSnode that is stopped there are translations on its caretaker's core at
 //! most: its monitor, which runs there, flushes those, passes the message on and answers.
+//!
+//! An OSnode that is gone cannot clear its tables, and others walk them into memory that is about to be free. So everybody
+//! who is to bury it has all others take its tables out of theirs ([`Unmapper::bury`]), by the same messages; only when
+//! all have is it gone for that one. Who is told need not have heard of the death.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
@@ -37,12 +41,22 @@ pub struct Pages {
     pub end: u64,
 }
 
+/// What is to be out of use.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Scope {
+    /// What stood in entries that their owner has cleared.
+    Pages(Pages),
+    /// All page tables of an OSnode that is fenced, and what was reached through them.
+    TablesOf(OsnodeId),
+}
+
 /// The page tables and translation buffers of one OSnode.
 pub trait Translations {
     /// Owner: clears the entries; no core can load them again.
-    fn clear(&mut self, pages: &Pages);
-    /// Forgets what the OSnode's core has loaded of them.
-    fn flush(&mut self, pages: &Pages);
+    fn clear(&mut self, scope: &Scope);
+    /// Forgets what the OSnode's core has loaded of them. Tables of a dead OSnode are taken out of its own before, and
+    /// none comes back.
+    fn flush(&mut self, scope: &Scope);
 }
 
 /// Between machines.
@@ -53,7 +67,7 @@ pub enum FlushMessage {
         /// The operation.
         op: OpId,
         /// What.
-        pages: Pages,
+        scope: Scope,
         /// Who is below the receiver.
         below: Tree,
     },
@@ -84,7 +98,7 @@ pub enum FlushOutput {
 /// An unmap that waits for those below.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Flushing {
-    pages: Pages,
+    scope: Scope,
     /// Who told this OSnode, one after another if one is gone; nobody told the owner.
     above: Nodes,
     /// Who has not answered, with those below them.
@@ -132,18 +146,18 @@ impl<R: Rules> Unmapper<R> {
     pub fn unmap(
         &mut self,
         op: OpId,
-        pages: Pages,
+        scope: Scope,
         tree: &Tree,
         local: &mut impl Translations,
     ) -> Vec<FlushOutput> {
         let mut out = Vec::new();
         if self.rules.hold(Rule::UnmapClears) {
-            local.clear(&pages);
+            local.clear(&scope);
         }
         if self.rules.hold(Rule::UnmapFlushesOwn) {
-            local.flush(&pages);
+            local.flush(&scope);
         }
-        self.begin(op, pages, Nodes::new(), tree, &mut out);
+        self.begin(op, scope, Nodes::new(), tree, &mut out);
         out
     }
 
@@ -156,9 +170,9 @@ impl<R: Rules> Unmapper<R> {
     ) -> Vec<FlushOutput> {
         let mut out = Vec::new();
         match message {
-            FlushMessage::Flush { op, pages, below } => {
+            FlushMessage::Flush { op, scope, below } => {
                 if self.rules.hold(Rule::UnmapFlushes) {
-                    local.flush(&pages);
+                    local.flush(&scope);
                 }
                 match self.open.get_mut(&op) {
                     // Another one told it before and is gone, or is gone and told it late.
@@ -166,7 +180,7 @@ impl<R: Rules> Unmapper<R> {
                         flushing.above.insert(from);
                     }
                     Some(_) => {}
-                    None => self.begin(op, pages, Nodes::from([from]), &below, &mut out),
+                    None => self.begin(op, scope, Nodes::from([from]), &below, &mut out),
                 }
             }
             FlushMessage::Flushed { op } => self.answered(op, from, &mut out),
@@ -174,7 +188,26 @@ impl<R: Rules> Unmapper<R> {
         out
     }
 
-    /// An OSnode is gone.
+    /// An OSnode was fenced: nobody waits for it, and all of `tree`, all others that live, stop using its tables. When
+    /// that is done, it may be gone for this one: what follows from its death may begin. Who turns up meanwhile is told
+    /// by another operation.
+    pub fn bury(
+        &mut self,
+        op: OpId,
+        dead: OsnodeId,
+        tree: &Tree,
+        local: &mut impl Translations,
+    ) -> Vec<FlushOutput> {
+        let mut out = self.gone(dead);
+        if self.rules.hold(Rule::UnmapBuriesTables) {
+            out.extend(self.unmap(op, Scope::TablesOf(dead), tree, local));
+        } else {
+            out.push(FlushOutput::Done { op });
+        }
+        out
+    }
+
+    /// An OSnode is gone: nobody waits for it.
     pub fn gone(&mut self, osnode: OsnodeId) -> Vec<FlushOutput> {
         let mut out = Vec::new();
         self.gone.insert(osnode);
@@ -198,13 +231,13 @@ impl<R: Rules> Unmapper<R> {
     fn begin(
         &mut self,
         op: OpId,
-        pages: Pages,
+        scope: Scope,
         above: Nodes,
         below: &Tree,
         out: &mut Vec<FlushOutput>,
     ) {
         let flushing = Flushing {
-            pages,
+            scope,
             above,
             waiting: BTreeMap::new(),
         };
@@ -229,7 +262,7 @@ impl<R: Rules> Unmapper<R> {
             }
             let message = FlushMessage::Flush {
                 op,
-                pages: flushing.pages,
+                scope: flushing.scope,
                 below: below.clone(),
             };
             out.push(FlushOutput::Send { to, message });

@@ -1,7 +1,8 @@
 //! Processes with dispatchers on several OSnodes.
 //!
 //! The spawn service of the process's own OSnode knows all of its dispatchers; each further one
-//! is an entry in the table of the OSnode that it runs on. If one ends, for whatever reason, all end.
+//! is an entry in the table of the OSnode that it runs on. If one ends, for whatever reason, all end. When the OSnode of
+//! the first is gone, so is the memory of all: those that use it fault, and those that wait are ended here.
 
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -10,11 +11,14 @@ use alloc::vec::Vec;
 use proto::iface::spawn::{ProcessState, Spawned, join_words, split_words};
 use proto::{Pid, Refusal, ServiceError};
 use rt::spawn::{Context, Member};
-use rt::{Capability, env, task};
+use rt::{Capability, env, task, time};
 
 use crate::build;
 use crate::peers::{self, Peer};
 use crate::service::Service;
+
+/// Pause before it is tried again to reach the OSnode of a first dispatcher (ns of OSnode time).
+const LOOK_NS: u64 = 500_000_000;
 
 /// Bytes of a context in a blob.
 const CONTEXT: usize = 32;
@@ -119,6 +123,10 @@ async fn member_here(
     words[0] = format!("{}/{of}", words[0]);
     let number = build::start_member(service, &words, member, of).await?;
     let osnode = env::osnode();
+    if of.osnode != osnode {
+        let service = service.clone();
+        task::spawn(async move { watch_first(&service, number, of).await });
+    }
     let pid = Pid { osnode, number };
     let core = env::core();
     Ok(Spawned { pid, core })
@@ -135,6 +143,30 @@ async fn watch(service: &Service, number: u64, pid: Pid) {
         Err(why) => (ProcessState::Killed, 0, why.to_string()),
     };
     service.end(number, state, status, report).await;
+}
+
+/// Ends a further dispatcher of this OSnode when that of the process is gone; as long as that is there, its spawn
+/// service does.
+async fn watch_first(service: &Service, number: u64, of: Pid) {
+    while service.is_live(number) {
+        let asked = async |at: Peer| at.wait(of).await;
+        if peers::ask_patiently(service, of.osnode, asked)
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        if let Some(why) = orphaned(service, of).await {
+            return service.end(number, ProcessState::Faulted, 0, why).await;
+        }
+        time::sleep(LOOK_NS).await;
+    }
+}
+
+/// Why a further dispatcher of `of` cannot go on, if the OSnode of that process is gone.
+pub async fn orphaned(service: &Service, of: Pid) -> Option<String> {
+    let gone = of.osnode != env::osnode() && peers::is_gone(service, of.osnode).await;
+    gone.then(|| format!("o{} is gone, and with it the memory of {of}", of.osnode))
 }
 
 /// Ends a dispatcher, here or elsewhere.

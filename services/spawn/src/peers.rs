@@ -68,6 +68,7 @@ async fn locate(service: &Service, osnode: u64) -> Result<u32, Refusal> {
     match found.filter(|l| l.osnode == osnode) {
         Some(l) if l.core != NOWHERE => Ok(l.core),
         Some(_) => Err(absent(service, osnode).await),
+        None if is_gone(service, osnode).await => Err(gone(osnode)),
         None => {
             let text = format!("there is no OSnode o{osnode}");
             Err(Refusal::new(ServiceError::NoOsnode, text))
@@ -87,8 +88,18 @@ async fn absent(service: &Service, osnode: u64) -> Refusal {
             Refusal::new(ServiceError::TryLater(view), text)
         }
         Err(e) if e != ServiceError::End => Refusal::new(e, format!("where o{osnode} is: {e}")),
-        _ => Refusal::new(ServiceError::OsnodeGone, format!("o{osnode} is gone")),
+        _ => gone(osnode),
     }
+}
+
+fn gone(osnode: u64) -> Refusal {
+    Refusal::new(ServiceError::OsnodeGone, format!("o{osnode} is gone"))
+}
+
+/// Whether an OSnode is gone for good.
+pub async fn is_gone(service: &Service, osnode: u64) -> bool {
+    let member = service.system.member(osnode.saturating_sub(1)).await;
+    member.is_ok_and(|m| m.osnode == osnode && m.status == MemberStatus::Gone)
 }
 
 /// The spawn service of another OSnode.

@@ -170,6 +170,11 @@ impl Service {
         s.live.insert(number, live);
     }
 
+    /// Whether a process, or a further dispatcher of one, runs.
+    pub fn is_live(&self, number: u64) -> bool {
+        self.state.borrow().live.contains_key(&number)
+    }
+
     /// Core time of a process so far.
     pub fn used_ns(&self, number: u64) -> u64 {
         let s = self.state.borrow();
@@ -352,20 +357,37 @@ impl Service {
             Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
                 let text = request.text();
                 let place = format!("{kind:?} {detail:#x} at {pc:#x} {text}");
-                let words = self
-                    .state
-                    .borrow()
-                    .table
-                    .get(number)
-                    .map(|e| e.words.join(" "));
-                let name = words.unwrap_or_default();
-                let osnode = env::osnode();
-                rt::println!("o{osnode}.{number} ({name}) ended by a fault: {place}");
                 (ProcessState::Faulted, 0, place)
             }
             _ => return,
         };
         let service = self.clone();
-        task::spawn(async move { service.end(number, state, status, report).await });
+        task::spawn(async move {
+            let report = match state {
+                ProcessState::Faulted => service.cause(number, report).await,
+                _ => report,
+            };
+            service.end(number, state, status, report).await;
+        });
+    }
+
+    /// Says that a process faulted; why, as far as is known.
+    async fn cause(&self, number: u64, place: String) -> String {
+        let (name, of) = {
+            let s = self.state.borrow();
+            let words = s.table.get(number).map(|e| e.words.join(" "));
+            (
+                words.unwrap_or_default(),
+                s.live.get(&number).and_then(|l| l.of),
+            )
+        };
+        let why = match of {
+            Some(of) => crate::domain::orphaned(self, of).await,
+            None => None,
+        };
+        let place = why.map_or(place.clone(), |why| format!("{why} ({place})"));
+        let osnode = env::osnode();
+        rt::println!("o{osnode}.{number} ({name}) ended by a fault: {place}");
+        place
     }
 }

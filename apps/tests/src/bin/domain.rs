@@ -3,6 +3,7 @@
 //!
 //! Arguments: the OSnodes of the further dispatchers; without any, two on the own one.
 //! `moves OSNODE CORES`: the OSnode, on the first of these cores, goes round them, under the domain.
+//! `orphans DIES LIVES`: the first dispatcher's OSnode, on the first of these cores, is destroyed.
 
 #![no_std]
 #![no_main]
@@ -19,6 +20,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 #[path = "domain/moves.rs"]
 mod moves;
+#[path = "domain/orphans.rs"]
+mod orphans;
 
 use proto::iface::spawn::{Place, ProcessState};
 use rt::domain::sync::{Barrier, Condition, Mutex, channel};
@@ -44,6 +47,10 @@ fn main() -> i32 {
             let cores = cores.iter().filter_map(|c| c.parse().ok()).collect();
             task::block_on(moves::run(osnode, cores))
         }
+        [_, "orphans", dies, lives] => match (dies.parse(), lives.parse()) {
+            (Ok(dies), Ok(lives)) => task::block_on(orphans::run(dies, lives)),
+            _ => 99,
+        },
         [_, osnodes @ ..] => {
             let mut wanted: Vec<u64> = osnodes
                 .iter()
@@ -388,6 +395,9 @@ async fn ends(what: &str, osnode: u64, state: ProcessState, text: &str) -> Resul
 }
 
 async fn child(what: &str, osnode: u64) -> i32 {
+    if what == "orphans" {
+        return orphans::child(osnode).await;
+    }
     let Ok(other) = domain::span(osnode).await else {
         return 90;
     };
