@@ -144,8 +144,12 @@ async fn run() -> i32 {
     for protocol in PROTOCOLS {
         for event in EVENTS {
             let name = format!("{protocol:?}_{event:?}").to_lowercase();
-            let asked = wanted.iter().any(|w| name.contains(w.as_str()));
-            if !asked && !(wanted.is_empty() && event.is_quick()) {
+            let chosen = if wanted.is_empty() {
+                event.is_quick()
+            } else {
+                wanted.iter().any(|w| name.contains(w.as_str()))
+            };
+            if !chosen {
                 continue;
             }
             let result = sweep(protocol, event, &mut number).await;
