@@ -20,7 +20,12 @@ pub struct State {
     dead: BTreeSet<OsnodeId>,
     /// Who takes no messages until it is started again.
     stopped: BTreeSet<OsnodeId>,
-    fault: bool,
+    /// Who crashed so far.
+    faults: u8,
+    /// Who told whom to enter, of those that start.
+    entering: BTreeSet<(OsnodeId, OsnodeId)>,
+    /// A machine said what it may not.
+    wrong: Option<&'static str>,
     /// What crashed cannot be recovered.
     lost: bool,
     /// Messages that the running step may still send.
@@ -102,8 +107,8 @@ pub struct Membership {
     pub members: u64,
     /// In any order.
     pub plan: Vec<Plan>,
-    /// Whether one may crash or die.
-    pub crash: bool,
+    /// How many may crash or die.
+    pub crashes: u8,
     /// Which rule is missing.
     pub rules: Broken,
 }
@@ -121,11 +126,49 @@ fn says_gone(message: &MemberMessage) -> Vec<OsnodeId> {
 }
 
 impl Membership {
-    fn step(s: &mut State, n: OsnodeId, input: MemberInput) {
+    /// Who starts it by the plan.
+    fn starter(&self, new: OsnodeId) -> Option<OsnodeId> {
+        self.plan.iter().find_map(|plan| match plan {
+            Plan::Join(by, n) if *n == new => Some(*by),
+            _ => None,
+        })
+    }
+
+    /// What is wrong about a message of `n`, if anything is.
+    fn judge(
+        &self,
+        s: &State,
+        n: OsnodeId,
+        to: OsnodeId,
+        message: &MemberMessage,
+    ) -> Option<&'static str> {
+        let known = s.nodes.get(&n).and_then(|m| m.known().get(&to));
+        if to == n {
+            return Some("a message to oneself");
+        }
+        if known.is_some_and(|f| f.status == Status::Gone) {
+            return Some("a message to who is known to be gone");
+        }
+        match message {
+            MemberMessage::Announce(fact) => {
+                let starter = self.starter(fact.osnode)?;
+                let stands = starter != n && !s.dead.contains(&starter);
+                stands.then_some("a second sponsor")
+            }
+            MemberMessage::Enter(_) => {
+                let again = s.entering.contains(&(n, to));
+                again.then_some("who is told twice to enter")
+            }
+            _ => None,
+        }
+    }
+
+    fn step(&self, s: &mut State, n: OsnodeId, input: MemberInput) {
         let Some(machine) = s.nodes.get_mut(&n) else {
             return;
         };
-        for output in machine.step(input) {
+        let outputs = machine.step(input);
+        for output in outputs {
             if let MemberOutput::Send(..) = output
                 && let Some(breath) = &mut s.breath
             {
@@ -133,6 +176,12 @@ impl Membership {
                     break;
                 }
                 *breath -= 1;
+            }
+            if let MemberOutput::Send(to, message) = &output {
+                s.wrong = s.wrong.or(self.judge(s, n, *to, message));
+                if self.starter(*to).is_some() && matches!(message, MemberMessage::Enter(_)) {
+                    s.entering.insert((n, *to));
+                }
             }
             if let MemberOutput::Send(to, message) = output
                 && !s.dead.contains(&to)
@@ -199,6 +248,9 @@ impl Membership {
     /// Before anybody takes another OSnode for running, all know it, and it knows all, but for who was stopped and
     /// is not back for everybody: that learns of others late, and they may already know that it was away.
     fn check(s: &State) -> Result<(), String> {
+        if let Some(wrong) = s.wrong {
+            return Err(wrong.into());
+        }
         let living = || {
             s.nodes
                 .iter()
@@ -241,7 +293,9 @@ impl System for Membership {
             crashed: None,
             dead: BTreeSet::new(),
             stopped: BTreeSet::new(),
-            fault: false,
+            faults: 0,
+            entering: BTreeSet::new(),
+            wrong: None,
             lost: false,
             breath: None,
         }
@@ -249,12 +303,13 @@ impl System for Membership {
 
     fn events(&self, s: &State) -> Vec<Event> {
         let mut events = self.due(s);
-        if self.crash && !s.fault {
+        if s.faults < self.crashes && s.crashed.is_none() {
             let steps: Vec<Event> = events.clone();
             for step in steps {
                 events.extend((1..3).map(|sent| Event::Die(Box::new(step.clone()), sent)));
             }
-            events.extend(s.nodes.keys().map(|n| Event::Crash(*n)));
+            let living = s.nodes.keys().filter(|n| !s.dead.contains(n));
+            events.extend(living.map(|n| Event::Crash(*n)));
         }
         events
     }
@@ -265,7 +320,7 @@ impl System for Membership {
             Event::Deliver(from, to, _) => {
                 let messages = s.channels.entry((*from, *to)).or_default();
                 if let Some(message) = messages.pop_front() {
-                    Membership::step(&mut s, *to, MemberInput::Message(*from, message));
+                    self.step(&mut s, *to, MemberInput::Message(*from, message));
                 }
                 s.channels.retain(|_, m| !m.is_empty());
             }
@@ -275,24 +330,24 @@ impl System for Membership {
                     Plan::Join(by, new) => {
                         let machine = Members::new(new, &[], self.rules);
                         s.nodes.insert(new, machine);
-                        Membership::step(&mut s, by, MemberInput::Sponsor(new));
+                        self.step(&mut s, by, MemberInput::Sponsor(new));
                     }
                     Plan::Stop(by, n) => {
                         s.stopped.insert(n);
-                        Membership::step(&mut s, by, MemberInput::Stopped(n));
+                        self.step(&mut s, by, MemberInput::Stopped(n));
                     }
                     Plan::Move(by, n) => {
                         s.stopped.insert(n);
-                        Membership::step(&mut s, by, MemberInput::Moving(n));
+                        self.step(&mut s, by, MemberInput::Moving(n));
                     }
-                    Plan::Strand(by, n) => Membership::step(&mut s, by, MemberInput::Stopped(n)),
+                    Plan::Strand(by, n) => self.step(&mut s, by, MemberInput::Stopped(n)),
                     Plan::Start(n) => {
                         s.stopped.remove(&n);
                     }
                 }
             }
             Event::Crash(n) => {
-                s.fault = true;
+                s.faults += 1;
                 s.crashed = Some(*n);
             }
             Event::Recover => s.crashed = None,
@@ -300,7 +355,7 @@ impl System for Membership {
                 s.breath = Some(*sent);
                 s = self.next(&s, event)?;
                 s.breath = None;
-                s.fault = true;
+                s.faults += 1;
                 s.lost = true;
                 if let Event::Deliver(_, n, _)
                 | Event::Act(
@@ -316,11 +371,12 @@ impl System for Membership {
                 }
             }
             Event::Fence(by) => {
+                s.lost = false;
                 if let Some(dead) = s.crashed.take() {
                     s.dead.insert(dead);
                     s.stopped.remove(&dead);
                     s.channels.retain(|(_, to), _| *to != dead);
-                    Membership::step(&mut s, *by, MemberInput::Fenced(dead));
+                    self.step(&mut s, *by, MemberInput::Fenced(dead));
                 }
             }
         }
@@ -335,10 +391,15 @@ impl System for Membership {
         if !s.stopped.is_empty() {
             return Err("somebody stays stopped".into());
         }
+        // Of a new one, all who knew it may be gone.
+        let is_known = |n: &OsnodeId| {
+            let mut others = s.nodes.iter().filter(|(o, _)| !s.dead.contains(o));
+            others.any(|(_, m)| m.has_entered() && m.known().contains_key(n))
+        };
         let living: Vec<_> = s
             .nodes
             .iter()
-            .filter(|(n, _)| !s.dead.contains(n))
+            .filter(|(n, m)| !s.dead.contains(n) && (m.has_entered() || is_known(n)))
             .collect();
         let view = |m: &Members<Broken>| -> Vec<(OsnodeId, u32, Status)> {
             let known = m.known().values();

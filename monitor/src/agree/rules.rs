@@ -369,6 +369,22 @@ rules! {
 
     /// A new OSnode is made known to all.
     JoinTellsAll,
+    /// But not to itself, or by a sponsor to itself.
+    JoinTellsOthers,
+    /// Nor to who is gone.
+    JoinSkipsGone,
+    /// Nor twice.
+    JoinTellsOnce,
+    /// It is told to enter once.
+    JoinEntersOnce,
+    /// A join is over when it has entered.
+    JoinEndsEntered,
+    /// And all know it.
+    JoinEndsKnown,
+    /// A join of who is gone is over.
+    JoinDropsGone,
+    /// One that only waited for who is gone is over.
+    JoinEndsForGone,
     /// It enters when all know it.
     JoinAwaitsKnown,
     /// Who is known to those that know it is told as well.
@@ -385,22 +401,48 @@ rules! {
     JoinAnswersForGone,
     /// A sponsor that is gone is replaced.
     JoinTakesOver,
+    /// One that is not gone is not.
+    JoinTakesOverOrphan,
+    /// By one.
+    JoinTakesOverOnce,
+    /// Who tells of whom else it sponsors: it may have entered already.
+    JoinTakesOverTells,
     /// Who is stopped need not know it, unless it comes back meanwhile.
     JoinAwaitsBack,
     /// Nor is it taken for running before it knows who entered meanwhile.
     JoinHoldsBack,
+    /// It is once who waits for its answer is gone.
+    JoinLetsBackForGone,
     /// Who was stopped enters once more before it is taken for running.
     ViewBackEnters,
+    /// Who finds out that it was stopped says that it is back.
+    ViewBackSays,
+    /// To somebody who runs.
+    ViewBackAsksRunning,
+    /// It is told to enter once.
+    ViewBackOnce,
+    /// Who is back and then gone is not waited for.
+    ViewBackDropsGone,
     /// It enters until it knows what was learnt meanwhile.
     ViewBackKnowsAll,
     /// It asks somebody else when who was helping it is gone.
     ViewBackAsksAgain,
     /// Older facts do not replace newer ones.
     ViewNewer,
+    /// Who is gone is gone for ever.
+    ViewGoneStays,
+    /// Whatever is known of it.
+    ViewGoneCounts,
+    /// Of facts that count as many changes, one is the last.
+    ViewRanks,
     /// All are told of a change.
     ViewTells,
+    /// But who is gone.
+    ViewTellsLiving,
     /// What somebody told who is gone is told again.
     ViewTellsAgain,
+    /// By one who is then taken for who told it.
+    ViewAnswersFor,
 
     /// If two monitors offer channels to each other, the lower id's are used.
     ConnectLower,

@@ -60,8 +60,9 @@ impl<R: Rules> Members<R> {
             return;
         };
         for to in all {
-            let needs = to != new && to != self.me && !self.is_gone(&to);
-            if !needs || !join.told.insert(to) {
+            let other = self.needs(Rule::JoinTellsOthers, to != new && to != self.me);
+            let there = self.needs(Rule::JoinSkipsGone, !self.is_gone(&to));
+            if !other || !there || !self.needs(Rule::JoinTellsOnce, join.told.insert(to)) {
                 continue;
             }
             if self.rules.hold(Rule::JoinTellsAll) {
@@ -78,9 +79,7 @@ impl<R: Rules> Members<R> {
     /// Sponsor: this one may have entered before its own sponsor heard of who joins here.
     pub(super) fn announce_joins(&mut self, osnode: OsnodeId, out: &mut Vec<MemberOutput>) {
         for new in self.joins.keys().copied().collect::<Vec<_>>() {
-            if self.joins.get(&new).is_some_and(|j| !j.entering) {
-                self.announce(new, [osnode], out);
-            }
+            self.announce(new, [osnode], out);
         }
     }
 
@@ -104,12 +103,10 @@ impl<R: Rules> Members<R> {
         }
     }
 
-    /// Takes those for running that were held back and need not be any more.
+    /// Looks again at those that were held back.
     pub(super) fn let_back(&mut self, out: &mut Vec<MemberOutput>) {
         for osnode in self.held.keys().copied().collect::<Vec<_>>() {
-            if !self.owes_answer(osnode)
-                && let Some(fact) = self.held.remove(&osnode)
-            {
+            if let Some(fact) = self.held.remove(&osnode) {
                 self.learn(fact, out);
             }
         }
@@ -123,7 +120,10 @@ impl<R: Rules> Members<R> {
 
     /// Sponsor: it has entered, and all know it.
     pub(super) fn end_if_done(&mut self, new: OsnodeId) {
-        let done = |j: &Join| j.entered && j.waiting.is_empty();
+        let done = |j: &Join| {
+            self.needs(Rule::JoinEndsEntered, j.entered)
+                && self.needs(Rule::JoinEndsKnown, j.waiting.is_empty())
+        };
         if self.joins.get(&new).is_some_and(done) {
             self.joins.remove(&new);
         }
@@ -134,7 +134,8 @@ impl<R: Rules> Members<R> {
         let Some(join) = self.joins.get(&new) else {
             return;
         };
-        if join.entering || !join.waiting.iter().all(|n| self.is_stopped(n)) {
+        let first = self.needs(Rule::JoinEntersOnce, !join.entering);
+        if !first || !join.waiting.iter().all(|n| self.is_stopped(n)) {
             return;
         }
         if let Some(join) = self.joins.get_mut(&new) {
@@ -158,7 +159,7 @@ impl<R: Rules> Members<R> {
             return;
         }
         match self.joins.get_mut(&new) {
-            Some(join) if join.entering && !join.entered => join.entered = true,
+            Some(join) if join.entering => join.entered = true,
             _ => return,
         }
         self.end_if_done(new);
@@ -176,10 +177,13 @@ impl<R: Rules> Members<R> {
     pub(super) fn take_over(&mut self, fact: &Fact, out: &mut Vec<MemberOutput>) {
         let member = |f: &&Fact| f.status.is_member();
         let lowest = self.known.values().find(member).map(|f| f.osnode);
-        let orphan = fact.status == Status::Joining && self.is_gone(&fact.teller);
-        if orphan && lowest == Some(self.me) && self.rules.hold(Rule::JoinTakesOver) {
+        let orphan = self.needs(Rule::JoinTakesOverOrphan, self.is_gone(&fact.teller));
+        let first = self.needs(Rule::JoinTakesOverOnce, lowest == Some(self.me));
+        if orphan && first && self.rules.hold(Rule::JoinTakesOver) {
             self.sponsor(fact.osnode, out);
-            self.announce_joins(fact.osnode, out);
+            if self.rules.hold(Rule::JoinTakesOverTells) {
+                self.announce_joins(fact.osnode, out);
+            }
         }
     }
 }

@@ -89,12 +89,15 @@ pub struct Fact {
 
 impl Fact {
     /// Whether this is known after `other` was. *Gone* is for ever.
-    fn is_newer_than(&self, other: &Fact) -> bool {
+    fn is_newer_than(&self, other: &Fact, rules: &impl Rules) -> bool {
         let is_gone = |f: &Fact| f.status == Status::Gone;
+        let stays = is_gone(other) && rules.hold(Rule::ViewGoneStays);
+        let goes = is_gone(self) && rules.hold(Rule::ViewGoneCounts);
         // Two may count the same change: one says that it stopped, another that it runs, which is older news than
         // that it stopped once more. It hears of it, and says again that it runs.
-        let order = |f: &Fact| (f.count, f.status.rank());
-        !is_gone(other) && (is_gone(self) || order(self) > order(other))
+        let ranks = rules.hold(Rule::ViewRanks);
+        let order = |f: &Fact| (f.count, if ranks { f.status.rank() } else { 0 });
+        !stays && (goes || order(self) > order(other))
     }
 }
 
@@ -235,10 +238,6 @@ impl<R: Rules> Members<R> {
         match message {
             MemberMessage::Announce(fact) => {
                 self.learn(fact, out);
-                if let Some(known) = self.known.get_mut(&fact.osnode) {
-                    // Whoever announces it looks after it now.
-                    known.teller = fact.teller;
-                }
                 if self.rules.hold(Rule::JoinSaysKnown) {
                     let message = MemberMessage::Announced(fact.osnode, self.inside());
                     out.push(MemberOutput::Send(from, message));
@@ -257,12 +256,18 @@ impl<R: Rules> Members<R> {
             MemberMessage::Entered => self.entered(from, out),
             MemberMessage::Back(fact) => {
                 self.learn(fact, out);
-                if self.is_stopped(&from) && !self.returns.contains_key(&from) {
+                let first = !self.returns.contains_key(&from);
+                if self.needs(Rule::ViewBackOnce, first) {
                     self.take_back(from, out);
                 }
             }
             MemberMessage::Fact(fact) => self.learn(fact, out),
         }
+    }
+
+    /// A condition that a rule asks for.
+    fn needs(&self, rule: Rule, condition: bool) -> bool {
+        condition || !self.rules.hold(rule)
     }
 
     fn facts(&self) -> Vec<Fact> {
@@ -271,7 +276,8 @@ impl<R: Rules> Members<R> {
 
     /// Everybody known who is not gone, without this one.
     fn others(&self) -> Vec<OsnodeId> {
-        let others = self.known.values().filter(|f| f.status != Status::Gone);
+        let there = |f: &&Fact| self.needs(Rule::ViewTellsLiving, f.status != Status::Gone);
+        let others = self.known.values().filter(there);
         others.map(|f| f.osnode).filter(|n| *n != self.me).collect()
     }
 
@@ -310,7 +316,8 @@ impl<R: Rules> Members<R> {
             return;
         }
         let helps = |f: &&Fact| f.status == Status::Running && f.osnode != self.me;
-        let teller = self.known.get(&fact.teller).filter(helps);
+        let teller = self.known.get(&fact.teller);
+        let teller = teller.filter(|f| self.needs(Rule::ViewBackAsksRunning, helps(f)));
         match teller.or_else(|| self.known.values().find(helps)) {
             Some(helper) => {
                 let to = helper.osnode;
@@ -338,7 +345,7 @@ impl<R: Rules> Members<R> {
     /// Takes a fact for true, if it is newer.
     fn learn(&mut self, fact: Fact, out: &mut Vec<MemberOutput>) {
         let known = self.known.get(&fact.osnode);
-        let newer = known.is_none_or(|k| fact.is_newer_than(k));
+        let newer = known.is_none_or(|k| fact.is_newer_than(k, &self.rules));
         if !newer && self.rules.hold(Rule::ViewNewer) {
             return;
         }
@@ -360,7 +367,7 @@ impl<R: Rules> Members<R> {
         } else if fact.status == Status::Gone {
             self.gone(fact.osnode, out);
         } else if fact.status.caretaker().is_some() {
-            if fact.osnode == self.me {
+            if fact.osnode == self.me && self.rules.hold(Rule::ViewBackSays) {
                 self.say_back(out);
             }
             for new in self.joins.keys().copied().collect::<Vec<_>>() {
@@ -371,34 +378,30 @@ impl<R: Rules> Members<R> {
         }
     }
 
-    /// Whom a sponsor made known that is gone: what others said before they knew it, only the sponsor may have
-    /// passed on.
-    fn tell_entrant(&self, entrant: &Fact, out: &mut Vec<MemberOutput>) {
-        let enters = matches!(entrant.status, Status::Joining | Status::Running);
-        if !enters || entrant.osnode == self.me {
-            return;
-        }
-        let all = self.known.values().filter(|f| f.osnode != entrant.osnode);
-        out.extend(all.map(|f| MemberOutput::Send(entrant.osnode, MemberMessage::Fact(*f))));
-    }
-
     /// Nobody waits for it, and what only it may have said is said again.
     fn gone(&mut self, dead: OsnodeId, out: &mut Vec<MemberOutput>) {
-        self.joins.remove(&dead);
-        self.returns.remove(&dead);
+        if self.rules.hold(Rule::JoinDropsGone) {
+            self.joins.remove(&dead);
+        }
+        if self.rules.hold(Rule::ViewBackDropsGone) {
+            self.returns.remove(&dead);
+        }
         self.held.remove(&dead);
-        let told = |f: &&Fact| f.teller == dead && f.osnode != dead;
-        for fact in self
-            .known
-            .values()
-            .filter(told)
-            .copied()
-            .collect::<Vec<_>>()
-        {
+        let told = |f: &Fact| f.teller == dead && f.osnode != dead;
+        for mut fact in self.facts().into_iter().filter(told) {
             if self.rules.hold(Rule::ViewTellsAgain) {
+                // This one may be gone, too, before all have heard it. Who joins has a sponsor to answer for it.
+                let answers = fact.status != Status::Joining;
+                if answers && self.rules.hold(Rule::ViewAnswersFor) {
+                    fact.teller = self.me;
+                    self.known.insert(fact.osnode, fact);
+                }
                 self.tell(fact, out);
-                self.tell_entrant(&fact, out);
             }
+        }
+        // Not only those of whom it told: who was to look after others' may be gone now.
+        let joins = |f: &Fact| f.status == Status::Joining;
+        for fact in self.facts().into_iter().filter(joins) {
             self.take_over(&fact, out);
         }
         for new in self.joins.keys().copied().collect::<Vec<_>>() {
@@ -409,9 +412,13 @@ impl<R: Rules> Members<R> {
                 self.enter_if_known(new, out);
             }
         }
-        self.let_back(out);
+        if self.rules.hold(Rule::JoinLetsBackForGone) {
+            self.let_back(out);
+        }
         for new in self.joins.keys().copied().collect::<Vec<_>>() {
-            self.end_if_done(new);
+            if self.rules.hold(Rule::JoinEndsForGone) {
+                self.end_if_done(new);
+            }
         }
         if self.rules.hold(Rule::ViewBackAsksAgain) {
             self.say_back(out);
