@@ -98,6 +98,7 @@ fn scenario(number: usize, board: &str, mode: Mode, exec: Option<String>) -> Sce
         timeout: 300,
         full_timeout: None,
         waits: false,
+        alone: false,
         smp: None,
         memory: None,
         append: Vec::new(),

@@ -74,6 +74,9 @@ pub struct Scenario {
     /// It waits for time-outs most of the time, and may do so beside others.
     #[serde(default)]
     pub waits: bool,
+    /// It judges what is late while all its cores are busy: in parallel mode it has the host to itself.
+    #[serde(default)]
+    pub alone: bool,
     pub smp: Option<u32>,
     /// MiB of memory, instead of the board's.
     pub memory: Option<u32>,

@@ -12,8 +12,9 @@ use crate::{acpi, bench, documented, lint, process, progress, toolchain, workspa
 use anyhow::{Context, Result, bail};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// The package with the model checks; everything else that is portable is a host test.
@@ -29,27 +30,17 @@ pub fn command(args: &TestArgs) -> Result<bool> {
     }
 }
 
-type SuiteFn = fn(&TestArgs) -> Result<bool>;
+/// A suite's name, whether it passed, and its seconds.
+type Passed = (&'static str, bool, u64);
 
 /// Every suite runs, whatever the ones before it said.
 fn all(args: &TestArgs) -> Result<bool> {
     let start = Instant::now();
-    let suites: [(&str, SuiteFn); 4] = [
-        ("lint", |_| lint::command()),
-        ("host", host),
-        ("model", model),
-        ("qemu", qemu),
-    ];
-    let mut summary = Vec::new();
-    for (name, suite) in suites {
-        progress::heading(name);
-        let from = Instant::now();
-        let passed = suite(args).unwrap_or_else(|error| {
-            progress::error(&format!("{error:#}"));
-            false
-        });
-        summary.push((name, passed, from.elapsed().as_secs()));
-    }
+    let mut summary = vec![run_suite("lint", Instant::now(), lint::command)];
+    let model = Beside::start("model", args);
+    summary.push(run_suite("host", Instant::now(), || host(args)));
+    summary.push(run_suite("model", model.from, || model.end()));
+    summary.push(run_suite("qemu", Instant::now(), || qemu(args)));
     progress::heading("summary");
     for (name, passed, seconds) in &summary {
         println!(
@@ -65,6 +56,45 @@ fn all(args: &TestArgs) -> Result<bool> {
     };
     println!("{verdict} ({} s)", start.elapsed().as_secs());
     Ok(passed)
+}
+
+fn run_suite(name: &'static str, from: Instant, suite: impl FnOnce() -> Result<bool>) -> Passed {
+    progress::heading(name);
+    let passed = suite().unwrap_or_else(|error| {
+        progress::error(&format!("{error:#}"));
+        false
+    });
+    (name, passed, from.elapsed().as_secs())
+}
+
+/// A suite that runs beside others; what it says is shown at its end. Cargo builds the model apart from the tests of the
+/// host, and at most times each of them keeps one processor busy.
+struct Beside {
+    from: Instant,
+    run: JoinHandle<Result<Output>>,
+}
+
+impl Beside {
+    fn start(suite: &'static str, args: &TestArgs) -> Beside {
+        let filter = args.filter.clone();
+        let full = args.full.then_some("--full");
+        let run = std::thread::spawn(move || {
+            let own = std::env::current_exe().context("this program's own file")?;
+            let mut command = Command::new(own);
+            command.args(["test", suite]).args(filter).args(full);
+            let done = command.stdin(Stdio::null()).output();
+            done.with_context(|| format!("cannot run the {suite} suite"))
+        });
+        let from = Instant::now();
+        Beside { from, run }
+    }
+
+    fn end(self) -> Result<bool> {
+        let done = self.run.join().expect("it does not panic")?;
+        eprint!("{}", String::from_utf8_lossy(&done.stderr));
+        print!("{}", String::from_utf8_lossy(&done.stdout));
+        Ok(done.status.success())
+    }
 }
 
 fn with_full(command: &mut Command, args: &TestArgs) {
@@ -177,25 +207,8 @@ fn qemu(args: &TestArgs) -> Result<bool> {
             machines.insert(case.board, (board, images));
         }
     }
-    // Under icount a machine is one thread, so several fit; in parallel mode each gets the host, but for those that
-    // hardly use it.
-    let (turns, parallel): (Vec<_>, Vec<_>) = cases
-        .into_iter()
-        .partition(|case| case.mode == Mode::Icount);
-    let (waiting, parallel): (Vec<_>, Vec<_>) =
-        parallel.into_iter().partition(|case| case.scenario.waits);
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let total = turns.len() + waiting.len() + parallel.len();
-    let run =
-        |cases: Vec<Case<'_>>, workers| run_cases(cases.into(), workers, &machines, args.full);
-    let beside = std::thread::scope(|scope| {
-        let waiting = scope.spawn(|| run(waiting, 1));
-        let mut failed = run(turns, workers);
-        failed.extend(waiting.join().expect("no worker panics"));
-        failed
-    });
-    let mut failed = beside;
-    failed.extend(run(parallel, 1));
+    let total = cases.len();
+    let failed = run_all(cases, &machines, args.full);
     println!(
         "qemu: {} passed, {} failed",
         total - failed.len(),
@@ -207,6 +220,30 @@ fn qemu(args: &TestArgs) -> Result<bool> {
         failed.iter().for_each(Failure::print);
     }
     Ok(failed.is_empty() && figures)
+}
+
+/// Runs all `cases`; returns those that failed.
+///
+/// Under icount a machine is one thread, and in parallel mode hardly more than one of its cores is busy: as many fit as
+/// the host has processors, and one that mostly waits beside them. Who needs the host for itself gets it afterwards.
+fn run_all(cases: Vec<Case<'_>>, machines: &Machines<'_>, full: bool) -> Vec<Failure> {
+    let parallel = |case: &Case<'_>| case.mode == Mode::Mttcg;
+    let (alone, shared): (Vec<_>, Vec<_>) = cases
+        .into_iter()
+        .partition(|case| parallel(case) && case.scenario.alone);
+    let (waiting, shared): (Vec<_>, Vec<_>) = shared
+        .into_iter()
+        .partition(|case| parallel(case) && case.scenario.waits);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = |cases: Vec<Case<'_>>, workers| run_cases(cases.into(), workers, machines, full);
+    let mut failed = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| run(waiting, 1));
+        let mut failed = run(shared, workers);
+        failed.extend(waiting.join().expect("no worker panics"));
+        failed
+    });
+    failed.extend(run(alone, 1));
+    failed
 }
 
 /// A case that failed, and why.
@@ -229,7 +266,7 @@ impl Failure {
 }
 
 /// Repetitions of a benchmark that only has to keep its limits.
-const FEW: u16 = 5;
+const FEW: u16 = 3;
 
 /// The benchmarks that the documentation names: each figure must keep its limit.
 fn figures(full: bool) -> Result<bool> {

@@ -83,7 +83,9 @@ fn words(id: InterfaceId, op: u16, fields: [u64; FIELDS]) -> Words {
 
 /// A word's numbers at which something may change, if it may be `largest`: of ranges, signs, pages, handles, slots.
 fn edges(largest: u64) -> Vec<u64> {
-    let mut edges = vec![0, 1, 2, 31, 32, 33, 255, 256, 0xfff, 0x1000, 0x1001];
+    let mut edges = vec![
+        0, 1, 2, 4, 8, 16, 31, 32, 33, 64, 128, 255, 256, 0xfff, 0x1000, 0x1001,
+    ];
     edges.extend([MAX_BLOB as u64, MAX_BLOB as u64 + 1]);
     edges.extend([slots::MEMORY, slots::PARENT, slots::VNODE_LEVEL0].map(|slot| u64::from(slot.0)));
     edges.extend([largest, largest.wrapping_add(1), largest.wrapping_sub(1)]);
@@ -209,7 +211,7 @@ impl Target<'_> {
         Ok(())
     }
 
-    /// Every value of one word; with capabilities, too, and single bits, unless the others are large.
+    /// Every value of one word; with capabilities, too, unless the others are large.
     async fn word(
         &mut self,
         id: InterfaceId,
@@ -225,15 +227,6 @@ impl Target<'_> {
             if !large {
                 self.one(id, request, fields, along).await?;
             }
-        }
-        // Above the largest one bit is as wrong as another.
-        let bits = match large {
-            true => 0,
-            false => u64::BITS - largest.leading_zeros(),
-        };
-        for bit in 0..bits {
-            fields[word] = 1 << bit;
-            self.one(id, request, fields, Along::Nothing).await?;
         }
         Ok(())
     }

@@ -225,7 +225,7 @@ async fn all(
 async fn flooded(keeper: &Keeping) -> Result<(), String> {
     let soon = KeeperClient(keeper.0.until(time::system_ns() + LONG_NS));
     let mut last = 0;
-    for n in 1..=100 {
+    for n in 1..=20 {
         let done = soon.add(1).await;
         let sum = done
             .map_err(|e| format!("call {n}, under a flood: {e}"))?

@@ -103,8 +103,14 @@ impl Event {
     fn is_quick(self) -> bool {
         !matches!(self, Event::Crash | Event::Destroy)
     }
-    fn moments(self) -> u64 {
-        if self.is_quick() { MOMENTS } else { FEW }
+    /// Steps of it against `protocol`. A monitor waits for a name that nobody has: it may only be starting.
+    fn moments(self, protocol: Protocol) -> u64 {
+        let waits = protocol == Protocol::Bind && self.kills();
+        if self.is_quick() && !waits {
+            MOMENTS
+        } else {
+            FEW
+        }
     }
 }
 
@@ -187,12 +193,13 @@ async fn sweep(protocol: Protocol, event: Event, number: &mut u64) -> Result<(),
     let (usual, _) = once(protocol, Event::Nothing, [0, 0], &partner).await?;
     let (_, coming) = once(protocol, event, [0, 2 * usual.ns()], &partner).await?;
     let mut met = 0;
-    for moment in 0..event.moments() {
+    let moments = event.moments(protocol);
+    for moment in 0..moments {
         if event.kills() {
             begin(CORE).await?;
             partner = next(number).await?;
         }
-        let at = coming.lead + (usual.ns() + coming.ns()) * moment / (event.moments() - 1);
+        let at = coming.lead + (usual.ns() + coming.ns()) * moment / (moments - 1);
         // Either the protocol begins later, or the event.
         let delays = [at.saturating_sub(usual.ns()), usual.ns().saturating_sub(at)];
         let ended = once(protocol, event, delays, &partner).await;
