@@ -266,7 +266,7 @@ impl Failure {
 }
 
 /// Repetitions of a benchmark that only has to keep its limits.
-const FEW: u16 = 3;
+const FEW: u16 = 5;
 
 /// The benchmarks that the documentation names: each figure must keep its limit.
 fn figures(full: bool) -> Result<bool> {
