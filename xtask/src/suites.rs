@@ -36,11 +36,15 @@ type Passed = (&'static str, bool, u64);
 /// Every suite runs, whatever the ones before it said.
 fn all(args: &TestArgs) -> Result<bool> {
     let start = Instant::now();
-    let mut summary = vec![run_suite("lint", Instant::now(), lint::command)];
-    let model = Beside::start("model", args);
-    summary.push(run_suite("host", Instant::now(), || host(args)));
-    summary.push(run_suite("model", model.from, || model.end()));
-    summary.push(run_suite("qemu", Instant::now(), || qemu(args)));
+    let beside = Beside::start(args);
+    let mut summary = vec![
+        run_suite("lint", lint::command),
+        run_suite("host", || host(args)),
+    ];
+    let (model, seconds) = beside.end();
+    let (name, passed, _) = run_suite("model", || shown(&model?));
+    summary.push((name, passed, seconds));
+    summary.push(run_suite("qemu", || qemu(args)));
     progress::heading("summary");
     for (name, passed, seconds) in &summary {
         println!(
@@ -58,8 +62,9 @@ fn all(args: &TestArgs) -> Result<bool> {
     Ok(passed)
 }
 
-fn run_suite(name: &'static str, from: Instant, suite: impl FnOnce() -> Result<bool>) -> Passed {
+fn run_suite(name: &'static str, suite: impl FnOnce() -> Result<bool>) -> Passed {
     progress::heading(name);
+    let from = Instant::now();
     let passed = suite().unwrap_or_else(|error| {
         progress::error(&format!("{error:#}"));
         false
@@ -67,34 +72,45 @@ fn run_suite(name: &'static str, from: Instant, suite: impl FnOnce() -> Result<b
     (name, passed, from.elapsed().as_secs())
 }
 
-/// A suite that runs beside others; what it says is shown at its end. Cargo builds the model apart from the tests of the
-/// host, and at most times each of them keeps one processor busy.
-struct Beside {
-    from: Instant,
-    run: JoinHandle<Result<Output>>,
-}
+/// What runs beside lint and the tests of the host: the model's suite, then the builds that QEMU's needs. Each of them keeps
+/// one processor busy most of the time, and cargo builds them in folders of their own.
+struct Beside(JoinHandle<(Result<Output>, u64)>);
 
 impl Beside {
-    fn start(suite: &'static str, args: &TestArgs) -> Beside {
-        let filter = args.filter.clone();
-        let full = args.full.then_some("--full");
-        let run = std::thread::spawn(move || {
-            let own = std::env::current_exe().context("this program's own file")?;
-            let mut command = Command::new(own);
-            command.args(["test", suite]).args(filter).args(full);
-            let done = command.stdin(Stdio::null()).output();
-            done.with_context(|| format!("cannot run the {suite} suite"))
-        });
-        let from = Instant::now();
-        Beside { from, run }
+    fn start(args: &TestArgs) -> Beside {
+        let mut model = vec!["test".to_owned(), "model".to_owned()];
+        model.extend(args.filter.clone());
+        model.extend(args.full.then(|| "--full".to_owned()));
+        Beside(std::thread::spawn(move || {
+            let from = Instant::now();
+            let model = run_own(&model);
+            let seconds = from.elapsed().as_secs();
+            // What is wrong about a build, the QEMU suite says.
+            let _ = run_own(&["build".to_owned(), "--test-files".to_owned()]);
+            (model, seconds)
+        }))
     }
 
-    fn end(self) -> Result<bool> {
-        let done = self.run.join().expect("it does not panic")?;
-        eprint!("{}", String::from_utf8_lossy(&done.stderr));
-        print!("{}", String::from_utf8_lossy(&done.stdout));
-        Ok(done.status.success())
+    /// What the model's suite said, and how many seconds it took.
+    fn end(self) -> (Result<Output>, u64) {
+        self.0.join().expect("it does not panic")
     }
+}
+
+/// This program once more, with `words`.
+fn run_own(words: &[String]) -> Result<Output> {
+    let own = std::env::current_exe().context("this program's own file")?;
+    let mut command = Command::new(own);
+    command.args(words).stdin(Stdio::null());
+    let done = command.output();
+    done.with_context(|| format!("cannot run nekton {}", words.join(" ")))
+}
+
+/// Shows what a program said; whether it succeeded.
+fn shown(done: &Output) -> Result<bool> {
+    eprint!("{}", String::from_utf8_lossy(&done.stderr));
+    print!("{}", String::from_utf8_lossy(&done.stdout));
+    Ok(done.status.success())
 }
 
 fn with_full(command: &mut Command, args: &TestArgs) {
