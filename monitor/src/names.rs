@@ -33,6 +33,10 @@ impl<E, W> NameTable<E, W> {
         let waited = self.waiters.extract_if(.., |(n, _)| *n == name);
         (waited.map(|(_, w)| w).collect(), before)
     }
+    /// Takes out the names whose endpoints are `dead`.
+    pub fn forget(&mut self, mut dead: impl FnMut(&E) -> bool) -> Vec<(Name, E)> {
+        self.names.extract_if(.., |_, e| dead(e)).collect()
+    }
     /// The endpoint with this name.
     #[must_use]
     pub fn get(&self, name: &Name) -> Option<&E> {

@@ -60,14 +60,21 @@ impl NamesServer<Request> for World {
             return Err(Refusal::new(ServiceError::NoCapability, text));
         }
         let addr = endpoint.addr();
-        let (waiting, before, wakers) = {
+        let (waiting, before, dead, wakers) = {
             let mut s = self.state.borrow_mut();
+            // Nothing but new names makes the table grow: those of programs that ended go now.
+            let dead = s.names.forget(|e| !is_alive(e.addr()));
+            for (name, _) in &dead {
+                s.registrars.remove(name);
+            }
             s.registrars.insert(name, request.connection());
             let (waiting, before) = s.names.register(name, endpoint);
-            (waiting, before, core::mem::take(&mut s.name_wakers))
+            (waiting, before, dead, core::mem::take(&mut s.name_wakers))
         };
         drop(before);
         bind::replaced(self, name);
+        dead.iter()
+            .for_each(|(name, _)| bind::replaced(self, *name));
         wakers.into_iter().for_each(core::task::Waker::wake);
         for asker in waiting {
             asker.answer(found(introduction_to(addr, false)));

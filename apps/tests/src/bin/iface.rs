@@ -17,14 +17,16 @@ use alloc::vec::Vec;
 use core::cell::Cell;
 use core::future::pending;
 
-use abi::{CapAddr, MessageTag};
+use abi::CapAddr;
 use proto::iface::names::NamesClient;
 use proto::iface::spawn::Place;
-use proto::iface::transport::Transport;
-use proto::{CallError, Name, PeerError, Refusal, ServiceError, Wire};
+use proto::{CallError, PeerError, Refusal, ServiceError};
 use rt::chan::{self, Answer, Attach, BindError, Client, Request, Server};
-use rt::{Capability, SysError, cap, env, invoke, lmp, mem, task, time};
+use rt::{Capability, env, invoke, mem, task, time};
 use tests::{Child, Random, Suite};
+
+#[path = "iface/flood.rs"]
+mod flood;
 
 rt::entry!(main);
 
@@ -33,9 +35,6 @@ const NEXT: &str = "t-iface-next";
 
 /// Longer than any answer takes (system time).
 const LONG_NS: u64 = 20_000_000_000;
-
-/// Messages of a flood: more than a service keeps answers for.
-const FLOOD: u32 = 20_000;
 
 proto::interface! {
     /// Adds and keeps.
@@ -119,8 +118,8 @@ fn main() -> i32 {
     let words: Vec<&str> = env::args().collect();
     match words[..] {
         [_, "serve", name] => task::block_on(serve(name)),
-        [_, "flood", name] => task::block_on(flood(name)),
-        [_, "flood-ump", name, osnode] => task::block_on(flood_ump(name, osnode)),
+        [_, "flood", name] => task::block_on(flood::by_lmp(name)),
+        [_, "flood-ump", name, osnode] => task::block_on(flood::by_ump(name, osnode)),
         [_, "capabilities"] => task::block_on(far_capabilities()),
         _ => task::block_on(run()),
     }
@@ -137,6 +136,7 @@ async fn run() -> i32 {
     let here = format!("keep{}", env::pid());
     let done = lmp_all(&mut suite, &here).await;
     suite.report("lmp", done);
+    suite.report("forgotten", forgotten(&here).await);
     let there = format!("ukeep{}", env::pid());
     let done = ump_all(&mut suite, &there).await;
     suite.report("ump", done);
@@ -428,6 +428,25 @@ async fn nobody() -> Result<(), String> {
     expect(done, &format!("OSnode o{here} has no service \"nobody\""))
 }
 
+/// The name of a program that ended is in nobody's way when another one comes.
+async fn forgotten(ended: &str) -> Result<(), String> {
+    let server = Server::open().map_err(|e| e.message())?;
+    let done = server.register(&format!("fresh{}", env::pid())).await;
+    done.map_err(|e| e.to_string())?;
+    let names = NamesClient(Client::names().await.map_err(|e| e.to_string())?);
+    let mut index = 0;
+    while let Ok(service) = names.next(index).await {
+        if service.name.as_str() == ended {
+            return Err(format!("{ended} is still in the table"));
+        }
+        index += 1;
+    }
+    match index {
+        0 => Err("there are no names".to_string()),
+        _ => Ok(()),
+    }
+}
+
 /// Names that somebody has are taken, and those that begin with a full stop are for services of the system.
 async fn reserved() -> Result<(), String> {
     let server = Server::open().map_err(|e| e.message())?;
@@ -438,82 +457,4 @@ async fn reserved() -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Sends requests without end and never takes an answer.
-async fn flood(name: &str) -> i32 {
-    let Ok(monitor) = Client::names().await else {
-        return 1;
-    };
-    let names = NamesClient(monitor);
-    let Ok(found) = names.lookup(Name::truncated(name), true).await else {
-        return 2;
-    };
-    let service = found.cap;
-    match connection(service.addr()) {
-        Ok(connection) => {
-            flood_by(|words| lmp::send(connection.addr(), MessageTag::default(), words).is_ok())
-        }
-        Err(_) => 3,
-    }
-}
-
-/// Binds by hand: the answers' endpoint is this program's own, and it looks at it once.
-fn connection(service: CapAddr) -> Result<Capability, SysError> {
-    let (index, own) = lmp::open(4)?;
-    let slot = cap::alloc_slot()?;
-    invoke::endpoint_receive(abi::slots::DISPATCHER, index.into(), slot)?;
-    let give = MessageTag {
-        cap: cap::mint(own.addr(), capfmt::Rights::ALL, Some(1))?.leak(),
-        give: true,
-        ..MessageTag::default()
-    };
-    let bind = Transport::Bind {
-        interface: 103,
-        version: 1,
-    };
-    lmp::send(service, give, bind.to_words(1))?;
-    loop {
-        match lmp::wait(u64::MAX, Some(index)) {
-            Ok(event) if event.what.has_cap() => break,
-            Ok(_) | Err(SysError::KernelRestarted) => {}
-            Err(e) => return Err(e),
-        }
-    }
-    // Never given back: answers go on coming.
-    own.leak();
-    cap::copy(slot)
-}
-
-async fn flood_ump(name: &str, osnode: &str) -> i32 {
-    let Ok(osnode) = osnode.parse() else { return 1 };
-    let Ok(client) = Client::lookup_on(osnode, name).await else {
-        return 2;
-    };
-    let Some(channel) = client.channel() else {
-        return 3;
-    };
-    flood_by(|words| {
-        let mut line = proto::ump::Line::default();
-        line.words[..6].copy_from_slice(&words);
-        channel.try_send(&line).is_ok()
-    })
-}
-
-/// Sends more than anybody keeps, then sleeps for ever. The runtime never runs: nothing takes what
-/// is answered.
-fn flood_by(send: impl Fn(lmp::Words) -> bool) -> i32 {
-    let Ok((own, _)) = lmp::open(1) else { return 4 };
-    let mut tag = 1;
-    for _ in 0..FLOOD {
-        let request = KeeperRequest::Add { amount: 0 };
-        match send(request.to_words(tag)) {
-            true => tag += 1,
-            false => lmp::yield_core(),
-        }
-    }
-    loop {
-        // Nobody has this endpoint.
-        let _ = lmp::wait(u64::MAX, Some(own));
-    }
 }
