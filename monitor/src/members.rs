@@ -151,7 +151,13 @@ fn news(world: &World, fact: Fact) {
         return;
     }
     if fact.status != Status::Gone {
-        world.state.borrow_mut().members.met.insert(fact.osnode.0);
+        let mut s = world.state.borrow_mut();
+        s.members.met.insert(fact.osnode.0);
+        // The first OSnode's monitor hears of all places from the device manager, before an OSnode says that it runs.
+        if world.home != 0 {
+            s.osnodes
+                .told(fact.osnode.0, fact.status == Status::Running);
+        }
     }
     match fact.status {
         Status::Joining => agreement::step(world, Input::Joined(fact.osnode)),

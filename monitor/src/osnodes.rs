@@ -2,7 +2,7 @@
 
 use alloc::collections::BTreeMap;
 
-use proto::iface::system::NOWHERE;
+use proto::iface::system::{ELSEWHERE, NOWHERE};
 
 /// The table.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +22,15 @@ impl OsnodeTable {
     pub fn locate(&mut self, osnode: u64, core: u32) {
         self.cores.insert(osnode, core);
     }
+    /// Enters whether an OSnode runs, as the membership view says. Where, if that is known, stays.
+    pub fn told(&mut self, osnode: u64, runs: bool) {
+        let core = self.cores.entry(osnode).or_insert(NOWHERE);
+        match runs {
+            true if *core == NOWHERE => *core = ELSEWHERE,
+            true => {}
+            false => *core = NOWHERE,
+        }
+    }
     /// Forgets an OSnode that never ran.
     pub fn remove(&mut self, osnode: u64) {
         self.cores.remove(&osnode);
@@ -35,7 +44,7 @@ impl OsnodeTable {
     /// The one on a core.
     #[must_use]
     pub fn on_core(&self, core: u32) -> Option<u64> {
-        let on = |(_, c): &(&u64, &u32)| **c == core && core != NOWHERE;
+        let on = |(_, c): &(&u64, &u32)| **c == core && core < ELSEWHERE;
         self.cores.iter().find(on).map(|(o, _)| *o)
     }
     /// Whether an OSnode is known.

@@ -5,7 +5,7 @@ use crate::agree::membership::{MemberInput, MemberMessage, MemberOutput, Members
 use crate::*;
 use capfmt::OsnodeId;
 use proto::Name;
-use proto::iface::system::NOWHERE;
+use proto::iface::system::{ELSEWHERE, NOWHERE};
 use std::vec::Vec;
 
 fn name(s: &str) -> Name {
@@ -25,6 +25,10 @@ fn waiters_get_what_they_wait_for() {
     assert_eq!(t.get(&name("console")), Some(&7));
     assert_eq!(t.get(&name("files")), None);
     assert_eq!(t.register(name("console"), 8), (Vec::new(), Some(7)));
+    assert_eq!(t.forget(|e| *e == 7), Vec::new());
+    t.register(name("ended"), 7);
+    assert_eq!(t.forget(|e| *e == 7), Vec::from([(name("ended"), 7)]));
+    assert_eq!(t.get(&name("ended")), None);
     t.register(name(".memory"), 9);
     assert!(is_private(&name(".memory")) && !is_private(&name("console")));
     assert_eq!((t.nth(0), t.nth(1)), (Some(name("console")), None));
@@ -42,6 +46,15 @@ fn osnodes_move_and_go() {
     assert_eq!((t.on_core(2), t.on_core(NOWHERE)), (Some(3), None));
     t.locate(3, NOWHERE);
     assert_eq!(t.on_core(2), None);
+    // What membership says does not replace what the device manager knows.
+    for (runs, there) in [(true, ELSEWHERE), (false, NOWHERE)] {
+        t.told(4, runs);
+        assert_eq!((t.next(3), t.on_core(ELSEWHERE)), (Some((4, there)), None));
+    }
+    t.locate(4, 1);
+    t.told(4, true);
+    assert_eq!(t.next(3), Some((4, 1)));
+    t.remove(4);
     t.remove(3);
     assert!(!t.knows(3) && t.knows(2));
     assert_eq!(t.next(u64::MAX), None);

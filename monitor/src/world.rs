@@ -91,8 +91,8 @@ impl World {
         let mut osnodes = OsnodeTable::new(osnode, env::core());
         let home = boot.word(bootinfo::word::HOME);
         if home != 0 {
-            // It runs: it made this one. Its core does not matter here.
-            osnodes.locate(home, 0);
+            // It runs: it made this one.
+            osnodes.told(home, true);
         }
         World {
             state: Rc::new(RefCell::new(State {

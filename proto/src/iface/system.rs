@@ -20,6 +20,8 @@ crate::codes! {
 
 /// `core` of an OSnode that runs nowhere.
 pub const NOWHERE: u32 = u32::MAX;
+/// `core` of an OSnode that runs, on a core that only the device manager's monitor knows.
+pub const ELSEWHERE: u32 = u32::MAX - 1;
 
 crate::interface! {
     /// Other OSnodes and the machine, for services of the system.
@@ -44,7 +46,7 @@ crate::interface! {
         Osnode = 0x8003 {
             /// Its id.
             osnode: u64,
-            /// Core, or [`NOWHERE`].
+            /// Core, [`NOWHERE`] or [`ELSEWHERE`].
             core: u32,
         };
         /// One OSnode, as this monitor knows it.
