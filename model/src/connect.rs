@@ -7,8 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use capfmt::OsnodeId;
-use monitor::agree::connect::{Answer, Link, Offer};
-use monitor::agree::{Rule, Rules};
+use monitor::agree::connect::{self, Answer, Link, Offer};
 
 use crate::agree::Broken;
 use crate::explore::System;
@@ -17,8 +16,8 @@ use crate::explore::System;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Side {
     link: Link,
-    /// The pair that it offers, or offered.
-    pair: Offer,
+    /// The pair that it made last.
+    pair: Option<Offer>,
     /// Its try that waits for an answer.
     asks: Option<u64>,
     /// It was refused, and nothing happened since.
@@ -88,15 +87,6 @@ pub struct Introductions {
 }
 
 impl Introductions {
-    /// A pair's first and second Frame; the number says whose, and of which try.
-    fn pair(&self, n: usize, tries: u64) -> Offer {
-        let of = match self.rules.hold(Rule::ConnectSame) {
-            true => 0,
-            false => tries,
-        };
-        [n as u64 + 1, of]
-    }
-
     fn offered(&self, s: &mut State, from: usize, number: u64, offer: Offer) {
         let to = 1 - from;
         let id = |n: usize| OsnodeId(n as u64 + 1);
@@ -127,9 +117,9 @@ impl Introductions {
         for (n, side) in s.sides.iter().enumerate() {
             let other = &s.sides[1 - n];
             let same = match (side.link, other.link) {
-                (Link::Own, Link::Theirs(used)) => used == side.pair,
+                (Link::Own, Link::Theirs(used)) => Some(used) == side.pair,
                 (Link::Own, _) => false,
-                (Link::Theirs(used), Link::Asking | Link::Own) => used == other.pair,
+                (Link::Theirs(used), Link::Asking | Link::Own) => Some(used) == other.pair,
                 (Link::Theirs(_), _) => false,
                 (Link::Idle | Link::Asking, _) => true,
             };
@@ -192,16 +182,18 @@ impl System for Introductions {
                 s.sides[n].began = true;
                 if s.sides[n].link == Link::Idle {
                     s.sides[n].link = Link::Asking;
-                    s.sides[n].pair = self.pair(n, 0);
                 }
             }
             Event::Offer(n) => {
                 let side = &mut s.sides[n];
-                side.pair = self.pair(n, side.tries);
+                // A new pair's Frames: the numbers say whose, and of which try.
+                let new = || [n as u64 + 1, side.tries];
+                let pair = connect::offered(self.rules, side.pair).unwrap_or_else(new);
+                side.pair = Some(pair);
                 side.tries = (side.tries + 1).min(self.unanswered + 1);
                 side.rests = false;
                 side.asks = Some(side.tries);
-                let (number, pair) = (side.tries, side.pair);
+                let number = side.tries;
                 s.flying.insert(Flying::Offered(n, number, pair));
             }
             Event::GiveUp(n) => s.sides[n].asks = None,

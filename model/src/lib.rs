@@ -16,6 +16,7 @@ pub mod explore;
 pub mod generate;
 pub mod mdb;
 pub mod membership;
+pub mod mutants;
 mod rng;
 pub mod space;
 pub mod unmap;

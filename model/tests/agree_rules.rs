@@ -1,13 +1,13 @@
 //! Each rule of the agreement protocols is needed: without it, something goes wrong.
 
 use std::sync::Mutex;
-use std::thread;
 use std::time::Instant;
 
 use model::agree::{
     Broken, Faults, Scenario, World, catalogue, narrow, of_four, specials, telling,
 };
 use model::explore::{Counterexample, explore_some};
+use model::mutants::all_caught;
 use monitor::agree::Rule;
 
 /// States of a scenario that are looked at.
@@ -97,7 +97,7 @@ impl Search {
         let (what, events) = (found.what, found.trace.len());
         let ms = from.elapsed().as_millis();
         Some(format!(
-            "without {rule:?}: {what} ({scenario}; {events} events, {} states; {ms} ms)",
+            "{what} ({scenario}; {events} events, {} states; {ms} ms)",
             found.states
         ))
     }
@@ -109,35 +109,10 @@ fn every_rule_is_needed() {
         scenarios: scenarios(),
         shows: Mutex::new(Vec::new()),
     };
-    let elsewhere = |r: &Rule| {
-        let other = ["Unmap", "Bind", "Connect", "Join", "View"];
-        let of_others = other.iter().any(|p| format!("{r:?}").starts_with(p));
-        !of_others && !Rule::BAD_INPUT.contains(r)
-    };
-    let all: Vec<Rule> = Rule::ALL.iter().copied().filter(elsewhere).collect();
+    let mut rules = Rule::AGREEMENT.to_vec();
+    rules.retain(|rule| !Rule::BAD_INPUT.contains(rule));
     // Those about deaths, the last ones, take longest.
-    let rules = Mutex::new(all.iter().copied().rev());
-    let escaped = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let next = rules.lock().unwrap().next();
-            let Some(rule) = next else { break };
-            match search.missed(rule) {
-                Some(what) => println!("{what}"),
-                None => escaped.lock().unwrap().push(rule),
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
+    all_caught("agreement", rules.into_iter().rev(), |rule| {
+        search.missed(rule)
     });
-    let escaped = escaped.into_inner().unwrap();
-    println!(
-        "agreement: {} of {} mutants caught",
-        all.len() - escaped.len(),
-        all.len()
-    );
-    assert!(escaped.is_empty(), "nothing goes wrong without {escaped:?}");
 }

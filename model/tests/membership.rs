@@ -1,12 +1,10 @@
 //! Joining, stopping and dying: every order, stops, one crash or death; and without each of the rules.
 
-use std::sync::Mutex;
-use std::thread;
-
 use capfmt::OsnodeId;
 use model::agree::Broken;
 use model::explore::{Counterexample, Covered, explore, explore_some};
 use model::membership::{Membership, Plan};
+use model::mutants::all_caught;
 use monitor::agree::Rule;
 
 const LIMIT: usize = 20_000_000;
@@ -58,14 +56,14 @@ fn plans_of_four() -> Vec<(u64, Vec<Plan>, u8)> {
     ]
 }
 
-fn check(rules: Broken) -> Result<Covered, Counterexample> {
+fn check() -> Result<Covered, Counterexample> {
     let mut covered = Covered::default();
     for (members, plan, crashes) in plans() {
         let system = Membership {
             members,
             plan,
             crashes,
-            rules,
+            rules: Broken(None),
         };
         covered.add(explore(&system, LIMIT)?);
     }
@@ -74,7 +72,7 @@ fn check(rules: Broken) -> Result<Covered, Counterexample> {
 
 #[test]
 fn all_know_all() {
-    match check(Broken(None)) {
+    match check() {
         Ok(covered) => println!("membership: {covered}"),
         Err(found) => panic!("{found}"),
     }
@@ -122,33 +120,6 @@ fn missed(rule: Rule) -> Option<String> {
 
 #[test]
 fn every_rule_is_needed() {
-    let ours = |r: &Rule| {
-        let name = format!("{r:?}");
-        ["Join", "View"].iter().any(|p| name.starts_with(p))
-    };
-    let all: Vec<Rule> = Rule::ALL.iter().copied().filter(ours).collect();
-    let rules = Mutex::new(all.iter().copied());
-    let escaped = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let next = rules.lock().unwrap().next();
-            let Some(rule) = next else { break };
-            match missed(rule) {
-                Some(what) => println!("without {rule:?}: {what}"),
-                None => escaped.lock().unwrap().push(rule),
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
-            scope.spawn(work);
-        }
-    });
-    let escaped = escaped.into_inner().unwrap();
-    println!(
-        "membership: {} of {} mutants caught",
-        all.len() - escaped.len(),
-        all.len()
-    );
-    assert!(escaped.is_empty(), "nothing goes wrong without {escaped:?}");
+    let rules = Rule::MEMBERSHIP.iter().copied();
+    all_caught("membership", rules, missed);
 }

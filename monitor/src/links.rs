@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use capfmt::OsnodeId;
 use monitor::agree::Shipped;
-use monitor::agree::connect::{Answer, Link, Offer};
+use monitor::agree::connect::{self, Answer, Link, Offer};
 use monitor::agree::membership::Status;
 use proto::iface::monitor::{Connected, MonitorClient, NO_BELL, pack_bell};
 use proto::ump::Side;
@@ -224,12 +224,13 @@ fn bell(world: &World, channel: &UmpChannel) -> u64 {
 /// Offers a pair of channels: the same until it is answered.
 async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
     let via = route(world, osnode).ok_or(ServiceError::NoOsnode)?;
-    let offered = |world: &World| {
+    let made = |world: &World| {
         let s = world.state.borrow();
         let pair = s.connecting.get(&osnode).and_then(|c| c.pair.as_ref());
         pair.map(|p| (p.regions(), p.bells(world)))
     };
-    if offered(world).is_none() {
+    let same = connect::offered(Shipped, made(world).map(|(regions, _)| regions));
+    if same.is_none() {
         let pair = Pair::make(world).await.map_err(refusal)?;
         let kept = match world.state.borrow_mut().connecting.get_mut(&osnode) {
             Some(connecting) => connecting.pair.replace(pair),
@@ -238,7 +239,7 @@ async fn connect(world: &World, osnode: u64) -> Result<(), ServiceError> {
         kept.into_iter().for_each(|pair| pair.give_back(world));
     }
     // Meanwhile the other one's can have come.
-    let Some(([asking, asked], bells)) = offered(world) else {
+    let Some(([asking, asked], bells)) = made(world) else {
         return Ok(());
     };
     let via = MonitorClient(via.until(time::system_ns() + ANSWER_NS));

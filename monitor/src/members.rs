@@ -155,8 +155,7 @@ fn news(world: &World, fact: Fact) {
         s.members.met.insert(fact.osnode.0);
         // The first OSnode's monitor hears of all places from the device manager, before an OSnode says that it runs.
         if world.home != 0 {
-            s.osnodes
-                .told(fact.osnode.0, fact.status == Status::Running);
+            s.osnodes.told(fact.osnode.0, fact.status);
         }
     }
     match fact.status {

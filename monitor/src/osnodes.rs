@@ -4,6 +4,8 @@ use alloc::collections::BTreeMap;
 
 use proto::iface::system::{ELSEWHERE, NOWHERE};
 
+use crate::agree::membership::Status;
+
 /// The table.
 #[derive(Clone, Debug, Default)]
 pub struct OsnodeTable {
@@ -22,13 +24,15 @@ impl OsnodeTable {
     pub fn locate(&mut self, osnode: u64, core: u32) {
         self.cores.insert(osnode, core);
     }
-    /// Enters whether an OSnode runs, as the membership view says. Where, if that is known, stays.
-    pub fn told(&mut self, osnode: u64, runs: bool) {
+    /// Enters what the membership view says of an OSnode. Where it is, if that is known, stays as long as it is there.
+    pub fn told(&mut self, osnode: u64, status: Status) {
         let core = self.cores.entry(osnode).or_insert(NOWHERE);
-        match runs {
-            true if *core == NOWHERE => *core = ELSEWHERE,
-            true => {}
-            false => *core = NOWHERE,
+        match status {
+            // Who makes it, knows where.
+            Status::Joining => {}
+            Status::Running if *core == NOWHERE => *core = ELSEWHERE,
+            Status::Running => {}
+            Status::Stopped(_) | Status::Moving(_) | Status::Gone => *core = NOWHERE,
         }
     }
     /// Forgets an OSnode that never ran.

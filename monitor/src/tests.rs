@@ -1,7 +1,7 @@
 //! The tables.
 
 use crate::agree::Shipped;
-use crate::agree::membership::{MemberInput, MemberMessage, MemberOutput, Members};
+use crate::agree::membership::{MemberInput, MemberMessage, MemberOutput, Members, Status};
 use crate::*;
 use capfmt::OsnodeId;
 use proto::Name;
@@ -47,13 +47,16 @@ fn osnodes_move_and_go() {
     t.locate(3, NOWHERE);
     assert_eq!(t.on_core(2), None);
     // What membership says does not replace what the device manager knows.
-    for (runs, there) in [(true, ELSEWHERE), (false, NOWHERE)] {
-        t.told(4, runs);
+    let stopped = Status::Stopped(OsnodeId(1));
+    for (status, there) in [(Status::Running, ELSEWHERE), (stopped, NOWHERE)] {
+        t.told(4, status);
         assert_eq!((t.next(3), t.on_core(ELSEWHERE)), (Some((4, there)), None));
     }
     t.locate(4, 1);
-    t.told(4, true);
-    assert_eq!(t.next(3), Some((4, 1)));
+    for status in [Status::Joining, Status::Running] {
+        t.told(4, status);
+        assert_eq!(t.next(3), Some((4, 1)));
+    }
     t.remove(4);
     t.remove(3);
     assert!(!t.knows(3) && t.knows(2));

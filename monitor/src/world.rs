@@ -8,6 +8,7 @@ use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
 use abi::{bootinfo, slots};
+use monitor::agree::membership::Status;
 use monitor::{NameTable, OsnodeTable};
 use proto::iface::memory::MemoryClient;
 use proto::iface::names::{AcceptClient, Found};
@@ -92,7 +93,7 @@ impl World {
         let home = boot.word(bootinfo::word::HOME);
         if home != 0 {
             // It runs: it made this one.
-            osnodes.told(home, true);
+            osnodes.told(home, Status::Running);
         }
         World {
             state: Rc::new(RefCell::new(State {

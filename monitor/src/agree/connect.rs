@@ -4,7 +4,7 @@
 //! somebody who has channels to both. An introducer can end, so an offer or its answer can be lost, or arrive long after
 //! another try. Therefore the same pair is offered until it is answered, and who accepted it says so again. If both
 //! offer, the lower id's pair is used. So both use the same one, and what was said on it meanwhile is not lost.
-//! Key type: [`Link`]. Not here: making channels, whom to ask (the monitor's `links`).
+//! Key types: [`Link`], [`offered`]. Not here: making channels, whom to ask (the monitor's `links`).
 
 use capfmt::OsnodeId;
 
@@ -38,6 +38,12 @@ pub enum Answer {
     Refuse,
 }
 
+/// Which pair is offered, of those that were `made` for it; `None`: a new one.
+#[must_use]
+pub fn offered<R: Rules>(rules: R, made: Option<Offer>) -> Option<Offer> {
+    made.filter(|_| rules.hold(Rule::ConnectSame))
+}
+
 impl Link {
     /// What `me` says to this offer of `from`.
     #[must_use]
@@ -68,5 +74,7 @@ mod tests {
         assert_eq!(judge(Link::Own, 2, 1), Answer::Refuse);
         assert_eq!(judge(Link::Theirs([1, 2]), 1, 2), Answer::Again);
         assert_eq!(judge(Link::Theirs([1, 3]), 1, 2), Answer::Refuse);
+        assert_eq!(offered(Shipped, None), None);
+        assert_eq!(offered(Shipped, Some([1, 2])), Some([1, 2]));
     }
 }
