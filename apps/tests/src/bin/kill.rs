@@ -37,6 +37,8 @@ const CORE: u32 = 1;
 const MOMENTS: u64 = 12;
 /// Steps where each takes a second and more.
 const FEW: u64 = 4;
+/// Further tries if none of the steps had both at once.
+const AIMED: u64 = 8;
 /// How long what is refused for now is tried again.
 const PATIENCE_NS: u64 = 20_000_000_000;
 /// Number that the partner has the object under.
@@ -184,6 +186,19 @@ impl Span {
     fn meets(self, other: Span) -> bool {
         self.from < other.to && other.from < self.to
     }
+    /// How much later than the middle of `other` its own is (ns).
+    fn later_than(self, other: Span) -> i64 {
+        let middle = |s: Span| (s.from + s.ns() / 2) as i64;
+        middle(self) - middle(other)
+    }
+}
+
+/// The delays (ns) with which protocol and event would have met in their middles.
+fn aimed(delays: [u64; 2], acted: Span, came: Span) -> [u64; 2] {
+    let begins = delays[0] as i64 + came.later_than(acted);
+    let comes = delays[1] as i64;
+    let sooner = begins.min(comes);
+    [begins - sooner, comes - sooner].map(|ns| ns as u64)
 }
 
 /// The protocol and the event one after the other, then at once: the event from before the protocol's beginning until
@@ -193,18 +208,27 @@ async fn sweep(protocol: Protocol, event: Event, number: &mut u64) -> Result<(),
     let (usual, _) = once(protocol, Event::Nothing, [0, 0], &partner).await?;
     let (_, coming) = once(protocol, event, [0, 2 * usual.ns()], &partner).await?;
     let mut met = 0;
+    let mut aim = [0, 0];
     let moments = event.moments(protocol);
-    for moment in 0..moments {
+    for moment in 0..moments + AIMED {
+        // Cores in parallel take another time on a host that does more now than before: then it is aimed at the middle.
+        let delays = match moment < moments {
+            true => {
+                let at = coming.lead + (usual.ns() + coming.ns()) * moment / (moments - 1);
+                // Either the protocol begins later, or the event.
+                [at.saturating_sub(usual.ns()), usual.ns().saturating_sub(at)]
+            }
+            false if met == 0 => aim,
+            false => break,
+        };
         if event.kills() {
             begin(CORE).await?;
             partner = next(number).await?;
         }
-        let at = coming.lead + (usual.ns() + coming.ns()) * moment / (moments - 1);
-        // Either the protocol begins later, or the event.
-        let delays = [at.saturating_sub(usual.ns()), usual.ns().saturating_sub(at)];
         let ended = once(protocol, event, delays, &partner).await;
         let (acted, came) = ended.map_err(|e| format!("delayed by {delays:?} ns: {e}"))?;
         met += u64::from(acted.meets(came));
+        aim = aimed(delays, acted, came);
     }
     match event.kills() {
         true => begin(CORE).await.map(drop)?,
