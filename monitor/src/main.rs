@@ -78,11 +78,12 @@ async fn run() -> i32 {
             }
         }
     });
-    let closing = world.clone();
+    let (closing, mut closings) = (world.clone(), server.closings());
     task::spawn(async move {
         loop {
-            let (connection, _) = closing.server.next_closed().await;
+            let (connection, _) = closings.next().await;
             bind::client_ended(&closing, connection);
+            closing.waits_no_more(connection);
         }
     });
     loop {

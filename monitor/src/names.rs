@@ -46,6 +46,10 @@ impl<E, W> NameTable<E, W> {
     pub fn wait(&mut self, name: Name, waiter: W) {
         self.waiters.push((name, waiter));
     }
+    /// Forgets who waits and `is` one that ended.
+    pub fn give_up(&mut self, mut is: impl FnMut(&W) -> bool) {
+        self.waiters.retain(|(_, w)| !is(w));
+    }
     /// The `index`-th name that is not private.
     #[must_use]
     pub fn nth(&self, index: u32) -> Option<Name> {

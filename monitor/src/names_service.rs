@@ -39,6 +39,14 @@ fn found(endpoint: Result<Capability, SysError>) -> Result<Found<Capability>, Re
     Ok(Found { cap: endpoint? })
 }
 
+impl World {
+    /// Who waits for a name over a connection that ended, waits no more.
+    pub fn waits_no_more(&self, connection: u32) {
+        let names = &mut self.state.borrow_mut().names;
+        names.give_up(|asker| asker.call().connection() == connection);
+    }
+}
+
 impl NamesServer<Request> for World {
     async fn register(
         &self,

@@ -18,6 +18,8 @@ fn waiters_get_what_they_wait_for() {
     t.wait(name("console"), 'a');
     t.wait(name("files"), 'b');
     t.wait(name("console"), 'c');
+    t.wait(name("console"), 'd');
+    t.give_up(|waiter| *waiter == 'd');
     assert_eq!(
         t.register(name("console"), 7),
         (Vec::from(['a', 'c']), None)

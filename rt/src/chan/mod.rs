@@ -32,8 +32,8 @@ pub(crate) use client::look_after_services;
 pub use find::{BindError, connect, connect_on};
 pub use request::Request;
 pub use serve::{serve, serve_side_by_side};
-pub use server::Server;
 pub(crate) use server::tell_starter;
+pub use server::{Closings, Server};
 
 /// What goes with a message besides its fields.
 #[derive(Clone, Copy, Default, Debug)]

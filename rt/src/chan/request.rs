@@ -40,7 +40,7 @@ impl core::fmt::Debug for Request {
 }
 
 impl Request {
-    /// Whether the connection that it came over is closed: its end was told, or will be, by `Server::next_closed`.
+    /// Whether the connection that it came over is closed: its end was told, or will be, by `Server::closings`.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         let dead = |s: &Rc<Session>| s.outbox.dead().is_some();

@@ -52,6 +52,24 @@ impl Session {
     }
 }
 
+/// Connections that ended.
+pub struct Closings(Rc<Core>);
+
+impl Closings {
+    /// The next one (its number, its introducer): the service drops what it held for it.
+    pub async fn next(&mut self) -> (u32, u32) {
+        poll_fn(|cx| {
+            let mut closed = self.0.closed.borrow_mut();
+            if let Some(ended) = closed.as_mut().and_then(VecDeque::pop_front) {
+                return Poll::Ready(ended);
+            }
+            *self.0.closed_waker.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
 /// A server's state.
 pub struct Core {
     /// Endpoint capability without a badge.
@@ -61,7 +79,8 @@ pub struct Core {
     pub sessions: RefCell<BTreeMap<u32, Rc<Session>>>,
     queue: RefCell<VecDeque<Request>>,
     waker: RefCell<Option<Waker>>,
-    closed: RefCell<VecDeque<(u32, u32)>>,
+    /// Connections that ended, if the service wants to know.
+    closed: RefCell<Option<VecDeque<(u32, u32)>>>,
     closed_waker: RefCell<Option<Waker>>,
     last: Cell<u32>,
     /// Blobs of notices, by introducer.
@@ -317,7 +336,9 @@ impl Core {
         }
         let ended = (session.id, session.introducer);
         self.bindings.borrow_mut().retain(|_, id| *id != session.id);
-        self.closed.borrow_mut().push_back(ended);
+        if let Some(closed) = self.closed.borrow_mut().as_mut() {
+            closed.push_back(ended);
+        }
         let waker = self.closed_waker.borrow_mut().take();
         waker.into_iter().for_each(Waker::wake);
     }
@@ -434,17 +455,12 @@ impl Server {
         .await
     }
 
-    /// The next connection that ended (its number, its introducer): the service drops what it
-    /// held for it. One task at a time may wait for it.
-    pub async fn next_closed(&self) -> (u32, u32) {
-        poll_fn(|cx| {
-            if let Some(ended) = self.0.closed.borrow_mut().pop_front() {
-                return Poll::Ready(ended);
-            }
-            *self.0.closed_waker.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await
+    /// The connections that end from here on: for a service that holds something for connections.
+    /// There is one such list; who asks for it again takes it over.
+    #[must_use]
+    pub fn closings(&self) -> Closings {
+        self.0.closed.borrow_mut().get_or_insert_default();
+        Closings(self.0.clone())
     }
 
     /// Closes the connections of clients of this OSnode that are gone without a word.

@@ -16,7 +16,7 @@ use core::convert::Infallible;
 use proto::iface::registry::{self as declared, RegistryReply, RegistryRequest};
 use proto::{Call, stub};
 use registry::{Answer, ClientId, Registry, Ticket};
-use rt::chan::{Request, Server};
+use rt::chan::{Closings, Request, Server};
 use rt::{task, time};
 
 mod keeper;
@@ -77,12 +77,10 @@ async fn serve() -> Result<Infallible, String> {
     let programs = open(ClientId::program)?;
     let system = open(ClientId::system)?;
     for (counter, name) in [(&system, ".registry"), (&programs, "registry")] {
+        task::spawn(watch_ends(counter.clone(), counter.server.closings()));
         let registered = counter.server.register(name).await;
         registered.map_err(|e| e.to_string())?;
     }
-    let (ended, own) = (system.clone(), programs.clone());
-    task::spawn(async move { watch_ends(&ended).await });
-    task::spawn(async move { watch_ends(&own).await });
     let beside = programs.clone();
     task::spawn(async move {
         loop {
@@ -99,9 +97,9 @@ async fn serve() -> Result<Infallible, String> {
 }
 
 /// Tells the registry which connections end.
-async fn watch_ends(counter: &Counter) {
+async fn watch_ends(counter: Counter, mut closings: Closings) {
     loop {
-        let (connection, _) = counter.server.next_closed().await;
+        let (connection, _) = closings.next().await;
         counter.closed((counter.id)(connection));
     }
 }

@@ -24,7 +24,7 @@ use proto::iface::skb::{
     Answer, Changed, Distance, Listed, Place, Skb, SkbServer, Subject, Topic, Version,
 };
 use proto::{CallError, Later, Name, PeerError, Refusal};
-use rt::chan::{Client, Request, Server};
+use rt::chan::{Client, Closings, Request, Server};
 use rt::{task, time};
 use skb::news::News;
 use skb::service::Service;
@@ -73,6 +73,7 @@ async fn serve() -> Result<Infallible, String> {
         until: time::system_ns().saturating_add(PATIENCE_NS),
     }));
     let server = Server::open().map_err(|e| e.message().to_string())?;
+    let closings = server.closings();
     server.offer::<Skb>();
     let registered = server.register(rt::skb::NAME).await;
     registered.map_err(|e| e.to_string())?;
@@ -81,7 +82,7 @@ async fn serve() -> Result<Infallible, String> {
             rt::println!("skb: the device manager tells nothing: {e}");
         }
     });
-    task::spawn(forget_closed(served.0.clone(), server.clone()));
+    task::spawn(forget_closed(served.0.clone(), closings));
     Ok(server.serve_side_by_side::<Skb, _>(Rc::new(served)).await)
 }
 
@@ -178,9 +179,9 @@ impl SkbServer<Request> for Served {
     }
 }
 
-async fn forget_closed(known: Rc<Known>, server: Server) {
+async fn forget_closed(known: Rc<Known>, mut closings: Closings) {
     loop {
-        let (connection, _) = server.next_closed().await;
+        let (connection, _) = closings.next().await;
         known.service.borrow_mut().closed(connection);
         let mut news = known.news.borrow_mut();
         news.forget(|asker| asker.call().connection() == connection);

@@ -47,13 +47,14 @@ async fn serve() -> i32 {
             return 1;
         }
     };
+    let closings = server.closings();
     server.offer::<Spawn>();
     if let Err(e) = server.register("spawn").await {
         rt::println!("spawn: cannot register the service: {e}");
         return 1;
     }
     task::spawn(news::publish(service.clone()));
-    task::spawn(service.clone().forget_ended());
+    task::spawn(service.clone().forget_ended(closings));
     loop {
         let request = server.next().await;
         requests::take(&service, request);

@@ -17,7 +17,7 @@ use proto::iface::process::{ProcessClient, ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Ended, ProcessState};
 use proto::iface::system::SystemClient;
 use proto::{Name, PeerError, Pid, Wire};
-use rt::chan::{Client, Request, Server, Until};
+use rt::chan::{Client, Closings, Request, Server, Until};
 use rt::spawn::Process;
 use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
 use spawn::{End, Entry, Supervisor, Table};
@@ -262,9 +262,9 @@ impl Service {
     }
 
     /// Lets go of what a connection gave for a new process, once it has ended.
-    pub async fn forget_ended(self) {
+    pub async fn forget_ended(self, mut closings: Closings) {
         loop {
-            let (connection, _) = self.server.next_closed().await;
+            let (connection, _) = closings.next().await;
             let given = self.state.borrow_mut().kept.remove(&connection);
             drop(given);
         }
