@@ -52,7 +52,13 @@ impl Launch<'_> {
         words.extend(self.board.topology(self.cores));
         words.extend(self.time());
         words.extend(match (self.cdrom, self.loads) {
-            (Some(image), _) => vec!["-cdrom".to_owned(), image.to_string_lossy().into_owned()],
+            (Some(image), _) => {
+                let image = image.to_string_lossy().into_owned();
+                // Boards have no disks.
+                ["-M", "sata=on", "-cdrom", &image]
+                    .map(str::to_owned)
+                    .to_vec()
+            }
             (None, Some(loads)) => loads.to_vec(),
             (None, None) => self.direct(),
         });
