@@ -100,8 +100,9 @@ pen_loop:
     bl pen_acknowledge
     add x0, x19, #HOME_SEQ
     ldar x20, [x0]
-    add x1, x19, #PEN_DATA
-    ldr x1, [x1]                    // the last sequence that was taken
+    // Only what was not answered is new: the Stop that led here was, by the kernel. Its number is still on the line
+    // when the next command's payload is written, and whoever took that for the Stop's would answer the wrong one.
+    ldr x1, [x19, #TARGET_SEQ]
     cmp x20, x1
     b.ne pen_command
     dsb sy
@@ -110,7 +111,7 @@ pen_loop:
 
 pen_command:
     add x1, x19, #PEN_DATA
-    str x20, [x1]
+    str x20, [x1]                   // for pen_exception
     ldr x0, [x19, #HOME_CMD]
     cmp x0, #CMD_START
     b.eq pen_start_kernel
