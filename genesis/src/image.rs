@@ -18,6 +18,28 @@ pub const NOTE_BUILD_ID: u32 = 2;
 /// Type of the note with the kernel's name, 1 to 16 bytes.
 pub const NOTE_KERNEL_NAME: u32 = 3;
 
+/// Where in a build id the bytes stand that tell the variants of one kernel apart ([`variant_digest`]).
+pub const VARIANT_AT: usize = 20;
+
+/// What tells a kernel called `name` from others of the same source (32-bit FNV-1a, little endian).
+#[must_use]
+pub const fn variant_digest(name: &[u8]) -> [u8; 4] {
+    let mut digest = 0x811c_9dc5u32;
+    let mut at = 0;
+    while at < name.len() {
+        digest = (digest ^ name[at] as u32).wrapping_mul(0x0100_0193);
+        at += 1;
+    }
+    digest.to_le_bytes()
+}
+
+/// A kernel's name, zero padded, as text.
+#[must_use]
+pub fn kernel_name(padded: &[u8; 16]) -> &str {
+    let end = padded.iter().position(|byte| *byte == 0);
+    core::str::from_utf8(&padded[..end.unwrap_or(16)]).unwrap_or("(no text)")
+}
+
 const NOTE_HEAD: usize = 12;
 const SLOT_BASE: u64 = abi::vaddr::IMAGE_SLOT;
 const GIB: u64 = 1 << 30;

@@ -31,7 +31,7 @@ pub use elf_image::MAX_SEGMENTS;
 pub use error::{FilePart, ImageError, InFile, RelocationFault};
 pub use image::{
     KernelImage, KernelNote, NOTE_BUILD_ID, NOTE_KERNEL, NOTE_KERNEL_NAME, NOTE_NAME, Requirements,
-    verify_kernel,
+    VARIANT_AT, kernel_name, variant_digest, verify_kernel,
 };
 pub use isa::{EntryRights, IsaTables, elf_machine, relative_relocation};
 pub use load::{

@@ -4,7 +4,7 @@ use crate::context;
 use crate::controller::{Controller, Interrupt};
 use crate::log;
 use crate::machine::ArmMachine;
-use crate::note;
+use crate::note::Note;
 use crate::paging::AddressSpaces;
 use crate::run::{Kernel, Variant};
 use crate::statics::{EMPTY_ROOT, KernelCell, LINK_BASE};
@@ -46,7 +46,13 @@ const _: () = {
 };
 
 /// The kernel's life, from the moment that loader or pen jumped here (plan: "Kernel entry").
-pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stack_top: u64) -> ! {
+pub fn start<V: Variant>(
+    cell: &'static KernelCell<V>,
+    note: &'static Note,
+    core: u64,
+    kcb: u64,
+    stack_top: u64,
+) -> ! {
     LINK_BASE.store(V::BASE, Ordering::Relaxed);
     let seq = OWN_CORE.home_seq(&CoreView);
     let core = Core(PhysAddr(core));
@@ -69,7 +75,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     // From here on the core can be taken back.
     context::unmask_interrupts();
     V::before_attach();
-    let osnode = match kernel::attach(&mut machine, kcb, note::identity::<V>()) {
+    let osnode = match kernel::attach(&mut machine, kcb, note.identity()) {
         Ok(osnode) => osnode,
         Err(e) => panic!("cannot adopt the KCB at {:#x}: {e:?}", kcb.0),
     };
@@ -79,7 +85,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     kernel::report_status(&mut machine, CoreStatus::Running, kcb, seq);
     log::line(format_args!(
         "kernel {} runs on core {}",
-        V::NAME,
+        genesis::kernel_name(&note.name()),
         core.core_id(&machine)
     ));
     let conduit = Conduit::from_u64(core.isa_param(&machine, pen::PARAM_CONDUIT));

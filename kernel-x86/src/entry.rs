@@ -3,7 +3,7 @@
 use crate::controller::{Controller, IoApicPlace};
 use crate::log;
 use crate::machine::X86Machine;
-use crate::note;
+use crate::note::Note;
 use crate::paging::AddressSpace;
 use crate::run::{Kernel, Variant};
 use crate::statics::{self, FSGSBASE, KernelCell, STACK_TOP, TABLES, XSAVE};
@@ -75,7 +75,13 @@ const BREAKPOINT: usize = 3;
 const CAREFUL: [usize; 3] = [1, 8, 18];
 
 /// The kernel's life, from the moment that loader or pen jumped here (plan: "Kernel entry").
-pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stack_top: u64) -> ! {
+pub fn start<V: Variant>(
+    cell: &'static KernelCell<V>,
+    note: &'static Note,
+    core: u64,
+    kcb: u64,
+    stack_top: u64,
+) -> ! {
     statics::BASE.store(V::BASE, Ordering::Relaxed);
     STACK_TOP.store(stack_top, Ordering::Relaxed);
     let seq = OWN_CORE.home_seq(&CoreView);
@@ -96,7 +102,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     let timer = Timer::new(apic, core.counter_hz(&machine), core.timer_hz(&machine));
     let controller = Controller::new(apic, io_apic(&machine, core));
     V::before_attach();
-    let osnode = match kernel::attach(&mut machine, kcb, note::identity::<V>()) {
+    let osnode = match kernel::attach(&mut machine, kcb, note.identity()) {
         Ok(osnode) => osnode,
         Err(e) => panic!("cannot adopt the KCB at {:#x}: {e:?}", kcb.0),
     };
@@ -106,7 +112,7 @@ pub fn start<V: Variant>(cell: &'static KernelCell<V>, core: u64, kcb: u64, stac
     kernel::report_status(&mut machine, CoreStatus::Running, kcb, seq);
     log::line(format_args!(
         "kernel {} runs on core {}",
-        V::NAME,
+        genesis::kernel_name(&note.name()),
         core.core_id(&machine)
     ));
     // SAFETY: the image's one entry; neither user mode nor sleep has been.

@@ -52,7 +52,7 @@ macro_rules! kernel {
 
         #[unsafe(no_mangle)]
         extern "C" fn nekton_start(core: u64, kcb: u64, stack_top: u64) -> ! {
-            $crate::start(&KERNEL, core, kcb, stack_top)
+            $crate::start(&KERNEL, &NOTE, core, kcb, stack_top)
         }
         #[unsafe(no_mangle)]
         extern "C" fn nekton_syscall_taken(area: u64) -> ! {

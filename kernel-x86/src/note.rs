@@ -6,6 +6,7 @@ use kernel::KernelIdentity;
 
 const OWNER: [u8; 8] = *b"Nekton\0\0";
 
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Head {
     name_bytes: u32,
@@ -26,6 +27,7 @@ impl Head {
 }
 
 /// The notes as they stand in the file.
+#[derive(Clone, Copy)]
 #[repr(C, align(4))]
 pub struct Note {
     head: Head,
@@ -56,20 +58,36 @@ pub const fn note<V: Variant>() -> Note {
     }
 }
 
-/// Who the running kernel is: the same words as in the notes.
-#[must_use]
-pub fn identity<V: Variant>() -> KernelIdentity {
-    let id = build_id(V::NAME);
-    let name: [u8; 16] = padded(V::NAME);
-    let word = |b: &[u8], i: usize| {
-        let mut w = [0; 8];
-        w.copy_from_slice(&b[8 * i..8 * i + 8]);
-        u64::from_le_bytes(w)
-    };
-    KernelIdentity {
-        build_id: [word(&id, 0), word(&id, 1), word(&id, 2)],
-        name: [word(&name, 0), word(&name, 1)],
-        formats: u64::from(V::FORMATS.0) | u64::from(V::FORMATS.1) << 16,
+impl Note {
+    /// What stands in the running image, which need not be what was compiled: test kernels get their names later.
+    fn read(&'static self) -> Note {
+        // SAFETY: a reference to a static, whose bytes nobody writes while the image runs.
+        unsafe { core::ptr::from_ref(self).read_volatile() }
+    }
+
+    /// The kernel's name, zero padded.
+    #[must_use]
+    pub fn name(&'static self) -> [u8; 16] {
+        self.read().name
+    }
+
+    /// Who the running kernel is.
+    #[must_use]
+    pub fn identity(&'static self) -> KernelIdentity {
+        let Note {
+            words, id, name, ..
+        } = self.read();
+        let word = |b: &[u8], i: usize| {
+            let mut w = [0; 8];
+            w.copy_from_slice(&b[8 * i..8 * i + 8]);
+            u64::from_le_bytes(w)
+        };
+        let formats = u64::from_le_bytes(words[1]);
+        KernelIdentity {
+            build_id: [word(&id, 0), word(&id, 1), word(&id, 2)],
+            name: [word(&name, 0), word(&name, 1)],
+            formats: formats & 0xffff | formats >> 32 << 16,
+        }
     }
 }
 
@@ -84,28 +102,20 @@ const fn padded(name: &str) -> [u8; 16] {
     out
 }
 
-/// Twenty bytes of source hash (NEKTON_BUILD_ID), then four that tell the variants apart (FNV-1a of the name).
+/// Twenty bytes of source hash (NEKTON_BUILD_ID), then four that tell the variants apart.
 const fn build_id(name: &str) -> [u8; 24] {
     let digits = env!("NEKTON_BUILD_ID").as_bytes();
     assert!(
-        digits.len() == 40,
+        digits.len() == 2 * genesis::VARIANT_AT,
         "NEKTON_BUILD_ID is not 40 hexadecimal digits"
     );
     let mut id = [0; 24];
     let mut i = 0;
-    while i < 20 {
+    while i < genesis::VARIANT_AT {
         id[i] = hex(digits[2 * i]) << 4 | hex(digits[2 * i + 1]);
         i += 1;
     }
-    let name = name.as_bytes();
-    let mut h = 0x811c_9dc5u32;
-    let mut k = 0;
-    while k < name.len() {
-        h = (h ^ name[k] as u32).wrapping_mul(0x0100_0193);
-        k += 1;
-    }
-    let h = h.to_le_bytes();
-    (id[20], id[21], id[22], id[23]) = (h[0], h[1], h[2], h[3]);
+    [id[20], id[21], id[22], id[23]] = genesis::variant_digest(name.as_bytes());
     id
 }
 

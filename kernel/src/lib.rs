@@ -46,8 +46,8 @@ pub use event::{Effect, Effects, Event, FaultAccess, MAX_EFFECTS, Next, Resume, 
 pub use machine::{Machine, PageRights};
 pub use osnode::{KernelIdentity, Osnode};
 pub use sched::{
-    Arrival, Erring, FairShare, Fault, Losing, Loss, OneNotification, OneTick, Picked, Policy,
-    RoundRobin, Ruining, TIME_SLICE_NS, TheMemoryService, TheMonitor, TheSpawnService, TraceRecord,
-    Victim, WakeUp,
+    Arrival, Erring, FairShare, Fault, Losing, Loss, NamedFault, OneNotification, OneTick, Picked,
+    Policy, RoundRobin, Ruining, TIME_SLICE_NS, TheMemoryService, TheMonitor, TheSpawnService,
+    TraceRecord, Victim, WakeUp,
 };
 pub use step::{step, system_call};

@@ -19,23 +19,22 @@ pub struct Images {
     pub boot: PathBuf,
     /// Linked files with symbols, by name in the archive (`kernel/std`, `bin/shell`; `boot`).
     pub linked: BTreeMap<String, PathBuf>,
-    /// The other ISA's `kernel/std`, for tests of a kernel file for the wrong ISA.
-    pub foreign_kernel: Option<PathBuf>,
+    /// What goes into each boot archive.
+    pub files: Vec<archive::File>,
 }
 
 /// `./nekton build`.
 pub fn command(args: &BuildArgs) -> Result<()> {
     for isa in args.isas()? {
         let images = images(isa, args.test_files)?;
-        let files = archive::files(&images, None)?;
         let path = workspace::images()?.join(format!("archive-{isa}.cpio"));
-        let bytes = archive::pack(&files)?;
+        let bytes = archive::pack(&images.files, None)?;
         fs::write(&path, &bytes).with_context(|| format!("cannot write {}", path.display()))?;
         println!("{isa} loader  {}", workspace::shown(&images.boot));
         println!(
             "{isa} archive {} ({} files, {} KiB)",
             workspace::shown(&path),
-            files.len(),
+            images.files.len(),
             bytes.len() / 1024
         );
     }
@@ -59,10 +58,11 @@ pub fn images(isa: Isa, tests: bool) -> Result<Images> {
         Isa::Arm => flat_image(isa, &loader)?,
     };
     linked.retain(|name, _| name == "boot" || name.contains('/'));
+    let files = archive::files(&linked, foreign_kernel.as_deref())?;
     Ok(Images {
         boot,
         linked,
-        foreign_kernel,
+        files,
     })
 }
 

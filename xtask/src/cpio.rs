@@ -8,9 +8,10 @@ const HEADER: usize = 110;
 const TRAILER: &str = "TRAILER!!!";
 
 /// Packs `files` (name, content) in the given order.
-pub fn write(files: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+pub fn write<N: AsRef<str>, D: AsRef<[u8]>>(files: &[(N, D)]) -> Result<Vec<u8>> {
     let mut out = Vec::new();
     for (number, (name, data)) in files.iter().enumerate() {
+        let (name, data) = (name.as_ref(), data.as_ref());
         if name.is_empty() || name == TRAILER || name.contains('\0') {
             bail!("{name:?} cannot be the name of a file in a boot archive");
         }

@@ -32,7 +32,7 @@ pub fn apply(archive: &mut Vec<u8>, what: &str) -> Result<()> {
             *archive = repacked(archive, name, files, lines)?;
         }
         None if what == "magic" => archive[0] ^= 1,
-        None if what == "empty" => *archive = cpio::write(&[])?,
+        None if what == "empty" => *archive = cpio::write::<&str, &[u8]>(&[])?,
         _ => bail!(
             "unknown damage {what:?}: one of flip, hash, cut, drop, unlist, lose, twice, each with :NAME, or magic or empty"
         ),

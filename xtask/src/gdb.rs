@@ -29,8 +29,8 @@ pub fn command(args: &GdbArgs) -> Result<bool> {
     let images = build::images(board.isa, run.test_files)?;
     let scratch = workspace::Scratch::new()?;
     let (archive_path, socket) = (scratch.file("archive.cpio"), scratch.file("gdb"));
-    let files = archive::files(&images, run.exec.as_deref())?;
-    fs::write(&archive_path, archive::pack(&files)?).context("cannot write the archive")?;
+    let archive = archive::pack(&images.files, run.exec.as_deref())?;
+    fs::write(&archive_path, archive).context("cannot write the archive")?;
     let cores = run.smp.unwrap_or(board.cores);
     let device_tree = device_tree::build(&board, cores, &scratch)?;
     let mut extra = vec![

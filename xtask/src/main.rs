@@ -38,6 +38,7 @@ mod source_hash;
 mod suites;
 mod symbols;
 mod terminal;
+mod test_kernels;
 mod toolchain;
 mod verdict;
 mod workspace;

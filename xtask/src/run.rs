@@ -222,8 +222,7 @@ fn type_in(keys: Option<&mut ChildStdin>, text: Option<&str>) -> Result<()> {
 }
 
 fn write_archive(job: &Job<'_>, path: &Path) -> Result<()> {
-    let files = archive::files(job.images, job.exec)?;
-    let mut bytes = archive::pack(&files)?;
+    let mut bytes = archive::pack(&job.images.files, job.exec)?;
     if let Some(what) = job.damage {
         damage::apply(&mut bytes, what)?;
     }

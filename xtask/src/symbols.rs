@@ -76,7 +76,7 @@ mod tests {
         Images {
             boot: own.clone(),
             linked: BTreeMap::from([("bin/own".to_owned(), own)]),
-            foreign_kernel: None,
+            files: Vec::new(),
         }
     }
 

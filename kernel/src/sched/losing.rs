@@ -27,9 +27,6 @@ pub trait Loss {
     fn matters(_m: &impl PhysMap, _dcb: Dcb) -> bool {
         true
     }
-
-    /// One is lost now.
-    fn lost() {}
 }
 
 /// Loses the end of a waiting time.
@@ -82,10 +79,6 @@ impl<L: Loss> Fault for Losing<L> {
         };
         *at = dcb.0.0;
         *count = count.saturating_add(1);
-        let lost = *count == BEFORE + 1;
-        if lost {
-            L::lost();
-        }
-        lost
+        *count == BEFORE + 1
     }
 }

@@ -1,18 +1,21 @@
 //! Scheduling: the policy behind a small trait, its parameters in the DCBs.
 
 use capfmt::{Dcb, PhysMap};
+use core::fmt;
 
 use crate::Event;
 
 mod erring;
 mod fair_share;
 mod losing;
+mod named;
 mod round_robin;
 mod ruining;
 
 pub use erring::{Erring, Fault};
 pub use fair_share::{FairShare, TraceRecord};
 pub use losing::{Losing, Loss, OneNotification, OneTick};
+pub use named::NamedFault;
 pub use round_robin::RoundRobin;
 pub use ruining::{Ruining, TheMemoryService, TheMonitor, TheSpawnService, Victim};
 
@@ -26,9 +29,9 @@ pub(crate) const WAKE_SLICE_NS: u64 = 1_000_000;
 pub enum Arrival {
     /// A time-out, an interrupt or a notification ended its waiting.
     Outside,
-    /// Another dispatcher of the OSnode ended its waiting, or it was started.
+    /// Another dispatcher of the OSnode ended its waiting, or started it.
     Inside,
-    /// It had the core for so many nanoseconds and wants more.
+    /// It had the core for so many nanoseconds (0 = not known) and wants more.
     Turn(u64),
 }
 
@@ -39,6 +42,15 @@ pub enum WakeUp {
     TimeOut,
     /// Bits of the notification page are for it.
     Notification,
+}
+
+impl fmt::Display for WakeUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimeOut => "time-out",
+            Self::Notification => "notification",
+        })
+    }
 }
 
 /// Who runs next, and for how long.
