@@ -327,7 +327,7 @@ fn adopt_dispatcher<M: Machine, P: Policy>(
     }
     let missed = ended || shootdown::let_go(e, dcb);
     if missed || state == Some(DcbState::Runnable) {
-        dispatch::enqueue(e, dcb, Arrival::Inside);
+        dispatch::enqueue(e, dcb, Arrival::Turn(0));
     }
 }
 

@@ -191,7 +191,7 @@ fn switch_direct<M: Machine, P: Policy>(
     hand_over(e.m, next.page, to, words, false);
     e.m.store_at(c.area, M::SYSCALL_REGS[0], 0);
     dispatch::switch(e, next);
-    dispatch::enqueue(e, c.dcb, Arrival::Inside);
+    dispatch::enqueue(e, c.dcb, Arrival::Turn(0));
     e.os.attention = true;
     true
 }
@@ -262,7 +262,7 @@ fn after<M: Machine, P: Policy>(
         Some(next) => {
             dispatch::switch(e, next);
             if !waits {
-                dispatch::enqueue(e, c.dcb, Arrival::Inside);
+                dispatch::enqueue(e, c.dcb, Arrival::Turn(0));
             }
             e.os.attention = true;
         }

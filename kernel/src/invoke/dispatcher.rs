@@ -295,7 +295,7 @@ pub(crate) fn schedule<M: Machine, P: Policy>(
     dcb.set_budget_left_ns(&mut t, 0);
     commit(t, c, &[]);
     if queued {
-        dispatch::enqueue(e, dcb, Arrival::Inside);
+        dispatch::enqueue(e, dcb, Arrival::Turn(0));
     } else if dcb == c.dcb {
         dispatch::requeue(e);
     }

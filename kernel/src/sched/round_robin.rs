@@ -1,11 +1,12 @@
-//! `std`: reserved budgets first (earliest deadline), round robin for the rest, of whom those that an event from
-//! outside woke have a short first turn before the others.
+//! `std`: reserved budgets first (earliest deadline), round robin for the rest, of whom those that were waiting have a
+//! short first turn before the others: a request that goes through several services does not wait at each of them
+//! until all who compute have had their turns.
 
 use capfmt::{Dcb, PhysAddr, PhysMap};
 
 use super::{Arrival, Picked, Policy, charge, has_budget, slice_of};
 
-/// Nanoseconds of a first turn after an event from outside.
+/// Nanoseconds of a first turn of a dispatcher whose waiting has ended.
 const FIRST_TURN_NS: u64 = 2_000_000;
 /// First turns in a row, before one of the others has its turn in between.
 const FIRST_TURNS: u32 = 8;
@@ -66,7 +67,7 @@ impl Queue {
 pub struct RoundRobin {
     /// Class 1 with budget, earliest deadline first.
     reserved: Queue,
-    /// Woken from outside.
+    /// Those whose waiting has ended, and who have not run since.
     woken: Queue,
     /// First turns given since one of `turns` ran.
     first_turns: u32,
@@ -109,7 +110,7 @@ impl Policy for RoundRobin {
                 return self.insert_reserved(m, dcb);
             }
             self.refill_ns = self.refill_ns.min(dcb.deadline_ns(m));
-        } else if arrival == Arrival::Outside {
+        } else if !matches!(arrival, Arrival::Turn(_)) {
             return self.woken.push(m, dcb);
         }
         self.turns.push(m, dcb);
@@ -165,7 +166,7 @@ impl Policy for RoundRobin {
         self.refill_ns = u64::MAX;
         let mut old = core::mem::take(&mut self.turns);
         while let Some(dcb) = old.pop(m) {
-            self.enqueue(m, dcb, now_ns, Arrival::Inside);
+            self.enqueue(m, dcb, now_ns, Arrival::Turn(0));
         }
     }
 
