@@ -9,7 +9,7 @@ use core::task::{Poll, Waker};
 
 use abi::{CapAddr, MessageTag, SysError, slots};
 use proto::Wire;
-use proto::iface::console::write_message;
+use proto::iface::console::{ConsoleRequest, write_message};
 use proto::ump::{Line, RingError};
 
 use crate::cap::{self, Capability};
@@ -22,6 +22,8 @@ use crate::{env, invoke, link, lmp, time};
 
 /// Bytes in one message to the console, and in one record of the kernel log.
 const CHUNK: usize = 32;
+/// Bytes that are written at a time: no other program's text comes in between.
+const PIECE: usize = 256;
 
 /// Where text goes.
 enum Target {
@@ -42,49 +44,63 @@ const LOOK_NS: u64 = 20_000_000;
 #[cfg_attr(nekton_user, thread_local)]
 static LOOK_AT: Single<u64> = Single::new(0);
 
-/// Sends text in chunks.
-struct Chunks<'a> {
-    bytes: [u8; CHUNK],
+/// Gathers text, and sends it in pieces of whole lines where lines are not longer than a piece.
+struct Pieces<'a> {
+    bytes: [u8; PIECE],
     len: usize,
     put: &'a mut dyn FnMut(&[u8]),
 }
 
-impl Chunks<'_> {
-    fn flush(&mut self) {
-        if self.len > 0 {
-            (self.put)(&self.bytes[..self.len]);
-            self.len = 0;
+impl Pieces<'_> {
+    /// Sends the first `n` bytes.
+    fn send(&mut self, n: usize) {
+        if n > 0 {
+            (self.put)(&self.bytes[..n]);
+            self.bytes.copy_within(n..self.len, 0);
+            self.len -= n;
         }
     }
 }
 
-impl Write for Chunks<'_> {
+impl Write for Pieces<'_> {
     fn write_str(&mut self, s: &str) -> core::fmt::Result {
         for b in s.bytes() {
+            if self.len == PIECE {
+                let lines = self.bytes.iter().rposition(|b| *b == b'\n');
+                self.send(lines.map_or(PIECE, |end| end + 1));
+            }
             self.bytes[self.len] = b;
             self.len += 1;
-            if self.len == CHUNK {
-                self.flush();
-            }
         }
         Ok(())
     }
 }
 
 fn write(text: Arguments<'_>, put: &mut dyn FnMut(&[u8])) {
-    let mut chunks = Chunks {
-        bytes: [0; CHUNK],
+    let mut pieces = Pieces {
+        bytes: [0; PIECE],
         len: 0,
         put,
     };
-    // `Chunks` never fails; a Display that does has printed what it could.
-    let _ = chunks.write_fmt(text);
-    chunks.flush();
+    // `Pieces` never fails; a Display that does has printed what it could.
+    let _ = pieces.write_fmt(text);
+    pieces.send(pieces.len);
 }
 
-fn to_kernel(chunk: &[u8]) {
-    // Without a Kernel capability there is nowhere to complain either.
-    let _ = invoke::kernel_log(slots::KERNEL, chunk);
+fn to_kernel(piece: &[u8]) {
+    for chunk in piece.chunks(CHUNK) {
+        // Without a Kernel capability there is nowhere to complain either.
+        let _ = invoke::kernel_log(slots::KERNEL, chunk);
+    }
+}
+
+/// The messages by which a console gets a piece: one that holds it, or the fragments of a blob, which it joins again.
+fn messages(piece: &[u8]) -> impl Iterator<Item = [u64; 6]> + '_ {
+    let (blob, last) = match write_message(piece) {
+        Some(all) => (&piece[..0], all),
+        None => (piece, ConsoleRequest::WriteBlob {}),
+    };
+    proto::blob::fragments(blob, 0).chain(core::iter::once(last.to_words(0)))
 }
 
 /// Prints to the console service if there is one, else to the kernel log. Blocks while the
@@ -93,16 +109,16 @@ fn to_kernel(chunk: &[u8]) {
 pub fn print(text: Arguments<'_>) {
     decide();
     // A print from within a print (a Display that prints) goes to the kernel log.
-    let printed = TARGET.try_with(|target| write(text, &mut |chunk| put(target, chunk)));
+    let printed = TARGET.try_with(|target| write(text, &mut |piece| put(target, piece)));
     if printed.is_none() {
         log(text);
     }
 }
 
-/// Puts a chunk where text goes. A console that ended may be there again: it is looked for once,
+/// Puts a piece where text goes. A console that ended may be there again: it is looked for once,
 /// and meanwhile the text goes to the kernel log.
-fn put(target: &mut Target, chunk: &[u8]) {
-    if put_to(target, chunk) {
+fn put(target: &mut Target, piece: &[u8]) {
+    if put_to(target, piece) {
         return;
     }
     if is_time_to_look()
@@ -112,14 +128,14 @@ fn put(target: &mut Target, chunk: &[u8]) {
             Target::Given(old) => drop(Capability::from_slot(old)),
             other => drop(other),
         }
-        if put_to(target, chunk) {
+        if put_to(target, piece) {
             return;
         }
     }
-    to_kernel(chunk);
+    to_kernel(piece);
 }
 
-/// Whether a console that ended is to be looked for: not for every chunk of a long text.
+/// Whether a console that ended is to be looked for: not for every piece of a long text.
 fn is_time_to_look() -> bool {
     let now = time::system_ns();
     LOOK_AT.with(|at| {
@@ -131,15 +147,15 @@ fn is_time_to_look() -> bool {
     })
 }
 
-/// Puts a chunk; whether it was taken.
-fn put_to(target: &Target, chunk: &[u8]) -> bool {
+/// Puts a piece; whether it was taken.
+fn put_to(target: &Target, piece: &[u8]) -> bool {
     match target {
         Target::Unset | Target::Kernel => {
-            to_kernel(chunk);
+            to_kernel(piece);
             true
         }
-        Target::Given(to) => put_lmp(*to, chunk),
-        Target::Service(client) => put_service(client, chunk),
+        Target::Given(to) => put_lmp(*to, piece),
+        Target::Service(client) => put_service(client, piece),
     }
 }
 
@@ -160,30 +176,30 @@ fn decide() {
     }
 }
 
-fn put_lmp(to: CapAddr, chunk: &[u8]) -> bool {
-    let Some(message) = write_message(chunk) else {
-        return true;
-    };
-    link::send_patiently(to, MessageTag::default(), message.to_words(0)).is_ok()
+fn put_lmp(to: CapAddr, piece: &[u8]) -> bool {
+    let none = MessageTag::default();
+    messages(piece).all(|words| link::send_patiently(to, none, words).is_ok())
 }
 
-fn put_service(client: &Client, chunk: &[u8]) -> bool {
+fn put_service(client: &Client, piece: &[u8]) -> bool {
     let outbox = client.outbox();
     if let Some(endpoint) = outbox.endpoint() {
-        return put_lmp(endpoint, chunk);
+        return put_lmp(endpoint, piece);
     }
-    let (Some(channel), Some(message)) = (outbox.channel(), write_message(chunk)) else {
+    let Some(channel) = outbox.channel() else {
         return false;
     };
-    let mut line = Line::default();
-    line.words[..6].copy_from_slice(&message.to_words(0));
-    loop {
-        match channel.try_send(&line) {
-            Ok(()) => return true,
-            Err(UmpError::Ring(RingError::Full)) => lmp::yield_core(),
-            Err(_) => return false,
+    messages(piece).all(|words| {
+        let mut line = Line::default();
+        line.words[..6].copy_from_slice(&words);
+        loop {
+            match channel.try_send(&line) {
+                Ok(()) => return true,
+                Err(UmpError::Ring(RingError::Full)) => lmp::yield_core(),
+                Err(_) => return false,
+            }
         }
-    }
+    })
 }
 
 /// Sends further output of this process to the console service of this connection.
