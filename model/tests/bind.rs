@@ -135,7 +135,8 @@ fn four_osnodes() {
 fn every_rule_is_needed() {
     all_caught("bind", Rule::BIND.iter().copied(), |rule| {
         let systems = systems(&starts(2), Broken(Some(rule)));
-        let found = check(&systems, |lines| explore(lines, LIMIT)).err();
+        // More states than the limit are nothing wrong.
+        let found = check(&systems, |lines| explore_some(lines, LIMIT)).err();
         found.map(|(_, found)| found.what)
     });
 }

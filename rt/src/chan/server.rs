@@ -456,7 +456,7 @@ impl Server {
     }
 
     /// The connections that end from here on: for a service that holds something for connections.
-    /// There is one such list; who asks for it again takes it over.
+    /// There is one such list: who asks for it again shares it, and each connection stands in it once.
     #[must_use]
     pub fn closings(&self) -> Closings {
         self.0.closed.borrow_mut().get_or_insert_default();
