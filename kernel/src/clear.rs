@@ -50,7 +50,8 @@ pub(crate) fn vnode<M: Machine, P: Policy>(
     let from = kcb.op_cursor(e.m);
     let end = vnode::ENTRIES.min(from + LOOK);
     let found = (from..end).find(|&i| vnode::is_filled_here(e.m, kcb, cap.base, i));
-    let next = found.unwrap_or(end);
+    // On, even if this Mapping cannot go: then the table stays, and the operation says why when all was tried.
+    let next = found.map_or(end, |i| i + 1);
     let mut t = e.begin();
     let effect = found.and_then(|i| {
         let mapping = Cte(PhysAddr(t.load(vnode::shadow(cap.base, i))));

@@ -5,7 +5,7 @@ mod support;
 use abi::{CapAddr, Op, SysError, slots};
 use capfmt::{CapType, Dcb, PhysAddr, PhysMap, Rights};
 use kernel::{Effect, RoundRobin};
-use support::world::{RAM, World, slot_at};
+use support::world::{RAM, World};
 
 type W = World<RoundRobin>;
 const MIB: u64 = 1 << 20;
@@ -391,42 +391,6 @@ fn device_memory_never_becomes_a_kernel_object() {
         free(1),
         &map_args(free(0), 1, 0, 1, 5, free(3)),
     );
-}
-
-#[test]
-fn remote_capabilities_are_not_dropped_silently() {
-    let mut w = world();
-    w.make(CapType::Frame, 0, 0, 0x1000, 1, free(0));
-    w.copy(free(0), ROOT, free(1));
-    let regs = w.ok(Op::CapExport, slots::KERNEL, &[n(free(0))]);
-    assert_eq!(regs[2], RAM.0);
-    w.refused(SysError::SharedRemote, Op::Revoke, ROOT, &[n(free(1))]);
-    w.refused(
-        SysError::SharedRemote,
-        Op::Retype,
-        free(0),
-        &[0, CapType::Frame as u64, 0x1000, 1, n(ROOT), n(free(2))],
-    );
-    w.ok(Op::Delete, ROOT, &[n(free(0))]);
-    w.refused(SysError::SharedRemote, Op::Delete, ROOT, &[n(free(1))]);
-    w.refused(SysError::SharedRemote, Op::Revoke, ROOT, &[n(slots::RAM)]);
-    assert_eq!(w.cap(free(1)).kind, CapType::Frame);
-    // A copy of a remote capability is one too, here from another OSnode.
-    let words = [
-        CapType::Frame as u64 | 15 << 8,
-        RAM.0 + 0x4000,
-        0x1000,
-        0,
-        9,
-    ];
-    let mut args = words.to_vec();
-    args.push(n(free(5)));
-    w.ok(Op::CapImport, slots::KERNEL, &args);
-    w.copy(free(5), ROOT, free(6));
-    w.ok(Op::Delete, ROOT, &[n(free(5))]);
-    w.refused(SysError::SharedRemote, Op::Delete, ROOT, &[n(free(6))]);
-    assert_eq!(slot_at(free(6)).node(&w.m).owner, 1);
-    w.check();
 }
 
 #[test]
