@@ -87,7 +87,9 @@ impl StopKernel {
             }
             (_, Input::Lines(l)) => match l.status {
                 CoreStatus::Penned => Part::End(Stopped::Penned),
-                CoreStatus::Crashed => Part::End(Stopped::Crashed),
+                // A command that the dead kernel did not see is the pen's to answer. Until then its number stands on
+                // the home line, and what is written there next would be taken for it.
+                CoreStatus::Crashed if l.target_seq == l.home_seq => Part::End(Stopped::Crashed),
                 _ if self.step == Step::TakenBack => Part::End(Stopped::TimedOut),
                 _ if self.poll.repeat_now(now) => Part::Do(Action::Signal(Signal::Stop)),
                 _ => Part::Do(self.poll.pause(now).unwrap_or_else(|| {
