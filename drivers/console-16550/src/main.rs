@@ -19,8 +19,9 @@ rt::entry!(main);
 const DATA: u16 = 0;
 /// Interrupt enable: bit 0 received data, bit 1 transmitter empty.
 const INTERRUPTS: u16 = 1;
-/// FIFO control (write), interrupt identification (read: bits 6, 7 FIFOs on).
+/// FIFO control (write), interrupt identification (read: bit 0 no interrupt, bits 6, 7 FIFOs on).
 const FIFO: u16 = 2;
+const NOTHING_ASKED: u32 = 1;
 const FIFOS_ARE_ON: u32 = 0xc0;
 /// Line control: bit 7 gives access to the divisor.
 const LINE: u16 = 3;
@@ -93,8 +94,8 @@ impl Uart for Port {
         self.room -= 1;
         Ok(true)
     }
-    fn want_room(&mut self, wanted: bool) -> Result<(), SysError> {
-        let enabled = if wanted { 3 } else { 1 };
+    fn want(&mut self, keys: bool, room: bool) -> Result<(), SysError> {
+        let enabled = u32::from(keys) | u32::from(room) << 1;
         if enabled != self.enabled {
             self.enabled = enabled;
             self.write(INTERRUPTS, enabled)?;
@@ -104,10 +105,9 @@ impl Uart for Port {
     fn is_idle(&mut self) -> Result<bool, SysError> {
         Ok(self.read(STATUS)? & STATUS_IDLE != 0)
     }
-    fn interrupted(&mut self) -> Result<(), SysError> {
+    fn interrupted(&mut self) -> Result<bool, SysError> {
         // Reading the identification clears a transmitter interrupt.
-        self.read(FIFO)?;
-        Ok(())
+        Ok(self.read(FIFO)? & NOTHING_ASKED == 0)
     }
 }
 

@@ -27,6 +27,8 @@ const EIGHT_BITS: u32 = 3 << 5;
 const CR: u64 = 0x30;
 /// Interrupt mask: bit 4 receive, bit 5 transmit, bit 6 receive time-out.
 const IMSC: u64 = 0x38;
+/// What it asks for: the interrupts that are there, and in the mask.
+const MIS: u64 = 0x40;
 /// Interrupt clear.
 const ICR: u64 = 0x44;
 
@@ -74,8 +76,8 @@ impl Uart for Pl011 {
         self.registers.write32(DR, byte.into());
         Ok(true)
     }
-    fn want_room(&mut self, wanted: bool) -> Result<(), SysError> {
-        let mask = if wanted { RECEIVE | TRANSMIT } else { RECEIVE };
+    fn want(&mut self, keys: bool, room: bool) -> Result<(), SysError> {
+        let mask = if keys { RECEIVE } else { 0 } | if room { TRANSMIT } else { 0 };
         if mask != self.mask {
             self.mask = mask;
             self.registers.write32(IMSC, mask);
@@ -85,9 +87,10 @@ impl Uart for Pl011 {
     fn is_idle(&mut self) -> Result<bool, SysError> {
         Ok(self.registers.read32(FR) & FR_BUSY == 0)
     }
-    fn interrupted(&mut self) -> Result<(), SysError> {
-        self.registers.write32(ICR, RECEIVE | TRANSMIT);
-        Ok(())
+    fn interrupted(&mut self) -> Result<bool, SysError> {
+        let asked = self.registers.read32(MIS);
+        self.registers.write32(ICR, asked);
+        Ok(asked != 0)
     }
 }
 

@@ -28,21 +28,22 @@ pub trait Uart {
     /// # Errors
     /// A system call for the device failed.
     fn send(&mut self, byte: u8) -> Result<bool, SysError>;
-    /// Asks for an interrupt when there is room again, or no longer.
+    /// What it interrupts for from now on: a byte that arrived, room for one to send. What came
+    /// unwanted interrupts when it gets wanted.
     ///
     /// # Errors
     /// A system call for the device failed.
-    fn want_room(&mut self, wanted: bool) -> Result<(), SysError>;
+    fn want(&mut self, keys: bool, room: bool) -> Result<(), SysError>;
     /// Whether everything sent has left the machine.
     ///
     /// # Errors
     /// A system call for the device failed.
     fn is_idle(&mut self) -> Result<bool, SysError>;
-    /// Takes note of an interrupt (clears what the device latches).
+    /// Whether the device asks for an interrupt; clears what it latches.
     ///
     /// # Errors
     /// A system call for the device failed.
-    fn interrupted(&mut self) -> Result<(), SysError>;
+    fn interrupted(&mut self) -> Result<bool, SysError>;
 }
 
 /// Keys typed ahead that are kept.
@@ -132,17 +133,7 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
             return 1;
         }
     };
-    let state = Rc::new(RefCell::new(State {
-        uart,
-        output: Output::new(),
-        keys: VecDeque::new(),
-        held_up: false,
-        editor: Editor::new(""),
-        reader: None,
-        waiting: VecDeque::new(),
-        interruptible: None,
-        unanswered: VecDeque::new(),
-    }));
+    let state = Rc::new(RefCell::new(State::new(uart)));
     // What was typed before there was an interrupt for it.
     if let Err(e) = state.borrow_mut().take_keys() {
         rt::io::log(format_args!("{name}: the device fails: {}\n", e.message()));
@@ -167,10 +158,28 @@ pub async fn serve<U: Uart + 'static>(name: &str, uart: U, interrupt: Interrupt)
 }
 
 impl<U: Uart> State<U> {
+    fn new(uart: U) -> State<U> {
+        State {
+            uart,
+            output: Output::new(),
+            keys: VecDeque::new(),
+            held_up: false,
+            editor: Editor::new(""),
+            reader: None,
+            waiting: VecDeque::new(),
+            interruptible: None,
+            unanswered: VecDeque::new(),
+        }
+    }
+
+    /// Serves the device until it asks for nothing. An interrupt is the rise of its line: what comes
+    /// while the line is up for something else raises nothing, and would never be heard of.
     fn serve_interrupt(&mut self) -> Result<(), SysError> {
-        self.uart.interrupted()?;
-        self.take_keys()?;
-        self.pump()
+        while self.uart.interrupted()? {
+            self.take_keys()?;
+            self.pump()?;
+        }
+        Ok(())
     }
 
     /// After a request: takes what the device had to keep, and sends what waits.
@@ -295,7 +304,9 @@ impl<U: Uart> State<U> {
             }
             self.output.advance();
         }
-        self.uart.want_room(self.output.peek().is_some())?;
+        // Keys without a place are not asked for: they would keep the line up.
+        self.uart
+            .want(!self.held_up, self.output.peek().is_some())?;
         while let Some((_, ticket)) = self.unanswered.front() {
             if !self.output.is_done(*ticket) {
                 break;
@@ -311,3 +322,6 @@ impl<U: Uart> State<U> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
