@@ -1,22 +1,20 @@
 //! Interrupts: the local APIC of this core, and the sources behind the IO-APIC.
 //!
-//! A source is masked when it fires and stays so until it is acknowledged. For a
-//! level source that is the IO-APIC's mask, set before the end of interrupt, or
-//! the line would fire again at once. An edge that comes while the IO-APIC masks
-//! is lost, so an edge source is masked by memory instead: an edge that comes
-//! meanwhile is remembered, and repeated when the source is unmasked.
+//! A source that fired stays closed until it is acknowledged; what that means for level and edge
+//! is [`Sources`]' part. Here is the hardware.
 
 use arch_x86::apic::{
     Command, IRQ_SOURCES, IoApic, Lapic, Redirection, VECTOR_FORCE, VECTOR_IRQ, VECTOR_NOTIFY,
     VECTOR_SPURIOUS, VECTOR_STOP, VECTOR_TIMER, VECTOR_WAKE,
 };
 use arch_x86::barrier;
+use arch_x86::sources::Sources;
 use capfmt::{PhysAddr, PhysMap};
 
 /// What an interrupt means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Interrupt {
-    /// Nothing (spurious, or an edge of a masked source).
+    /// Nothing (spurious, or an edge of a closed source).
     None,
     /// Wake-up without meaning.
     Wake,
@@ -30,13 +28,6 @@ pub enum Interrupt {
     Force,
     /// Source with this number.
     Device(u64),
-}
-
-/// A bit for each source.
-type Sources = [u64; IRQ_SOURCES.div_ceil(64) as usize];
-
-fn bit(set: &mut Sources, source: u64) -> (&mut u64, u64) {
-    (&mut set[(source / 64) as usize], 1 << (source % 64))
 }
 
 /// Turns of the loop after which the lock's holder is taken for dead: it holds the lock for
@@ -60,9 +51,7 @@ pub struct Controller {
     apic: Lapic,
     place: Option<IoApicPlace>,
     id: u64,
-    routed: Sources,
-    open: Sources,
-    missed: Sources,
+    sources: Sources,
 }
 
 impl Controller {
@@ -72,9 +61,7 @@ impl Controller {
             apic,
             place,
             id: u64::from(apic.id()),
-            routed: [0; _],
-            open: [0; _],
-            missed: [0; _],
+            sources: Sources::default(),
         }
     }
 
@@ -95,33 +82,24 @@ impl Controller {
     }
 
     fn fired(&mut self, m: &mut impl PhysMap, source: u64) -> Interrupt {
-        let (open, mask) = bit(&mut self.open, source);
-        let was_open = *open & mask != 0;
-        *open &= !mask;
         if Redirection::is_level(source) {
             self.program(m, source, true);
-            return Interrupt::Device(source);
         }
-        if was_open {
-            return Interrupt::Device(source);
+        match self.sources.fired(source) {
+            true => Interrupt::Device(source),
+            false => Interrupt::None,
         }
-        let (missed, mask) = bit(&mut self.missed, source);
-        *missed |= mask;
-        Interrupt::None
     }
 
     /// Routes `source` here and lets it fire. Whether there is such a source.
     pub fn unmask(&mut self, m: &mut impl PhysMap, source: u64) -> bool {
-        if source >= IRQ_SOURCES || !self.program(m, source, false) {
+        if source >= IRQ_SOURCES {
             return false;
         }
-        for set in [&mut self.routed, &mut self.open] {
-            let (word, mask) = bit(set, source);
-            *word |= mask;
+        if self.sources.is_to_be_routed(source) && !self.program(m, source, false) {
+            return false;
         }
-        let (missed, mask) = bit(&mut self.missed, source);
-        if *missed & mask != 0 {
-            *missed &= !mask;
+        if self.sources.open(source) {
             // To oneself a command is always accepted.
             let _ = self
                 .apic
@@ -135,8 +113,7 @@ impl Controller {
         if source >= IRQ_SOURCES {
             return;
         }
-        let (open, mask) = bit(&mut self.open, source);
-        *open &= !mask;
+        self.sources.close(source);
         if Redirection::is_level(source) {
             self.program(m, source, true);
         }
@@ -144,12 +121,8 @@ impl Controller {
 
     /// Takes every source away from this core.
     pub fn quiesce(&mut self, m: &mut impl PhysMap) {
-        let routed = core::mem::take(&mut self.routed);
-        for (base, mut word) in (0..).step_by(64).zip(routed) {
-            while word != 0 {
-                self.program(m, base + u64::from(word.trailing_zeros()), true);
-                word &= word - 1;
-            }
+        for source in self.sources.take_routed() {
+            self.program(m, source, true);
         }
     }
 

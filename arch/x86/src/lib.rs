@@ -2,7 +2,7 @@
 //!
 //! Page-table entries ([`paging`]), control and model-specific registers and
 //! CPUID ([`registers`]), descriptors ([`descriptors`]), the local APIC and the
-//! IO-APIC ([`apic`]), save areas ([`context`]), FPU state ([`fpu`]), barriers ([`barrier`]), the 16550 as
+//! IO-APIC ([`apic`], [`sources`]), save areas ([`context`]), FPU state ([`fpu`]), barriers ([`barrier`]), the 16550 as
 //! an early console ([`uart`]), the machine code of the pen ([`pen`]) and of the
 //! SIPI trampoline ([`trampoline`]).
 //!
@@ -24,5 +24,6 @@ pub mod fpu;
 pub mod paging;
 pub mod pen;
 pub mod registers;
+pub mod sources;
 pub mod trampoline;
 pub mod uart;
