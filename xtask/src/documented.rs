@@ -90,6 +90,7 @@ fn scenario(number: usize, board: &str, mode: Mode, exec: Option<String>) -> Sce
 
         full_exec: None,
         input: exec.is_none().then(|| "halt\r".to_owned()),
+        flood: 0,
         exec,
         outcome: Outcome::Ok,
         expect: Vec::new(),

@@ -3,10 +3,11 @@
 use crate::board::Board;
 use crate::process;
 use anyhow::{Context, Result};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long QEMU may take to end after it was asked to.
@@ -135,6 +136,8 @@ pub struct Machine {
     sender: Sender<Output>,
     /// Streams that have not ended.
     open: u32,
+    /// Who types, and keeps the console's input open afterwards.
+    typist: Option<JoinHandle<ChildStdin>>,
 }
 
 impl Machine {
@@ -163,6 +166,7 @@ impl Machine {
             output,
             sender,
             open: 2,
+            typist: None,
         })
     }
 
@@ -174,6 +178,18 @@ impl Machine {
     /// The console's input, once.
     pub fn input(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()
+    }
+
+    /// Types into the console, from a thread of its own: a guest that takes no keys must not keep its
+    /// output and its time-out from being seen.
+    pub fn type_in(&mut self, text: String) {
+        if let Some(mut keys) = self.input() {
+            self.typist = Some(std::thread::spawn(move || {
+                // A guest that ended takes no more; how it ended, its exit status tells.
+                let _ = keys.write_all(text.as_bytes()).and_then(|()| keys.flush());
+                keys
+            }));
+        }
     }
 
     /// The next output, waiting until `deadline` (forever without one).
@@ -230,6 +246,8 @@ impl Drop for Machine {
         // Already ended in every orderly path: then both calls do nothing.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // Nobody reads what it types any more, so it ends.
+        let _ = self.typist.take().map(JoinHandle::join);
     }
 }
 

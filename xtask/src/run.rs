@@ -9,9 +9,8 @@ use crate::verdict::{self, End};
 use crate::{archive, damage, damaged_tree, device_tree, grub, progress, terminal, workspace};
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ChildStdin;
 use std::time::{Duration, Instant};
 
 /// Seconds that a run with commands may take if nothing else is said.
@@ -27,7 +26,7 @@ pub struct Job<'a> {
     pub icount: bool,
     pub exec: Option<&'a str>,
     /// Keys to type once the guest is at its prompt.
-    pub input: Option<&'a str>,
+    pub input: Option<String>,
     /// Seconds of wall time; none: no limit.
     pub timeout: Option<u64>,
     pub append: &'a [String],
@@ -176,17 +175,18 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
     let mut machine = launch.start()?;
     let _raw = person.then(terminal::Raw::enter);
     // Without a person the console's input stays open, and silent but for `job.input`.
-    let mut keys = machine.input();
-    if person && let Some(keys) = keys.take() {
+    if person && let Some(keys) = machine.input() {
         terminal::carry_keys(keys, machine.sender());
     }
-    let mut typed = job.input;
+    let mut typed = job.input.clone();
     let end = loop {
         match machine.next(deadline) {
             Output::Console(bytes) => {
                 report.console(&bytes)?;
-                if report.has_prompted() {
-                    type_in(keys.as_mut(), typed.take())?;
+                if report.has_prompted()
+                    && let Some(text) = typed.take()
+                {
+                    machine.type_in(text);
                 }
             }
             Output::Complaint(bytes) => report.complaint(&bytes)?,
@@ -207,18 +207,6 @@ pub fn execute(job: &Job<'_>) -> Result<(End, Said)> {
         }
     };
     Ok((end, report.finish()?))
-}
-
-fn type_in(keys: Option<&mut ChildStdin>, text: Option<&str>) -> Result<()> {
-    if let (Some(keys), Some(text)) = (keys, text) {
-        let written = keys.write_all(text.as_bytes()).and_then(|()| keys.flush());
-        match written {
-            // The guest has ended; how, its exit status tells.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-            written => written.context("cannot type into the guest's console")?,
-        }
-    }
-    Ok(())
 }
 
 fn write_archive(job: &Job<'_>, path: &Path) -> Result<()> {

@@ -40,6 +40,9 @@ pub enum Counted {
     Third,
 }
 
+/// Keys of a line of the flood, more than the console's 1000.
+const FLOOD_LINE: usize = 1200;
+
 /// One scenario, run once per board and mode.
 #[derive(Deserialize, Clone, Debug)]
 #[serde(deny_unknown_fields)]
@@ -55,6 +58,9 @@ pub struct Scenario {
     pub full_exec: Option<String>,
     /// Keys to type at the prompt, instead of commands in the archive.
     pub input: Option<String>,
+    /// Keys that are typed before `input`, as fast as the guest takes them: lines that are too long.
+    #[serde(default)]
+    pub flood: usize,
     #[serde(default)]
     pub outcome: Outcome,
     /// Regular expressions that the output must match, in any order.
@@ -117,6 +123,16 @@ fn default_timeout() -> u64 {
     120
 }
 
+impl Scenario {
+    /// All keys to type.
+    pub fn typed(&self) -> Option<String> {
+        let line = format!("{}\r", "x".repeat(FLOOD_LINE - 1));
+        self.input
+            .as_ref()
+            .map(|input| line.repeat(self.flood / FLOOD_LINE) + input)
+    }
+}
+
 impl Mode {
     /// Its name in results.
     pub fn name(self) -> &'static str {
@@ -151,6 +167,9 @@ fn check(scenarios: &[Scenario]) -> Result<()> {
         }
         if scenario.exec.is_some() == scenario.input.is_some() {
             bail!("scenario {name} needs either `exec` or `input`");
+        }
+        if scenario.flood > 0 && scenario.input.is_none() {
+            bail!("scenario {name}: `flood` goes with `input`");
         }
         for pattern in scenario.expect.iter().chain(&scenario.forbid) {
             regex_lite::Regex::new(pattern)

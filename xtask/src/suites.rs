@@ -396,7 +396,7 @@ fn judge(case: &Case<'_>, machines: &Machines<'_>, full: bool) -> Result<(Vec<St
         cores,
         icount: case.mode == Mode::Icount,
         exec,
-        input: scenario.input.as_deref(),
+        input: scenario.typed(),
         timeout: Some(timeout),
         append: &scenario.append,
         qemu_args: &qemu_args,
