@@ -5,17 +5,15 @@
 //! steps still means something.
 
 mod choose;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::machine::TestMachine;
+use crate::support::world::{KCB, OSNODE, RAM, ROOT, World};
 use abi::{Op, SysError, Syscall, disp};
 use capfmt::{Cap, CapType, Cte, PhysAddr, PhysMap, mdb};
 use choose::{Step, addresses, step};
 use kernel::{Machine, PageRights, RoundRobin};
 use model::space::{Call, Entries, Space};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
-use support::machine::TestMachine;
-use support::world::{KCB, OSNODE, RAM, ROOT, World};
 
 type W = World<RoundRobin>;
 
@@ -245,7 +243,7 @@ fn run(scale: Scale, calls: u64, seed: u8) -> Tally {
     };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]);
     let mut runner = TestRunner::new_with_rng(config, rng);
-    let fresh = support::world::fresh_machine(scale.bytes);
+    let fresh = crate::support::world::fresh_machine(scale.bytes);
     let tally = std::cell::RefCell::new(Tally::default());
     let steps = proptest::collection::vec(step(), 1..=scale.steps);
     runner

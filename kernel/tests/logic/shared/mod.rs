@@ -1,21 +1,18 @@
 //! Objects that other OSnodes know: what monitors ask of a kernel, and calls that wait for a monitor.
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod objects;
 mod removals;
 mod tables;
 mod waits;
 
+use crate::support::check::{check_all, mappings};
 use abi::{CapAddr, Op, SysError, Syscall, slots};
 use capfmt::schema::Class;
 use capfmt::{Cap, CapType, Cte, DcbState, Isa, MdbFlags, PhysAddr, PhysMap, RawCap, mdb};
 use kernel::{Effect, Event, RoundRobin};
-use support::check::{check_all, mappings};
 
-use support::process::Process;
-use support::world::{DCB, KCB, OSNODE, RAM, World, live_area, slot_at};
+use crate::support::process::Process;
+use crate::support::world::{DCB, KCB, OSNODE, RAM, World, live_area, slot_at};
 
 type W = World<RoundRobin>;
 

@@ -1,17 +1,15 @@
 //! Random system calls and events from random processes: nothing panics, the invariants hold, and no
 //! capability comes from nothing.
 
-mod support;
-
 use std::collections::BTreeSet;
 
+use crate::support::check::{check_all, mappings};
+use crate::support::many::{random_step, world};
+use crate::support::world::{KCB, World};
 use abi::{Op, Syscall};
 use capfmt::{CTE_BYTES, Cap, CapType, Cte, PhysAddr, schema};
 use kernel::{Event, FairShare, Next, Policy, RoundRobin};
 use model::{Rng, scaled};
-use support::check::{check_all, mappings};
-use support::many::{random_step, world};
-use support::world::{KCB, World};
 
 /// Whether RAM may have been merged of these: each of its bytes was RAM with at least its rights.
 fn is_merged(new: &Cap, old: &[(Cte, Cap)]) -> bool {

@@ -1,11 +1,9 @@
 //! Capability operations through system calls.
 
-mod support;
-
+use crate::support::world::{RAM, World};
 use abi::{CapAddr, Op, SysError, slots};
 use capfmt::{CapType, Dcb, PhysAddr, PhysMap, Rights};
 use kernel::{Effect, RoundRobin};
-use support::world::{RAM, World};
 
 type W = World<RoundRobin>;
 const MIB: u64 = 1 << 20;

@@ -7,7 +7,7 @@ use capfmt::{
 use kernel::{Event, FairShare, Policy, RoundRobin, attach};
 use model::Crash;
 
-use crate::death::{Before, adopted, check_death, dies, fingerprint, tell_only_surprises};
+use super::death::{Before, adopted, check_death, dies, fingerprint, tell_only_surprises};
 use crate::support::machine::TestMachine;
 use crate::support::process::{Process, write_osnode};
 use crate::support::world::{DCB, FRAME, IDENTITY, KCB, OTHER_CORE, RAM, World};

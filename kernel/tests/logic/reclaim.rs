@@ -1,12 +1,10 @@
 //! Memory whose last capability goes comes back as Ram, whole pages, once.
 
-mod support;
-
+use crate::support::check::check_all;
+use crate::support::world::{DCB, KCB, RAM, TIME_PAGE, World, slot_at};
 use abi::{CapAddr, Op, SysError, Syscall, disp, slots};
 use capfmt::{Cap, CapType, Cte, LongOpKind, MdbFlags, PhysAddr, PhysMap, mdb};
 use kernel::RoundRobin;
-use support::check::check_all;
-use support::world::{DCB, KCB, RAM, TIME_PAGE, World, slot_at};
 
 type W = World<RoundRobin>;
 

@@ -1,9 +1,10 @@
 //! Caring for an OSnode that is stopped: who runs in a visit, how it begins and ends, and deaths in it.
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::support::machine::TestMachine;
+use crate::support::process::write_osnode;
+use crate::support::world::{CORE, DCB, IDENTITY, KCB, OTHER_CORE, RAM, World, live_area};
 use abi::disp::TrapKind;
 use abi::{CapAddr, Op, SysError, Syscall, WaitResult, disp, slots};
 use capfmt::{
@@ -13,9 +14,6 @@ use capfmt::{
 use kernel::care::{self, Care, VISIT_NS};
 use kernel::{AttachError, Effect, Event, Machine, Next, Resume, RoundRobin, Signal, attach};
 use model::Crash;
-use support::machine::TestMachine;
-use support::process::write_osnode;
-use support::world::{CORE, DCB, IDENTITY, KCB, OTHER_CORE, RAM, World, live_area};
 
 const MIB: u64 = 1 << 20;
 const REGION: u64 = 0x10_0000;

@@ -1,16 +1,14 @@
 //! Scheduling, upcalls, faults, the life of dispatchers, attach and detach.
 
-mod support;
-
+use crate::support::machine::TestMachine;
+use crate::support::process::Process;
+use crate::support::world::{CORE, DCB, FRAME, IDENTITY, KCB, TIME_PAGE, World, fresh_machine};
 use abi::disp::{self, TrapKind, Upcall};
 use abi::{CapAddr, Op, SysError, Syscall, slots, vaddr::time_page};
 use capfmt::{Attachment, Core, CoreStatus, DcbState, Kcb, PhysAddr, PhysMap};
 use kernel::{
     AttachError, Event, FairShare, FaultAccess, Machine, Next, Policy, RoundRobin, attach,
 };
-use support::machine::TestMachine;
-use support::process::Process;
-use support::world::{CORE, DCB, FRAME, IDENTITY, KCB, TIME_PAGE, World, fresh_machine};
 
 const MIB: u64 = 1 << 20;
 const MS: u64 = 1_000_000;
@@ -195,7 +193,7 @@ fn a_process_can_take_itself_away() {
     assert_eq!(
         w.caps()
             .iter()
-            .filter(|(_, c)| c.base >= support::world::RAM && c.base.0 < 0x100_0000)
+            .filter(|(_, c)| c.base >= crate::support::world::RAM && c.base.0 < 0x100_0000)
             .count(),
         1
     );
@@ -260,7 +258,7 @@ fn stop_and_start_again() {
     assert_ne!(w.last.next, Next::Pen, "that command was answered before");
     Core(CORE).set_home_seq(&mut w.m, 6);
     w.event(Event::StopRequested);
-    w.m.core = support::world::OTHER_CORE;
+    w.m.core = crate::support::world::OTHER_CORE;
     let w = World::<FairShare>::adopt(w.m);
     assert_eq!(w.m.load(FRAME.add(disp::CORE)), 1);
     assert_ne!(DCB.upcalls(&w.m) & 1 << Upcall::CoreSetChanged as u8, 0);
@@ -269,7 +267,7 @@ fn stop_and_start_again() {
 #[test]
 fn a_kcb_is_adopted_by_one_kernel_only() {
     let mut w = World::<RoundRobin>::new(8 * MIB);
-    w.m.core = support::world::OTHER_CORE;
+    w.m.core = crate::support::world::OTHER_CORE;
     let again = attach::<_, RoundRobin>(&mut w.m, KCB.0, IDENTITY);
     assert!(matches!(again, Err(AttachError::Attached { epoch: 1, .. })));
     // On its own core the former kernel is dead.
@@ -318,7 +316,7 @@ fn core_commands_are_checked() {
     let mut w = World::<RoundRobin>::new(8 * MIB);
     let control = CapAddr::new(1, 0);
     w.ok(Op::CoreMint, slots::CORE, &[n(control)]);
-    let other = Core(support::world::OTHER_CORE);
+    let other = Core(crate::support::world::OTHER_CORE);
     w.refused(SysError::BadCoreState, Op::CoreCommand, control, &[1]);
     w.refused(
         SysError::NoCapability,

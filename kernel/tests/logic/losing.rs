@@ -1,11 +1,9 @@
 //! The policies of test kernels lose exactly one wake-up.
 
-mod support;
-
+use crate::support::world::{DCB, NOTIFICATION, World};
 use abi::{Op, SysError, Syscall, WaitResult, slots};
 use capfmt::Notification;
 use kernel::{Erring, Event, Losing, Loss, Next, OneNotification, OneTick};
-use support::world::{DCB, NOTIFICATION, World};
 
 fn world<L: Loss>() -> World<Erring<Losing<L>>> {
     let mut w = World::new(8 << 20);

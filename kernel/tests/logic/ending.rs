@@ -1,9 +1,10 @@
 //! An OSnode ends with its monitor, however that ends, and no kernel goes on with it.
 
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::support::machine::TestMachine;
+use crate::support::process::Process;
+use crate::support::world::{DCB, FRAME, IDENTITY, KCB, World, fresh_machine};
 use abi::disp::{self, TrapKind, Upcall};
 use abi::{Op, Syscall, slots};
 use capfmt::{Attachment, Dcb, DcbState, Kcb, PhysMap};
@@ -12,9 +13,6 @@ use kernel::{
     TheMemoryService, TheMonitor, Victim, attach, step,
 };
 use model::Crash;
-use support::machine::TestMachine;
-use support::process::Process;
-use support::world::{DCB, FRAME, IDENTITY, KCB, World, fresh_machine};
 
 const MIB: u64 = 1 << 20;
 const FETCH: Event = Event::PageFault(
@@ -156,7 +154,7 @@ fn a_monitor_that_is_taken_away_ends_its_osnode() {
 fn without_the_first_osnode_the_machine_is_of_no_use() {
     let mut m = fresh_machine(8 * MIB);
     KCB.set_osnode(&mut m, Kcb::BOOT_OSNODE);
-    capfmt::Notification(support::world::NOTIFICATION).set_osnode(&mut m, Kcb::BOOT_OSNODE);
+    capfmt::Notification(crate::support::world::NOTIFICATION).set_osnode(&mut m, Kcb::BOOT_OSNODE);
     let sum = KCB.compute_checksum(&m);
     KCB.set_checksum(&mut m, sum);
     is_monitor(&mut m, DCB);

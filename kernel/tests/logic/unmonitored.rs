@@ -1,12 +1,10 @@
 //! Without a monitor: what other OSnodes know of is not dropped, and nothing waits for ever because of that.
 
-mod support;
-
+use crate::support::check::{check_all, mappings};
+use crate::support::world::{KCB, RAM, World, slot_at};
 use abi::{CapAddr, Op, SysError, slots};
 use capfmt::CapType;
 use kernel::RoundRobin;
-use support::check::{check_all, mappings};
-use support::world::{KCB, RAM, World, slot_at};
 
 const MIB: u64 = 1 << 20;
 const ROOT: CapAddr = slots::ROOT_CNODE;

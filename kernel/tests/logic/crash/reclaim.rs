@@ -7,7 +7,7 @@ use capfmt::{Cap, CapType, Cte, PhysAddr, PhysMap, mdb};
 use kernel::{Event, Machine, Next, RoundRobin};
 use model::{Rng, scaled};
 
-use crate::death::{adopted, dies, tell_only_surprises};
+use super::death::{adopted, dies, tell_only_surprises};
 use crate::support::check::check_all;
 use crate::support::machine::TestMachine;
 use crate::support::many::{random_event, world};

@@ -1,12 +1,10 @@
 //! Messages, waiting, notifications, interrupts.
 
-mod support;
-
+use crate::support::process::Process;
+use crate::support::world::{DCB, FRAME, NOTIFICATION, World};
 use abi::{CapAddr, MessageTag, Op, SysError, Syscall, WaitResult, disp, slots};
 use capfmt::{CapType, DcbState, Notification, PhysMap};
 use kernel::{Effect, Event, FairShare, Next, Policy, RoundRobin};
-use support::process::Process;
-use support::world::{DCB, FRAME, NOTIFICATION, World};
 
 const MIB: u64 = 1 << 20;
 const ROOT: CapAddr = slots::ROOT_CNODE;
@@ -143,7 +141,7 @@ fn capabilities_go_along_once_per_receive_slot() {
     w.enter([Syscall::Yield as u64, 0, 0, 0, 0, 0, 0, 0]);
     assert!(WaitResult(w.regs(w.area())[1]).has_cap());
     let found = w.call([0, n(CapAddr::new(0, 51)), 0, 0, 0, 0, 0, 0]);
-    assert_eq!(found[2], support::world::RAM.0 + 0x40_1000);
+    assert_eq!(found[2], crate::support::world::RAM.0 + 0x40_1000);
     w.check();
 }
 
@@ -204,7 +202,7 @@ fn a_signal_goes_where_the_other_osnode_runs() {
         CapAddr::new(1, 0),
         &[70, n(CapAddr::new(1, 1))],
     );
-    let page = Notification(support::world::RAM);
+    let page = Notification(crate::support::world::RAM);
     w.effects.clear();
     w.ok(Op::Signal, CapAddr::new(1, 1), &[]);
     assert!(w.effects.is_empty(), "it runs nowhere");

@@ -5,7 +5,7 @@ use capfmt::{Cap, CapType};
 use model::space::Call;
 use proptest::prelude::*;
 
-use crate::{Pair, Scale};
+use super::{Pair, Scale};
 
 /// What a step does; its numbers choose among what there is.
 #[derive(Clone, Copy, Debug)]

@@ -4,18 +4,16 @@
 mod death;
 mod every;
 mod reclaim;
-#[path = "../support/mod.rs"]
-mod support;
 
+use crate::support::check::check_all;
+use crate::support::machine::TestMachine;
+use crate::support::many::{prepare, random_event, world};
+use crate::support::world::{DCB, KCB, World};
 use abi::{Op, Syscall, slots};
 use capfmt::{CapType, Cte, DcbState, mdb};
 use death::{Before, adopted, check_death, dies, tell_only_surprises};
 use kernel::{Event, FairShare, Next, Policy, RoundRobin};
 use model::{Rng, scaled};
-use support::check::check_all;
-use support::machine::TestMachine;
-use support::many::{prepare, random_event, world};
-use support::world::{DCB, KCB, World};
 
 fn run<P: Policy>(seed: u64, steps: u64) {
     tell_only_surprises();
@@ -89,7 +87,7 @@ fn a_revoke_survives_any_number_of_deaths() {
     let left = mdb::check_invariants(&m, KCB).expect("sound").caps;
     assert_eq!(left, before - 186);
     assert!(KCB.op_adopted(&m) > 5 && KCB.rollbacks(&m) > 0);
-    let ram = Cte(support::world::TASK.add(64 * 64)).cap(&m);
+    let ram = Cte(crate::support::world::TASK.add(64 * 64)).cap(&m);
     assert_eq!(ram.kind, CapType::Ram);
 }
 

@@ -177,7 +177,7 @@ fn a_mark_is_all_or_nothing() {
         at(0),
         &[0x1_0000, 3, 0x1_0000, 1, n(ROOT), n(at(2))],
     );
-    let kcb = support::process::write_osnode(&mut w.m, ram.base.add(0x1_0000), 0x1_0000);
+    let kcb = crate::support::process::write_osnode(&mut w.m, ram.base.add(0x1_0000), 0x1_0000);
     w.ok(Op::Seal, slots::KERNEL, &[n(at(2)), CapType::Kcb as u64, 0]);
     // Somebody runs it.
     kcb.set_state(&mut w.m, 1 | 5 << 2 | 1 << 32);

@@ -1,15 +1,13 @@
 //! Objects made elsewhere, cores to command, and OSnodes in the older format.
 
-mod support;
-
+use crate::support::process::write_osnode;
+use crate::support::world::{KCB, OTHER_CORE, RAM, World, fresh_machine};
 use abi::{CapAddr, Op, SysError, slots};
 use capfmt::{
     Attachment, CapType, Core, CoreCommand, CoreStatus, FORMAT_VERSION, ImageRecord, Kcb,
     OLDEST_FORMAT, PhysAddr, convert,
 };
 use kernel::{Effect, RoundRobin, Signal};
-use support::process::write_osnode;
-use support::world::{KCB, OTHER_CORE, RAM, World, fresh_machine};
 
 const MIB: u64 = 1 << 20;
 const REGION: u64 = 0x10_0000;
