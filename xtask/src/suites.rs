@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-/// The package with the model checks; everything else that is portable is a host test.
+/// The package with the model checks, and cargo's profile for it; everything else that is portable is a host test.
 const MODEL: &str = "model";
 
 /// `./nekton test`.
@@ -170,7 +170,7 @@ fn model(args: &TestArgs) -> Result<bool> {
         return Ok(true);
     }
     let mut command = toolchain::host_cargo();
-    command.args(["test", "--release", "--package", MODEL]);
+    command.args(["test", "--profile", MODEL, "--package", MODEL]);
     with_full(&mut command, args);
     process::run_visible(&mut command)
 }
