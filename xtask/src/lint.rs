@@ -113,7 +113,8 @@ fn guest_clippy(
     let recipe = plan::recipe(first.kind, isa);
     let mut command = toolchain::for_guest(recipe)?.cargo("clippy", recipe);
     command.args([
-        "--release",
+        "--profile",
+        first.kind.profile(),
         "--target-dir",
         "target/guest",
         "--bins",
