@@ -87,17 +87,52 @@ impl<'a> Archive<'a> {
     /// The first disagreement found.
     pub fn open(bytes: &'a [u8]) -> Result<Archive<'a>, ArchiveError<'a>> {
         let archive = Archive { bytes };
-        for (i, entry) in archive.entries().enumerate() {
+        if !archive.is_sorted_as_listed() {
+            archive.check_each()?;
+        }
+        Ok(archive)
+    }
+
+    /// Whether all files stand in the order of the manifest and of their names, as in archives that the host tool
+    /// makes: then they agree and none is there twice, which one pass tells.
+    fn is_sorted_as_listed(&self) -> bool {
+        let Ok(mut lines) = self.manifest() else {
+            return false;
+        };
+        let mut manifests = 0;
+        let mut before = "";
+        for entry in self.entries() {
+            let Ok(entry) = entry else {
+                return false;
+            };
+            if entry.name == MANIFEST {
+                manifests += 1;
+                continue;
+            }
+            let Some(Ok(line)) = lines.next() else {
+                return false;
+            };
+            if (line.name, line.len) != (entry.name, entry.data.len()) || entry.name <= before {
+                return false;
+            }
+            before = entry.name;
+        }
+        manifests == 1 && lines.next().is_none()
+    }
+
+    /// Looks for each file among all others, in whatever order they are.
+    fn check_each(&self) -> Result<(), ArchiveError<'a>> {
+        for (i, entry) in self.entries().enumerate() {
             let name = entry?.name;
-            let mut before = archive.entries().flatten().take(i);
+            let mut before = self.entries().flatten().take(i);
             if before.any(|e| e.name == name) {
                 return Err(ArchiveError::Twice(name));
             }
         }
         let mut listed = 0;
-        for line in archive.manifest()? {
+        for line in self.manifest()? {
             let line = line?;
-            let file = archive
+            let file = self
                 .file(line.name)
                 .ok_or(ArchiveError::Missing(line.name))?;
             if file.len() != line.len {
@@ -105,11 +140,11 @@ impl<'a> Archive<'a> {
             }
             listed += 1;
         }
-        let files = archive.entries().flatten();
+        let files = self.entries().flatten();
         if files.filter(|e| e.name != MANIFEST).count() != listed {
-            return Err(archive.unlisted());
+            return Err(self.unlisted());
         }
-        Ok(archive)
+        Ok(())
     }
 
     /// The files, in order; after an error nothing follows.

@@ -104,3 +104,40 @@ fn every_truncation_is_refused() {
         assert!(Archive::open(&bytes[..len]).is_err(), "{len} bytes");
     }
 }
+
+/// All lists of up to three of `of`.
+fn lists<T: Copy>(of: &[T]) -> Vec<Vec<T>> {
+    let mut all = Vec::from([Vec::new()]);
+    let mut from = 0;
+    for _ in 0..3 {
+        let until = all.len();
+        for i in from..until {
+            for more in of {
+                let mut longer = all[i].clone();
+                longer.push(*more);
+                all.push(longer);
+            }
+        }
+        from = until;
+    }
+    all
+}
+
+#[test]
+fn one_pass_says_yes_only_where_looking_for_each_does() {
+    let some: [(&str, &[u8]); 4] = [("a", b"1"), ("b", b"22"), ("a", b"22"), (MANIFEST, b"")];
+    let mut sorted = 0;
+    for files in lists(&some) {
+        for listed in lists(&some) {
+            let manifest: String = listed.iter().map(|(n, d)| line(n, d)).collect();
+            let bytes = archive(&files, &manifest);
+            let a = Archive { bytes: &bytes };
+            if a.is_sorted_as_listed() {
+                sorted += 1;
+                assert_eq!(a.check_each(), Ok(()), "{files:?} listed as {listed:?}");
+            }
+        }
+    }
+    // Nothing; each of three alone; a and b with either length of a.
+    assert_eq!(sorted, 6);
+}

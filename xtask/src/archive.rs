@@ -33,13 +33,8 @@ pub fn files(linked: &BTreeMap<String, PathBuf>, foreign: Option<&Path>) -> Resu
     if let Some(foreign) = foreign {
         test_kernels::make(&mut files, loadable(foreign)?)?;
     }
-    let mut files: Vec<File> = files
-        .into_iter()
-        .map(|(name, data)| File::new(name, data))
-        .collect();
-    // Kernels first: the loader needs one before anything else.
-    files.sort_by_key(|file| !file.name.starts_with("kernel/"));
-    Ok(files)
+    let files = files.into_iter();
+    Ok(files.map(|(name, data)| File::new(name, data)).collect())
 }
 
 fn loadable(path: &Path) -> Result<Vec<u8>> {
@@ -48,7 +43,7 @@ fn loadable(path: &Path) -> Result<Vec<u8>> {
 }
 
 /// The manifest's text for `files`.
-fn manifest<'a>(files: impl Iterator<Item = &'a File>) -> String {
+fn manifest(files: &[&File]) -> String {
     let mut text = String::new();
     for File { name, data, hash } in files {
         writeln!(text, "{} {} {name}", hash.to_hex(), data.len()).expect("writing to a string");
@@ -56,13 +51,18 @@ fn manifest<'a>(files: impl Iterator<Item = &'a File>) -> String {
     text
 }
 
-/// The archive with `files`, the commands `exec` if there are any, and the manifest of all of them.
+/// The archive, sorted by name, with `files`, the commands `exec` if there are any, and the manifest of all of them.
 pub fn pack(files: &[File], exec: Option<&str>) -> Result<Vec<u8>> {
     let exec = exec.map(|text| File::new("exec".to_owned(), format!("{text}\n").into_bytes()));
-    let all = || files.iter().chain(&exec);
-    let manifest = manifest(all());
+    let mut all: Vec<&File> = files.iter().chain(&exec).collect();
+    // The guest checks sorted ones in one pass.
+    all.sort_by_key(|file| &file.name);
+    let manifest = manifest(&all);
     let mut entries = vec![("manifest", manifest.as_bytes())];
-    entries.extend(all().map(|file| (file.name.as_str(), file.data.as_slice())));
+    entries.extend(
+        all.iter()
+            .map(|file| (file.name.as_str(), file.data.as_slice())),
+    );
     cpio::write(&entries)
 }
 
@@ -71,20 +71,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_manifest_comes_first_and_tells_hash_length_and_name() {
-        let files = [File::new("bin/a".to_owned(), b"abc".to_vec())];
+    fn the_manifest_comes_first_and_tells_hash_length_and_name_in_order() {
+        let files = ["kernel/b", "bin/a"].map(|name| File::new(name.to_owned(), b"abc".to_vec()));
         let archive = pack(&files, Some("ps")).unwrap();
         let found = cpio::read(&archive).unwrap();
-        assert_eq!(found[0].name, "manifest");
+        let names: Vec<_> = found.iter().map(|entry| entry.name.as_str()).collect();
+        assert_eq!(names, ["manifest", "bin/a", "exec", "kernel/b"]);
+        assert!(found[1..].iter().all(|entry| entry.length == 3));
         let text = &archive[found[0].offset..found[0].offset + found[0].length];
-        let text = std::str::from_utf8(text).unwrap();
-        // The second word is the length of "abc", the first its BLAKE3 hash.
-        let expected = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85 3 bin/a\n";
-        let exec = text
-            .strip_prefix(expected)
-            .expect("the file's line comes first");
-        assert!(exec.ends_with(" 3 exec\n") && exec.lines().count() == 1);
-        assert_eq!((found[1].name.as_str(), found[1].length), ("bin/a", 3));
-        assert_eq!((found[2].name.as_str(), found[2].length), ("exec", 3));
+        let lines: Vec<_> = std::str::from_utf8(text).unwrap().lines().collect();
+        // The first word is the BLAKE3 hash of "abc", the second its length.
+        let hash = "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85";
+        assert_eq!(lines[0], format!("{hash} 3 bin/a"));
+        assert_eq!(lines[2], format!("{hash} 3 kernel/b"));
+        assert!(lines[1].ends_with(" 3 exec") && lines.len() == 3);
     }
 }
