@@ -175,9 +175,13 @@ impl<U: Uart> State<U> {
     /// Serves the device until it asks for nothing. An interrupt is the rise of its line: what comes
     /// while the line is up for something else raises nothing, and would never be heard of.
     fn serve_interrupt(&mut self) -> Result<(), SysError> {
-        while self.uart.interrupted()? {
-            self.take_keys()?;
-            self.pump()?;
+        // Some devices ask for a byte that they do not have, and would for ever. One round in vain may have been
+        // for keys without a place, beside which room came up.
+        let mut in_vain = 0;
+        while in_vain < 2 && self.uart.interrupted()? {
+            let taken = self.take_keys()?;
+            let sent = self.pump()?;
+            in_vain = if taken || sent { 0 } else { in_vain + 1 };
         }
         Ok(())
     }
@@ -187,27 +191,29 @@ impl<U: Uart> State<U> {
         if self.held_up {
             self.take_keys()?;
         }
-        self.pump()
+        self.pump().map(drop)
     }
 
-    /// Takes keys from the device until it has none. Those without a place stay there until
+    /// Takes keys from the device until it has none; whether there was one. Those without a place stay there until
     /// somebody reads: a full device holds the sender up, where a dropped key would be lost.
-    fn take_keys(&mut self) -> Result<(), SysError> {
+    fn take_keys(&mut self) -> Result<bool, SysError> {
+        let mut taken = false;
         loop {
             while self.keys.len() < MAX_KEYS {
                 let Some(b) = self.uart.receive()? else {
                     self.held_up = false;
                     self.feed_readers();
                     self.interrupt();
-                    return Ok(());
+                    return Ok(taken);
                 };
                 self.keys.push_back(b);
+                taken = true;
             }
             self.feed_readers();
             self.interrupt();
             if self.keys.len() == MAX_KEYS {
                 self.held_up = true;
-                return Ok(());
+                return Ok(taken);
             }
         }
     }
@@ -296,13 +302,15 @@ impl<U: Uart> State<U> {
         }));
     }
 
-    /// Sends what the device takes; answers what is done.
-    fn pump(&mut self) -> Result<(), SysError> {
+    /// Sends what the device takes; answers what is done. Whether anything was sent.
+    fn pump(&mut self) -> Result<bool, SysError> {
+        let mut sent = false;
         while let Some(b) = self.output.peek() {
             if !self.uart.send(b)? {
                 break;
             }
             self.output.advance();
+            sent = true;
         }
         // Keys without a place are not asked for: they would keep the line up.
         self.uart
@@ -319,7 +327,7 @@ impl<U: Uart> State<U> {
                 asker.answer(Ok(Written {}));
             }
         }
-        Ok(())
+        Ok(sent)
     }
 }
 

@@ -1,6 +1,7 @@
 extern crate std;
 
 use std::collections::VecDeque;
+use std::format;
 use std::vec::Vec;
 
 use rt::SysError;
@@ -24,6 +25,8 @@ struct Line {
     wanted: (bool, bool),
     up: bool,
     rose: bool,
+    /// It asks for a byte that it does not have.
+    broken: bool,
 }
 
 impl Line {
@@ -75,7 +78,7 @@ impl Uart for Line {
     }
     fn interrupted(&mut self) -> Result<bool, SysError> {
         self.tick();
-        let asked = self.up;
+        let asked = self.up || self.broken;
         // Keys go first: what identifies them says nothing of the room.
         if !self.wanted.0 || self.received.is_empty() {
             self.emptied = false;
@@ -130,6 +133,28 @@ fn no_moment_of_a_key_or_of_room_is_missed() {
 }
 
 #[test]
+fn no_moment_of_room_is_missed_while_a_key_has_no_place() {
+    for key in 1..30 {
+        for first in 1..30 {
+            for second in first..30 {
+                let typed = [(key, b'a'), (key + 1, b'b'), (key + 2, b'c')];
+                let mut s = console(b"xy", &typed, &[first, second]);
+                // A place for none, one or two of the three.
+                let before = MAX_KEYS - (key + second) as usize % 3;
+                s.keys.extend(core::iter::repeat_n(b'k', before));
+                run(&mut s);
+                let what = format!("key at {key}, room at {first}, {second}");
+                assert_eq!(s.uart.sent, b"xy", "{what}");
+                s.keys.drain(..before);
+                s.go_on().unwrap();
+                run(&mut s);
+                assert_eq!(s.keys, b"abc", "{what}");
+            }
+        }
+    }
+}
+
+#[test]
 fn keys_without_a_place_hold_no_output_up_and_come_later() {
     let typed: Vec<_> = (0..MAX_KEYS as u64 + 20).map(|at| (at, at as u8)).collect();
     let drained: Vec<_> = (0..100).map(|i| 2000 + 50 * i).collect();
@@ -149,4 +174,12 @@ fn keys_without_a_place_hold_no_output_up_and_come_later() {
     s.uart.typed.push_back((0, b'z'));
     run(&mut s);
     assert_eq!(s.keys, b"z", "keys are asked for again");
+}
+
+#[test]
+fn a_device_that_asks_for_nothing_is_left() {
+    let mut s = console(b"", &[(1, b'a')], &[]);
+    s.uart.broken = true;
+    s.serve_interrupt().unwrap();
+    assert_eq!(s.keys, b"a");
 }
