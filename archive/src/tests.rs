@@ -33,7 +33,7 @@ fn archive(files: &[(&str, &[u8])], manifest: &str) -> Vec<u8> {
 }
 
 fn line(name: &str, data: &[u8]) -> String {
-    format!("{} {} {name}\n", blake3::hash(data).to_hex(), data.len())
+    format!("{:032x} {} {name}\n", hash(data), data.len())
 }
 
 const FILES: &[(&str, &[u8])] = &[("kernel/std", b"the kernel"), ("bin/monitor", b"mon")];
@@ -50,6 +50,15 @@ fn a_whole_archive_is_read() {
     a.verify_all().unwrap();
     assert_eq!(a.verified("kernel/std"), Ok(&b"the kernel"[..]));
     assert_eq!(a.verified("x"), Err(ArchiveError::NoFile("x")));
+}
+
+/// What the reference implementation says (xxHash 0.8.1, `XXH3_128bits`).
+#[test]
+fn hashes_are_those_of_xxh3() {
+    assert_eq!(hash(b""), 0x99aa_06d3_0147_98d8_6001_c324_468d_497f);
+    assert_eq!(hash(b"abc"), 0x06b0_5ab6_733a_6185_78af_5f94_892f_3950);
+    let long: Vec<u8> = (0..100_000u32).map(|i| i as u8).collect();
+    assert_eq!(hash(&long), 0x077f_8d86_a61f_4d74_39cf_9d03_5d60_ad58);
 }
 
 #[test]
