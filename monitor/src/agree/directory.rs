@@ -79,7 +79,7 @@ impl Directory {
     pub fn beside(&self, object: &Object) -> Remote {
         Remote {
             copies: self.has(object),
-            ancestors: self.objects().any(|o| object.descends_from(o)),
+            ancestors: self.objects().any(|o| object.comes_from(o)),
             descendants: self.objects().any(|o| o.descends_from(object)),
         }
     }

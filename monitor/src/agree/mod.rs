@@ -190,7 +190,7 @@ impl<R: Rules> Agent<R> {
         let mut remote = self.directory.beside(object);
         for wanted in self.wanted() {
             remote.copies |= object == wanted;
-            remote.ancestors |= object.descends_from(wanted);
+            remote.ancestors |= object.comes_from(wanted);
             remote.descendants |= wanted.descends_from(object);
         }
         remote.copies |= self.is_bequest(object);

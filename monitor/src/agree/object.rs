@@ -78,6 +78,14 @@ impl Object {
     pub fn is_address_right(&self) -> bool {
         self.kind == CapType::PhysAddr
     }
+    /// Whether what happens to `other` concerns it as an ancestor. The right to addresses goes over all RAM, and no RAM comes
+    /// from it: else, while others hold or want that right, no kernel could make anything of its RAM alone, and a monitor,
+    /// which nobody answers, nothing at all.
+    #[must_use]
+    pub fn comes_from(&self, other: &Object) -> bool {
+        let right_over_ram = other.is_address_right() && self.kind == CapType::Ram;
+        self.descends_from(other) && !right_over_ram
+    }
     /// Whether it is the KCB of an OSnode in whose block the other one lies: an OSnode's first memory is what its
     /// block has besides.
     #[must_use]

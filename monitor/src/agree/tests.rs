@@ -498,3 +498,22 @@ fn who_is_in_motion_says_that_it_is_back() {
     assert_eq!(here.known()[&YOU].status, Status::Running);
     assert_eq!(here.known()[&YOU].count, 4);
 }
+
+#[test]
+fn ram_is_its_kernels_alone_whoever_has_the_right_to_its_addresses() {
+    let ram = |first: u64| Object::of(&Cap::region(CapType::Ram, PhysAddr(first << 20), 1 << 20));
+    let all = Cap::region(CapType::PhysAddr, PhysAddr(0), 1 << PhysAddr::BITS);
+    let right = Object::of(&all);
+    let mut agent = Agent::new(ME, &[YOU, THIRD], Shipped);
+    agent.enter(right, YOU);
+    let beside = |agent: &Agent, object: &Object| agent.directory().beside(object);
+    assert_eq!(beside(&agent, &ram(7)), Remote::default());
+    assert!(beside(&agent, &right).copies);
+    // Device frames do come from it.
+    assert!(beside(&agent, &frames(0, 1)).ancestors);
+    // And of RAM that others hold, parts of it do.
+    agent.enter(ram(7), THIRD);
+    let part = Cap::region(CapType::Ram, PhysAddr(7 << 20), 4096);
+    assert!(beside(&agent, &Object::of(&part)).ancestors);
+    assert_eq!(beside(&agent, &ram(8)), Remote::default());
+}
