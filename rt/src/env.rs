@@ -34,7 +34,8 @@ pub(crate) fn init() {
         let told = FLAG_WORDS.iter().filter(|(word, _)| info.has_word(word));
         flags |= told.fold(0, |all, (_, flag)| all | flag);
     }
-    FLAGS.store(flags, Ordering::Relaxed);
+    // Whom it starts begins for the first time.
+    FLAGS.store(flags & !start::FLAG_AGAIN, Ordering::Relaxed);
 }
 
 /// Program name and arguments.
@@ -78,7 +79,7 @@ pub fn seed() -> u64 {
     block().map(|b| b.seed()).unwrap_or_default()
 }
 
-/// `proto::start::FLAG_*` that the process was started with, or follow from the command line.
+/// `proto::start::FLAG_*` that the process was started with, or follow from the command line, for whom it starts itself.
 #[must_use]
 pub fn flags() -> u64 {
     FLAGS.load(Ordering::Relaxed)
