@@ -77,7 +77,7 @@ pub struct Scenario {
     pub timeout: u64,
     /// Seconds with `--full`.
     pub full_timeout: Option<u64>,
-    /// It waits for time-outs most of the time: in parallel mode it begins before the others.
+    /// It waits for time-outs most of the time: in parallel mode it runs beside the others.
     #[serde(default)]
     pub waits: bool,
     /// It judges what is late while all its cores are busy: in parallel mode it has the host to itself.

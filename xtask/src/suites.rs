@@ -241,17 +241,23 @@ fn qemu(args: &TestArgs) -> Result<bool> {
 /// Runs all `cases`; returns those that failed.
 ///
 /// Under icount a machine is one thread; in parallel mode hardly more than one of its cores is busy, and it waits for
-/// time-outs besides. So there is one more at a time than the host has processors. Who mostly waits begins first, and who
-/// needs the host for itself gets it at the end.
+/// time-outs besides. So there is one more at a time than the host has processors, and another one of those that mostly
+/// wait. Who needs the host for itself gets it at the end.
 fn run_all(cases: Vec<Case<'_>>, machines: &Machines<'_>, full: bool) -> Vec<Failure> {
     let parallel = |case: &Case<'_>| case.mode == Mode::Mttcg;
-    let (alone, mut shared): (Vec<_>, Vec<_>) = cases
+    let (alone, shared): (Vec<_>, Vec<_>) = cases
         .into_iter()
         .partition(|case| parallel(case) && case.scenario.alone);
-    // The others keep their order.
-    shared.sort_by_key(|case| !(parallel(case) && case.scenario.waits));
+    let (waiting, shared): (Vec<_>, Vec<_>) = shared
+        .into_iter()
+        .partition(|case| parallel(case) && case.scenario.waits);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let mut failed = run_cases(shared.into(), workers + 1, machines, full);
+    let mut failed = std::thread::scope(|scope| {
+        let beside = scope.spawn(|| run_cases(waiting.into(), 1, machines, full));
+        let mut failed = run_cases(shared.into(), workers + 1, machines, full);
+        failed.extend(beside.join().expect("no worker panics"));
+        failed
+    });
     failed.extend(run_cases(alone.into(), 1, machines, full));
     failed
 }
