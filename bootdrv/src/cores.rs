@@ -7,8 +7,7 @@ use alloc::string::String;
 use capfmt::{CORE_OBJECT_BYTES, CapType, Core, ImageRecord, PhysAddr};
 use genesis::{CoreParams, IMAGE_AREA_BYTES};
 use proto::Name;
-use proto::iface::memory::{MemoryClient, MemoryPlace};
-use rt::chan::Client;
+use proto::iface::memory::MemoryPlace;
 use rt::{CapAddr, Capability, SysError, cap, env, invoke};
 
 use crate::driver::Driver;
@@ -206,14 +205,10 @@ pub fn word(control: CapAddr, at: u64) -> Result<u64, SysError> {
 ///
 /// # Errors
 /// A sentence.
-pub async fn ram_on(
-    memory: &MemoryClient<Client>,
-    bytes: u64,
-    align: u64,
-    node: u32,
-) -> Result<Capability, String> {
+pub async fn ram_on(bytes: u64, align: u64, node: u32) -> Result<Capability, String> {
     let place = MemoryPlace::NearNode;
-    let allocated = memory.allocate_at(bytes, align, place, node).await;
+    let allocated =
+        rt::mem::ask(async |memory| memory.allocate_at(bytes, align, place, node).await).await;
     let allocated =
         allocated.map_err(|e| format!("{bytes} bytes near node {node} cannot be had: {e}"))?;
     Ok(allocated.ram)
@@ -237,14 +232,8 @@ pub async fn make_core<P: Platform>(driver: &Driver<P>, core: u32) -> Result<(),
     let described = driver.holdings.borrow().described.get(&core).copied();
     let d = described.ok_or_else(|| format!("there is no core {core}"))?;
     let node = d.node;
-    let ram = ram_on(&driver.memory, CORE_OBJECT_BYTES, CORE_OBJECT_BYTES, node).await?;
-    let areas = ram_on(
-        &driver.memory,
-        2 * IMAGE_AREA_BYTES,
-        2 * IMAGE_AREA_BYTES,
-        node,
-    )
-    .await?;
+    let ram = ram_on(CORE_OBJECT_BYTES, CORE_OBJECT_BYTES, node).await?;
+    let areas = ram_on(2 * IMAGE_AREA_BYTES, 2 * IMAGE_AREA_BYTES, node).await?;
     let frame = frame_of(&ram, CORE_OBJECT_BYTES, 0)?;
     let first = frame_of(&areas, IMAGE_AREA_BYTES, 0)?;
     let second = frame_of(&areas, IMAGE_AREA_BYTES, IMAGE_AREA_BYTES)?;

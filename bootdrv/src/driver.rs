@@ -14,7 +14,6 @@ use bootseq::{Failure, Refusal, Sequence, Success};
 use bootseq::{Target, Timing};
 use proto::iface::cores::CoreState;
 use proto::iface::driver as said;
-use proto::iface::memory::MemoryClient;
 use proto::iface::system::SystemClient;
 use proto::{Dispatch, PeerError, ServiceError};
 use rt::chan::{Client, Server};
@@ -50,7 +49,6 @@ pub struct Driver<P> {
     pub archive: Archive<'static>,
     /// Files whose hash was compared: nobody can write the archive's memory.
     verified: RefCell<BTreeMap<String, &'static [u8]>>,
-    pub memory: MemoryClient<Client>,
     /// The monitor's system interface.
     pub system: SystemClient<Client>,
     pub boot: Boot,
@@ -119,7 +117,6 @@ impl<P: Platform> Driver<P> {
             Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
         let text = |e: PeerError| e.to_string();
         let names = Client::names().await.map_err(text)?;
-        let memory = MemoryClient(Client::bind(slots::MEMORY).await.map_err(text)?);
         let len = word(bootinfo::word::CMDLINE_BYTES).min(bootinfo::BYTES);
         let mut cmdline = alloc::vec![0; len as usize];
         info.read(word(bootinfo::word::CMDLINE), &mut cmdline);
@@ -140,7 +137,6 @@ impl<P: Platform> Driver<P> {
             }),
             archive,
             verified: RefCell::default(),
-            memory,
             system: SystemClient(names),
             boot,
             cmdline: String::from_utf8_lossy(&cmdline).into_owned(),

@@ -133,7 +133,7 @@ async fn make_with_channel<P: Platform>(
     let asked = home_channel(driver.system.second(osnode).await)?;
     let given = given_list(driver, asks, &asked)?;
     let node = driver.node_of(core);
-    let ram = ram_on(&driver.memory, OSNODE_BYTES, REGION_ALIGN, node).await?;
+    let ram = ram_on(OSNODE_BYTES, REGION_ALIGN, node).await?;
     let frame = frame_of(&ram, OSNODE_BYTES, 0)?;
     drop(ram);
     let base = identified(frame.addr())?.base;

@@ -421,7 +421,7 @@ fn withdraw(world: &World, line: Line, region: u64) {
 /// A service here ended: the channels that clients have to it are closed in its place. The spawn service has the
 /// processes that it made look whether those that they wait for are still there; the monitor's own are told here.
 pub fn services_ended(world: &World) {
-    for process in &world.state.borrow().own {
+    for process in world.state.borrow().own.values() {
         let words = ProcessRequest::Look {}.to_words(0);
         // One that has no room for it finds out a little later by itself.
         let _ = lmp::send(process.endpoint(), MessageTag::default(), words);

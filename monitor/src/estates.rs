@@ -18,7 +18,7 @@ use proto::iface::system::Reclaimed;
 use rt::{Capability, SysError, invoke, time};
 
 use crate::world::World;
-use crate::{agreement, oskernel, peers};
+use crate::{agreement, memory, oskernel, peers};
 
 /// First and longest pause between two questions whether anybody accounts for something (ns of system time).
 const FIRST_NS: u64 = 1_000_000;
@@ -98,19 +98,21 @@ pub async fn reclaim(world: &World, dead: u64, kcb: Capability) -> Result<Reclai
     }
     agreement::await_estate(world, ram(block.base.0, block.size));
     until_unclaimed(world, dead, block.base.0, block.size).await;
-    let mut memory = Vec::from([(block.base.0, block.size)]);
-    let service = world.state.borrow().memory.clone();
-    let service = service.ok_or(ServiceError::NoAnswer)?;
-    while let Ok(left) = service.bequest(dead).await {
-        memory.push((left.base, left.bytes));
-        agreement::await_estate(world, ram(left.base, left.bytes));
+    let mut ranges = Vec::from([(block.base.0, block.size)]);
+    while let Ok(left) = memory::ask(world, async |m| m.bequest(dead).await).await {
+        let left = (left.base, left.bytes);
+        // What a memory service said that ended then, the next one says once more.
+        if !ranges.contains(&left) {
+            ranges.push(left);
+            agreement::await_estate(world, ram(left.0, left.1));
+        }
     }
-    for (base, bytes) in memory.iter().skip(1) {
+    for (base, bytes) in ranges.iter().skip(1) {
         until_unclaimed(world, dead, *base, *bytes).await;
     }
     forget_block(kcb, &block)?;
-    let all: u64 = memory.iter().map(|(_, bytes)| bytes).sum();
-    let freed: u64 = memory
+    let all: u64 = ranges.iter().map(|(_, bytes)| bytes).sum();
+    let freed: u64 = ranges
         .iter()
         .map(|(base, bytes)| agreement::reclaim(world, ram(*base, *bytes)))
         .sum();

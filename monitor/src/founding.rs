@@ -10,13 +10,14 @@ use capfmt::{CapType, Rights};
 use monitor::{Piece, around, fit};
 use proto::iface::memory::MemoryClient;
 use proto::iface::process::ProcessNotice;
+use proto::start::FLAG_AGAIN;
 use proto::{Name, Pid};
 use rt::chan::{Client, Request};
 use rt::spawn::{Process, Program, SpawnError, memory_needed};
-use rt::{Capability, SysError, cap, env, invoke, mem};
+use rt::{Capability, SysError, cap, env, invoke, mem, time};
 
 use crate::world::{World, introducer};
-use crate::{memory, services};
+use crate::{memory, next_life, services};
 
 /// Bytes that the memory service gets for itself, at least.
 const MEMORY_SERVICE_BYTES: u64 = 4 << 20;
@@ -35,7 +36,7 @@ struct Range {
 pub async fn found(world: &World) -> Result<(), String> {
     let bytes = env::archive().ok_or("the boot archive was not given")?;
     let archive = Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
-    let memory = make_memory_service(world, archive).await?;
+    let memory = make_memory_service(world, archive)?;
     // From here on the monitor itself is a client of the memory service.
     let endpoint = world.named(Name::truncated(".memory")).await;
     let endpoint = endpoint.map_err(|e| sentence("the memory service's endpoint", e))?;
@@ -99,7 +100,7 @@ fn spawn_error(name: &str, e: &SpawnError) -> String {
     format!("{name} cannot be started: {e}")
 }
 
-async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result<Leftover, String> {
+fn make_memory_service(world: &World, archive: Archive<'static>) -> Result<Leftover, String> {
     let image = program_file(archive, "mem")?;
     let bytes = memory_needed(image, MEMORY_SERVICE_BYTES);
     let bytes = bytes.map_err(|e| spawn_error("mem", &e))?;
@@ -119,28 +120,43 @@ async fn make_memory_service(world: &World, archive: Archive<'static>) -> Result
         bytes,
     );
     let ram = ram.map_err(|e| sentence("the memory service's RAM", e))?;
+    start_memory_service(world, archive, ram, false)?;
+    Ok(Leftover { ranges, cut })
+}
+
+/// Starts the memory service, or its next life, in a block of RAM.
+///
+/// # Errors
+/// What failed, as a sentence.
+pub fn start_memory_service(
+    world: &World,
+    archive: Archive<'static>,
+    ram: Capability,
+    again: bool,
+) -> Result<(), String> {
+    let image = program_file(archive, "mem")?;
     let names = introduction(world, introducer::SYSTEM)?;
-    let given = [
+    let mut given = Vec::from([
         (Name::truncated("names"), names.addr()),
         // What nobody has any more comes back to it.
         (Name::truncated("kernel"), slots::KERNEL),
-    ];
+    ]);
+    {
+        let s = world.state.borrow();
+        given.extend(s.estate.kept.iter().map(|(name, cap)| (*name, cap.addr())));
+    }
     let home = format!("{}", world.home);
     let args: &[&str] = match world.home {
         0 => &["mem"],
         _ => &["mem", "home", &home],
     };
-    let process = build(
-        world,
+    let what = Starting {
         args,
-        image,
-        &given,
-        introducer::MEMORY,
-        CapAddr::NULL,
-        ram,
-    )?;
-    start(world, "mem", process)?;
-    Ok(Leftover { ranges, cut })
+        badge: introducer::MEMORY,
+        memory_service: CapAddr::NULL,
+        again,
+    };
+    start(world, &what, image, &given, ram)
 }
 
 fn introduction(world: &World, badge: u32) -> Result<Capability, String> {
@@ -148,15 +164,43 @@ fn introduction(world: &World, badge: u32) -> Result<Capability, String> {
     made.map_err(|e| sentence("an endpoint of the monitor", e))
 }
 
-fn build(
-    world: &World,
-    args: &[&str],
-    image: &[u8],
-    given: &[(Name, CapAddr)],
+/// A service that the monitor starts itself.
+struct Starting<'a> {
+    /// Its name and arguments.
+    args: &'a [&'a str],
+    /// By which the monitor knows it.
     badge: u32,
     memory_service: CapAddr,
+    /// It ended before.
+    again: bool,
+}
+
+fn start(
+    world: &World,
+    what: &Starting<'_>,
+    image: &[u8],
+    given: &[(Name, CapAddr)],
+    ram: Capability,
+) -> Result<(), String> {
+    let process = build(world, what, image, given, ram)?;
+    process.start().map_err(|e| sentence(what.args[0], e))?;
+    world.state.borrow_mut().own.insert(what.badge, process);
+    Ok(())
+}
+
+fn build(
+    world: &World,
+    what: &Starting<'_>,
+    image: &[u8],
+    given: &[(Name, CapAddr)],
     ram: Capability,
 ) -> Result<Process, String> {
+    let Starting {
+        args,
+        badge,
+        memory_service,
+        again,
+    } = *what;
     let name = args[0];
     let parent = introduction(world, badge)?;
     let fault = world.server.fault_introduction(badge);
@@ -179,15 +223,12 @@ fn build(
             CapAddr::NULL
         },
         notification: CapAddr::NULL,
-        flags: env::flags(),
+        flags: match again {
+            true => env::flags() | FLAG_AGAIN,
+            false => env::flags(),
+        },
     };
     Process::build(&program, ram).map_err(|e| spawn_error(name, &e.error))
-}
-
-fn start(world: &World, name: &str, process: Process) -> Result<(), String> {
-    process.start().map_err(|e| sentence(name, e))?;
-    world.state.borrow_mut().own.push(process);
-    Ok(())
 }
 
 /// Gives the memory service everything that is left, and keeps no ancestor of it.
@@ -231,21 +272,19 @@ fn make_spawn_service(
         (Name::truncated("names"), names.addr()),
         (Name::truncated("names-apps"), programs.addr()),
     ];
-    let process = build(
-        world,
-        &["spawn"],
-        image,
-        &given,
-        introducer::SPAWN,
-        memory.addr(),
-        ram,
-    )?;
-    start(world, "spawn", process)
+    let what = Starting {
+        args: &["spawn"],
+        badge: introducer::SPAWN,
+        memory_service: memory.addr(),
+        again: false,
+    };
+    start(world, &what, image, &given, ram)
 }
 
-/// A service that the monitor started says something of itself. Without it the OSnode cannot go on: the accounts of
-/// its memory, the processes of its programs were known to nobody else.
-pub fn noticed(request: &Request) {
+/// A service that the monitor started says something of itself. The memory service is started again when it ends, unless it
+/// does so all the time. Without the spawn service the OSnode cannot go on: which processes there are was known to nobody
+/// else.
+pub fn noticed(world: &World, mut request: Request) {
     let who = match request.introducer() {
         introducer::MEMORY => "memory service",
         introducer::SPAWN => "spawn service",
@@ -259,8 +298,19 @@ pub fn noticed(request: &Request) {
                 .trim_end()
                 .into()
         }
+        Ok(ProcessNotice::Keep { name }) => {
+            if let (introducer::MEMORY, Some(cap)) = (request.introducer(), request.cap.take()) {
+                next_life::keep(world, name, cap);
+            }
+            return;
+        }
         _ => return,
     };
+    if request.introducer() == introducer::MEMORY
+        && world.state.borrow_mut().lives.again(time::system_ns())
+    {
+        return next_life::begin(world, &how);
+    }
     let osnode = env::osnode();
     // Past the console: its last line would not get there.
     rt::io::log(format_args!(

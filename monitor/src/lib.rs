@@ -9,11 +9,13 @@
 extern crate alloc;
 
 pub mod agree;
+mod lives;
 mod names;
 mod osnodes;
 mod pieces;
 mod tree;
 
+pub use lives::Lives;
 pub use names::{NameTable, is_private};
 pub use osnodes::OsnodeTable;
 pub use pieces::{Piece, around, fit};

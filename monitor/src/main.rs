@@ -21,6 +21,7 @@ mod links;
 mod members;
 mod memory;
 mod names_service;
+mod next_life;
 mod oskernel;
 mod parcels;
 mod peers;
@@ -100,7 +101,7 @@ fn dispatch(world: &World, request: Request) {
         () if is(Names::ID) => names_service::take(world, request),
         () if is(System::ID) => system::take(world, request),
         () if is(Monitor::ID) => peers::take(world, request),
-        () if is(Process::ID) => founding::noticed(&request),
+        () if is(Process::ID) => founding::noticed(world, request),
         () => {}
     }
 }

@@ -9,7 +9,7 @@ use core::task::{Poll, Waker};
 
 use abi::{bootinfo, slots};
 use monitor::agree::membership::Status;
-use monitor::{NameTable, OsnodeTable};
+use monitor::{Lives, NameTable, OsnodeTable};
 use proto::iface::memory::MemoryClient;
 use proto::iface::names::{AcceptClient, Found};
 use proto::{Later, Name};
@@ -24,6 +24,7 @@ use crate::channels::Pool;
 use crate::links::Connecting;
 use crate::members::Membership;
 use crate::names_service::is_alive;
+use crate::next_life::Estate;
 use crate::peers::Peer;
 use crate::placements::Placements;
 use crate::unmaps::Unmaps;
@@ -67,8 +68,13 @@ pub struct State {
     pub services: BTreeMap<Name, AcceptClient<Client>>,
     /// Connections that registered services.
     pub registrars: BTreeMap<Name, u32>,
-    /// Processes that the monitor itself made.
-    pub own: Vec<Process>,
+    /// Processes that the monitor itself made, by the introduction of their starter's endpoint.
+    pub own: BTreeMap<u32, Process>,
+    /// Ends of the memory service, and what is left between two lives of it.
+    pub lives: Lives,
+    pub estate: Estate,
+    /// How often the memory service was started again.
+    pub memory_life: u64,
     /// Tasks of the monitor that wait for a name.
     pub name_wakers: Vec<Waker>,
 }
@@ -113,7 +119,10 @@ impl World {
                 bindings: Bindings::new(osnode),
                 services: BTreeMap::new(),
                 registrars: BTreeMap::new(),
-                own: Vec::new(),
+                own: BTreeMap::new(),
+                lives: Lives::default(),
+                estate: Estate::default(),
+                memory_life: 0,
                 name_wakers: Vec::new(),
             })),
             server,

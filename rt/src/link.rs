@@ -1,5 +1,6 @@
 //! Requests made without the executor and without the heap: to the memory service, from inside
-//! the allocator, and the bindings of the console. One endpoint of its own takes the answers.
+//! the allocator, and the bindings of the console. One endpoint of its own takes the answers. A service that ends is
+//! noticed, and the memory service bound to anew when it was started again.
 
 use alloc::vec::Vec;
 use core::pin::pin;
@@ -8,18 +9,27 @@ use core::task::{Context, Poll, Waker};
 use abi::{CapAddr, MessageTag, SysError, WaitResult, slots};
 use proto::iface::memory::MemoryClient;
 use proto::iface::names::NamesClient;
+use proto::iface::spawn::SpawnClient;
 use proto::iface::transport::Transport;
 use proto::{Ask, CallError, Header, Name, Pass, PeerError, Raw, ServiceError, Wire, WireError};
 
 use crate::cap::{self, Capability};
 use crate::lmp::{self, Words};
 use crate::single::Single;
-use crate::{env, invoke, rings};
+use crate::{env, invoke, rings, time};
 
 /// Ring slots of the endpoint: one answer at a time, and room for what comes late.
 const RING: u64 = 4;
 /// Tries while a receiver's ring is full or it has no receive slot, with a yield after each.
 const TRIES: u32 = 1_000_000;
+/// After so long without an answer it is looked whether the service still lives: first and longest pause (ns of OSnode time).
+const PROBE_MIN_NS: u64 = 100_000_000;
+const PROBE_MAX_NS: u64 = 2_000_000_000;
+/// How often one call may find that the memory service has ended.
+const LIVES: u32 = 3;
+/// How long the next memory service may take to register, and the pause between two looks (ns of OSnode time).
+const NEXT_NS: u64 = 10_000_000_000;
+const NEXT_LOOK_NS: u64 = 2_000_000;
 
 struct Link {
     /// Endpoint index and its capability, once open.
@@ -87,10 +97,18 @@ fn ask(to: CapAddr, request: &impl Wire, give: CapAddr) -> Result<Raw<Capability
         ..MessageTag::default()
     };
     send_patiently(to, how, request.to_words(tag))?;
+    let mut pause = PROBE_MIN_NS;
+    let mut look = time::now_ns().saturating_add(pause);
     loop {
-        let event = match lmp::wait(u64::MAX, Some(index)) {
+        let event = match lmp::wait(look, Some(index)) {
             Ok(event) => event,
-            Err(SysError::KernelRestarted | SysError::TimedOut) => continue,
+            Err(SysError::KernelRestarted) => continue,
+            Err(SysError::TimedOut) => {
+                ping(to)?;
+                pause = (2 * pause).min(PROBE_MAX_NS);
+                look = time::now_ns().saturating_add(pause);
+                continue;
+            }
             Err(e) => return Err(e.into()),
         };
         if event.what.kind() != WaitResult::MESSAGE {
@@ -117,6 +135,16 @@ fn ask(to: CapAddr, request: &impl Wire, give: CapAddr) -> Result<Raw<Capability
                 return Ok(Raw { words, blob, cap });
             }
         }
+    }
+}
+
+/// Looks whether somebody still takes messages.
+fn ping(to: CapAddr) -> Result<(), PeerError> {
+    let ping = Transport::Ping {}.to_words(0);
+    match lmp::send(to, MessageTag::default(), ping).map_err(PeerError::from) {
+        Err(PeerError::Gone) => Err(PeerError::Gone),
+        // Who has no room for it is there.
+        _ => Ok(()),
     }
 }
 
@@ -176,13 +204,23 @@ pub(crate) fn bind(to: CapAddr) -> Result<Capability, PeerError> {
 
 /// Binds anew to the service with this name, if it is there now.
 pub(crate) fn rebind(name: &str) -> Result<Capability, PeerError> {
+    bind(find(name)?.addr())
+}
+
+/// What to bind to the service with this name by, if it is there now.
+fn find(name: &str) -> Result<Capability, PeerError> {
     let name = Name::new(name).ok_or(PeerError::Refused(ServiceError::BadArgument))?;
     let names = bind(env::given("names").unwrap_or(slots::PARENT))?;
     let found = now(NamesClient(AtOnce(names.addr())).lookup(name, false));
-    // A farewell: the monitor keeps no connection for it.
+    farewell(&names);
+    Ok(found?.cap)
+}
+
+/// Whoever serves the connection keeps nothing for it.
+fn farewell(connection: &Capability) {
     let close = Transport::Close {}.to_words(0);
-    let _ = send_patiently(names.addr(), MessageTag::default(), close);
-    bind(found?.cap.addr())
+    // One that is gone keeps nothing anyway.
+    let _ = send_patiently(connection.addr(), MessageTag::default(), close);
 }
 
 /// The memory service.
@@ -198,10 +236,72 @@ pub(crate) fn memory() -> Result<MemoryClient<AtOnce>, PeerError> {
     Ok(MemoryClient(AtOnce(bound)))
 }
 
+/// Asks the memory service; one that ended was perhaps started again, and is asked again then. (What the former one
+/// gave and nobody got has come back to it.)
+///
+/// # Errors
+/// [`PeerError`].
+pub(crate) fn ask_memory<T>(
+    ask: impl Fn(&MemoryClient<AtOnce>) -> Result<T, PeerError>,
+) -> Result<T, PeerError> {
+    let mut lives = LIVES;
+    loop {
+        match memory().and_then(|service| ask(&service)) {
+            Err(PeerError::Gone) if lives > 0 => renew_memory()?,
+            done => return done,
+        }
+        lives -= 1;
+    }
+}
+
 /// RAM of at least `bytes` bytes from the memory service.
 ///
 /// # Errors
 /// [`PeerError`].
 pub(crate) fn allocate(bytes: u64) -> Result<Capability, PeerError> {
-    Ok(now(memory()?.allocate(bytes))?.ram)
+    ask_memory(|service| Ok(now(service.allocate(bytes))?.ram))
+}
+
+/// Puts the Endpoint of the memory service that was started again into [`slots::MEMORY`].
+///
+/// # Errors
+/// [`PeerError`]; `Gone` when it does not come.
+pub(crate) fn renew_memory() -> Result<(), PeerError> {
+    let next = match env::pid().number {
+        // A service of the monitor's, which finds it itself.
+        0 => next_by_name(".memory")?,
+        _ => next_of_starter()?,
+    };
+    let former = LINK.with(|l| l.memory.take());
+    drop(former.map(Capability::from_slot));
+    match invoke::delete(slots::MEMORY) {
+        Ok(()) | Err(SysError::NoCapability) => {}
+        Err(e) => return Err(e.into()),
+    }
+    invoke::cnode_move(slots::ROOT_CNODE, next.addr(), slots::MEMORY)?;
+    cap::free_slot(next.leak());
+    Ok(())
+}
+
+/// The starter knows the process's account.
+fn next_of_starter() -> Result<Capability, PeerError> {
+    let starter = bind(slots::PARENT)?;
+    let next = now(SpawnClient(AtOnce(starter.addr())).own_memory());
+    farewell(&starter);
+    Ok(next?.endpoint)
+}
+
+fn next_by_name(name: &str) -> Result<Capability, PeerError> {
+    let (index, _) = endpoint()?;
+    let until = time::now_ns().saturating_add(NEXT_NS);
+    loop {
+        let now = time::now_ns();
+        match find(name) {
+            Err(PeerError::Refused(ServiceError::NotFound)) if now < until => {}
+            Err(PeerError::Refused(ServiceError::NotFound)) => return Err(PeerError::Gone),
+            done => return done,
+        }
+        // Only for the time: what comes is a late answer to an earlier request.
+        let _ = lmp::wait(now.saturating_add(NEXT_LOOK_NS), Some(index));
+    }
 }

@@ -3,18 +3,21 @@
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use abi::{CapAddr, SysError};
+use abi::{CapAddr, SysError, slots};
 use capfmt::CapType;
-use proto::iface::memory::MemoryPlace;
-use proto::{PeerError, ServiceError};
+use proto::iface::memory::{MemoryClient, MemoryPlace};
+use proto::{CallError, PeerError, ServiceError};
 
 use crate::cap::{self, Capability};
+use crate::chan::Client;
 use crate::invoke::{self, Retype};
 use crate::single::Single;
 use crate::{link, ram};
 
 /// Least that a pool fed by [`set_source`] keeps for the heap, and what it asks for at a time.
 const LOW_WATER: u64 = 2 << 20;
+/// How often one question may find that the memory service has ended.
+const LIVES: u32 = 4;
 
 pub use proto::iface::memory::Stats;
 
@@ -99,8 +102,7 @@ pub fn alloc_ram_at(
     place: MemoryPlace,
     number: u32,
 ) -> Result<Capability, PeerError> {
-    let wanted = link::memory()?;
-    Ok(link::now(wanted.allocate_at(bytes, align, place, number))?.ram)
+    link::ask_memory(|service| Ok(link::now(service.allocate_at(bytes, align, place, number))?.ram))
 }
 
 /// Gives back what [`alloc_ram`] or [`alloc_frame`] gave: every copy and mapping of it goes, and with the last the
@@ -149,5 +151,46 @@ pub fn retype_one(
 /// # Errors
 /// [`PeerError`].
 pub fn stats() -> Result<Stats, PeerError> {
-    link::now(link::memory()?.stats(0))
+    link::ask_memory(|service| link::now(service.stats(0)))
+}
+
+/// The connection of [`ask`].
+#[cfg_attr(nekton_user, thread_local)]
+static SERVICE: Single<Option<MemoryClient<Client>>> = Single::new(None);
+
+/// Asks the memory service by messages, while other tasks go on. One that ended was perhaps started again: it is asked
+/// again then.
+///
+/// # Errors
+/// What the service says; `Gone` when there is none any more.
+pub async fn ask<T>(
+    ask: impl AsyncFn(&MemoryClient<Client>) -> Result<T, CallError>,
+) -> Result<T, CallError> {
+    let mut lives = LIVES;
+    loop {
+        let known = SERVICE.with(|s| s.clone());
+        let service = match known.filter(|s| !s.0.is_gone()) {
+            Some(service) => service,
+            None => {
+                let bound = Client::bind(slots::MEMORY).await;
+                match bound {
+                    Ok(client) => MemoryClient(client),
+                    Err(PeerError::Gone) if lives > 0 => {
+                        link::renew_memory()?;
+                        lives -= 1;
+                        continue;
+                    }
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        };
+        SERVICE.with(|s| *s = Some(service.clone()));
+        match ask(&service).await {
+            Err(CallError::Peer(PeerError::Gone)) if lives > 0 => {
+                drop(SERVICE.with(Option::take));
+                lives -= 1;
+            }
+            done => return done,
+        }
+    }
 }

@@ -119,9 +119,8 @@ impl Returns {
     /// # Errors
     /// No memory, slot or notification is left; any of `Op::ReclaimBind`.
     pub fn open(kernel: CapAddr) -> Result<Returns, SysError> {
-        let bell = Notification::new()?;
+        let returns = Returns(Notification::new()?);
         let (back, aside) = (room()?, room()?);
-        invoke::reclaim_bind(kernel, CapAddr::root(back), bell.channel())?;
         let rooms = Rooms {
             kernel,
             back,
@@ -131,7 +130,25 @@ impl Returns {
             until: 0,
         };
         ROOMS.with(|r| *r = Some(rooms));
-        Ok(Returns(bell))
+        returns.collect(kernel)?;
+        Ok(returns)
+    }
+
+    /// As [`Returns::open`], after another process had it in between.
+    ///
+    /// # Errors
+    /// Any of `Op::ReclaimBind`.
+    pub fn collect(&self, kernel: CapAddr) -> Result<(), SysError> {
+        let back = ROOMS.with(|rooms| rooms.as_ref().map(|rooms| rooms.back));
+        let back = back.ok_or(SysError::NoCapability)?;
+        invoke::reclaim_bind(kernel, CapAddr::root(back), self.0.channel())
+    }
+
+    /// Whether nothing is left of what came back to this process.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let left = |rooms: &mut Rooms| rooms.full > 0 || rooms.come_back().is_some();
+        !ROOMS.with(|rooms| rooms.as_mut().is_some_and(left))
     }
 
     /// Waits until something came back since the last wait.

@@ -11,9 +11,10 @@ use std::ops::Range;
 /// The built kernel that has the fault that its name says.
 const FAULTY: &str = "kernel/t-faulty";
 /// The names that it knows.
-const FAULTS: [&str; 9] = [
+const FAULTS: [&str; 10] = [
     "t-hang",
     "t-late",
+    "t-memories",
     "t-memory",
     "t-monitor",
     "t-notification",

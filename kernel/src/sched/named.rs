@@ -5,7 +5,7 @@ use capfmt::{Dcb, PhysMap};
 use super::WakeUp;
 use super::erring::Fault;
 use super::losing::{Losing, OneNotification, OneTick};
-use super::ruining::{Ruining, TheMemoryService, TheMonitor, TheSpawnService};
+use super::ruining::{EveryMemoryService, Ruining, TheMemoryService, TheMonitor, TheSpawnService};
 
 /// What a test kernel does wrong when it schedules.
 #[derive(Debug)]
@@ -18,8 +18,10 @@ pub enum NamedFault {
     Notification(Losing<OneNotification>),
     /// `t-monitor` runs well for a while, then ruins the monitor.
     Monitor(Ruining<TheMonitor>),
-    /// `t-memory` does so to the memory service.
+    /// `t-memory` does so to the memory service, and every few seconds to the next one.
     Memory(Ruining<TheMemoryService>),
+    /// `t-memories` ruins them so fast that they are given up.
+    Memories(Ruining<EveryMemoryService>),
     /// `t-spawn` does so to the spawn service.
     Spawn(Ruining<TheSpawnService>),
 }
@@ -33,6 +35,7 @@ impl NamedFault {
             "t-notification" => Self::Notification(Fault::new()),
             "t-monitor" => Self::Monitor(Fault::new()),
             "t-memory" => Self::Memory(Fault::new()),
+            "t-memories" => Self::Memories(Fault::new()),
             "t-spawn" => Self::Spawn(Fault::new()),
             _ => Self::None,
         }
@@ -43,7 +46,11 @@ impl NamedFault {
         match self {
             Self::Tick(fault) => fault.loses(m, dcb, what),
             Self::Notification(fault) => fault.loses(m, dcb, what),
-            Self::None | Self::Monitor(_) | Self::Memory(_) | Self::Spawn(_) => false,
+            Self::None
+            | Self::Monitor(_)
+            | Self::Memory(_)
+            | Self::Memories(_)
+            | Self::Spawn(_) => false,
         }
     }
 
@@ -52,6 +59,7 @@ impl NamedFault {
         match self {
             Self::Monitor(fault) => fault.runs(m, dcb, now_ns),
             Self::Memory(fault) => fault.runs(m, dcb, now_ns),
+            Self::Memories(fault) => fault.runs(m, dcb, now_ns),
             Self::Spawn(fault) => fault.runs(m, dcb, now_ns),
             Self::None | Self::Tick(_) | Self::Notification(_) => {}
         }

@@ -1,7 +1,7 @@
-//! Test kernels that ruin one process.
+//! Test kernels that ruin one process, or each that takes its place.
 //!
-//! The OSnode must not outlive those that hold it up, and that is found out by ending one of them, as its own
-//! error would: it goes on at an address where nothing is.
+//! The OSnode must not outlive those that hold it up, and must live on with those that are started again. That is found
+//! out by ending one of them, as its own error would: it goes on at an address where nothing is.
 
 use core::marker::PhantomData;
 
@@ -23,6 +23,8 @@ pub trait Victim {
     const NAME: [u8; 8];
     /// It can still say itself that it ended; else the kernel says so.
     const CAN_TELL: bool;
+    /// Nanoseconds of OSnode time until the next of that name is ruined, if ever.
+    const AGAIN_NS: Option<u64> = None;
 }
 
 /// The monitor, which can tell nobody.
@@ -39,6 +41,17 @@ pub struct TheMemoryService;
 impl Victim for TheMemoryService {
     const NAME: [u8; 8] = *b"mem\0\0\0\0\0";
     const CAN_TELL: bool = true;
+    // Seldom enough for it to be started again each time.
+    const AGAIN_NS: Option<u64> = Some(4_000_000_000);
+}
+
+/// The memory service and those that follow, until there are no more.
+#[derive(Debug)]
+pub struct EveryMemoryService;
+impl Victim for EveryMemoryService {
+    const NAME: [u8; 8] = TheMemoryService::NAME;
+    const CAN_TELL: bool = true;
+    const AGAIN_NS: Option<u64> = Some(400_000_000);
 }
 
 /// The spawn service, of which the kernel tells the monitor.
@@ -49,7 +62,7 @@ impl Victim for TheSpawnService {
     const CAN_TELL: bool = false;
 }
 
-/// The process of that name is ruined the first time that it gets the core after a while.
+/// The process of that name is ruined when it gets the core after a while.
 #[derive(Debug)]
 pub struct Ruining<V> {
     /// OSnode time from which on it happens; 0 = not known yet.
@@ -80,6 +93,7 @@ impl<V: Victim> Fault for Ruining<V> {
         if !V::CAN_TELL {
             m.store_at(page, disp::UPCALLS_WANTED, 0);
         }
-        self.from_ns = u64::MAX;
+        let again = V::AGAIN_NS.and_then(|ns| now_ns.checked_add(ns));
+        self.from_ns = again.unwrap_or(u64::MAX);
     }
 }

@@ -5,6 +5,9 @@
 
 use crate::ServiceError;
 
+/// Under this name the monitor finds a server that was started again, before others find it as `.memory`.
+pub const NEXT_LIFE: &str = ".memory.next";
+
 crate::codes! {
     /// Where memory is to be.
     pub enum MemoryPlace {
@@ -37,7 +40,7 @@ crate::codes! {
 
 crate::interface! {
     /// RAM: allocated, on accounts; between memory servers.
-    pub interface Memory = 1, version 5, errors ServiceError;
+    pub interface Memory = 1, version 6, errors ServiceError;
     messages MemoryRequest, MemoryReply;
     stubs MemoryClient, MemoryServer;
     replies {
@@ -142,6 +145,12 @@ crate::interface! {
             /// Bytes that it can always have, whatever others take.
             share: u64,
         } -> Opened;
+        /// System only. The Endpoint of an account that was opened in an earlier life of the server. Refused with
+        /// `NotFound` when it is not known.
+        Reopen = 19 reopen {
+            /// Its number.
+            account: u32,
+        } -> Opened;
         /// System only. Closes the account: nothing more is given on it, and it is forgotten when nothing is on
         /// it any more.
         CloseAccount = 5 close_account {
@@ -155,6 +164,11 @@ crate::interface! {
             /// It is part of the OSnode's own region, which no other OSnode may get.
             fixed: bool,
         } gives ram -> Freed;
+        /// System only. What the server's earlier life had, or came back between the two: nobody else holds it. The rest of the
+        /// books it knows from what that life wrote down.
+        Restore = 20 restore {} gives ram -> Freed;
+        /// System only. That was all: the server serves everybody from now on.
+        Restored = 21 restored {} -> Freed;
         /// As `Allocate`, but any whole number of pages, aligned as asked, where asked.
         AllocateAt = 7 allocate_at {
             /// Bytes wanted.

@@ -100,7 +100,7 @@ pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 
 crate::interface! {
     /// Processes: started, watched, asked, ended.
-    pub interface Spawn = 2, version 3, errors ServiceError;
+    pub interface Spawn = 2, version 4, errors ServiceError;
     messages SpawnRequest, SpawnReply;
     stubs SpawnClient, SpawnServer;
     replies {
@@ -182,6 +182,8 @@ crate::interface! {
             /// Attach epoch of the OSnode.
             epoch: u64,
         } blob build;
+        /// What the process asks its memory of comes along.
+        OwnMemory = 0x8012 {} gives endpoint;
         /// How a process is supervised.
         Supervised = 0x8008 {
             /// After which ends it is started again.
@@ -254,6 +256,9 @@ crate::interface! {
             /// On this OSnode.
             osnode: u64,
         } blob start copies shared -> Spawned;
+        /// The memory service of the process whose `PARENT` connection this comes over, after that was started again: its
+        /// Endpoint for the process's account.
+        OwnMemory = 22 own_memory {} -> OwnMemory;
         /// Spawn service → spawn service: as `Span`, here, for a process there. Blob: as there, then
         /// the process's name and arguments.
         Member = 15 member {

@@ -82,6 +82,16 @@ pub async fn connect<I: Interface>(name: &str) -> Result<I::Client<Client>, Bind
     Client::lookup_for(name, Some(I::ID)).await.map(I::client)
 }
 
+/// As [`connect`], to one that is registered now.
+///
+/// # Errors
+/// [`BindError`]; its cause is `Refused(NotFound)` when none is.
+pub async fn connect_now<I: Interface>(name: &str) -> Result<I::Client<Client>, BindError> {
+    let found = find(name, Some(I::ID), false).await;
+    let client = found.map_err(|cause| failed(name, None, cause))?;
+    Ok(I::client(client))
+}
+
 /// Connects to a service of any OSnode, as [`Client::lookup_on`]: the interface's stub.
 ///
 /// # Errors
@@ -133,7 +143,7 @@ impl Client {
     /// # Errors
     /// [`BindError`].
     pub async fn lookup_for(name: &str, wanted: Option<InterfaceId>) -> Result<Client, BindError> {
-        let found = find(name, wanted).await;
+        let found = find(name, wanted, true).await;
         found.map_err(|cause| failed(name, None, cause))
     }
 
@@ -156,10 +166,10 @@ impl Client {
     }
 }
 
-async fn find(name: &str, wanted: Option<InterfaceId>) -> Result<Client, PeerError> {
+async fn find(name: &str, wanted: Option<InterfaceId>, wait: bool) -> Result<Client, PeerError> {
     let name = Name::new(name).ok_or(NOT_FOUND)?;
     let names = NamesClient(Client::names().await?);
-    let endpoint = names.lookup(name, true).await?.cap;
+    let endpoint = names.lookup(name, wait).await?.cap;
     Client::bind_for(endpoint.addr(), wanted).await
 }
 

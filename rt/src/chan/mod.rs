@@ -29,7 +29,7 @@ use crate::cap::{self, Capability};
 pub use ask::{Leaving, Unprobed, Until};
 pub use client::Client;
 pub(crate) use client::look_after_services;
-pub use find::{BindError, connect, connect_on};
+pub use find::{BindError, connect, connect_now, connect_on};
 pub use request::Request;
 pub use serve::{serve, serve_side_by_side};
 pub(crate) use server::tell_starter;

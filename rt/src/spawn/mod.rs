@@ -235,6 +235,8 @@ impl Process {
         let Some(ram) = self.ram.take() else {
             return Err((SysError::NoCapability, self));
         };
+        // The revoke may have to wait in its middle: what still ran then would find its code gone, and be told of as a fault.
+        let _ = self.stop();
         match invoke::revoke(ram.addr()) {
             Ok(()) => Ok(ram),
             Err(e) => {

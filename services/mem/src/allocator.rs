@@ -6,12 +6,14 @@
 //! Deciding and entering are two steps, because between them a capability is cut: [`Allocator::plan`], then
 //! [`Allocator::grant`]. Nothing else may be entered in between.
 
+mod changes;
 mod estate;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::accounts::{Account, Accounts, Promise};
+use crate::ledger::Key;
 use crate::lent::Lent;
 use crate::pieces::{BLOCK, Cut, Piece, Pieces};
 use crate::topology::Topology;
@@ -94,6 +96,10 @@ pub struct Allocator {
     fixed: Vec<(u64, u64)>,
     lent: Lent,
     sums: Totals,
+    /// What may differ from what was written down.
+    changed: Vec<Key>,
+    /// The sums of [`Allocator::take_changes`]' last call.
+    said: (u64, u64, u64),
 }
 
 impl Allocator {
@@ -114,6 +120,7 @@ impl Allocator {
             Origin::Fixed => {
                 self.sums.donated += piece.size;
                 self.fixed.push((piece.base, piece.end()));
+                self.changed.push(Key::Fixed(piece.base));
             }
             Origin::Server => self.sums.got += piece.size,
         }
@@ -166,6 +173,7 @@ impl Allocator {
             a.promise = promise;
             a.closed = false;
         });
+        self.changed.push(Key::Account(number));
         Ok(())
     }
 
@@ -198,6 +206,7 @@ impl Allocator {
             return 0;
         }
         self.accounts.change(number, |a| a.closed = true);
+        self.changed.push(Key::Account(number));
         self.accounts.get(number).held
     }
 
@@ -239,9 +248,16 @@ impl Allocator {
             size: cut.bytes,
             account,
         };
-        self.granted.insert(cut.base, grant);
-        self.accounts.change(account, |a| a.held += cut.bytes);
+        self.put_on(grant);
         grant
+    }
+
+    /// Enters that a range is on an account, which nobody has.
+    fn put_on(&mut self, grant: Grant) {
+        self.granted.insert(grant.base, grant);
+        self.changed.push(Key::Grant(grant.base));
+        self.accounts
+            .change(grant.account, |a| a.held += grant.size);
     }
 
     /// Enters that a block was given whole to another server.
@@ -283,7 +299,8 @@ impl Allocator {
         let back = self.take_off(piece.base, end);
         let lent = self.lent.remove(piece.base, end);
         self.sums.got += lent;
-        self.sums.found += piece.size - back - lent;
+        // At the beginning of a further life less than nothing: what has not come back from the one before.
+        self.sums.found = self.sums.found.wrapping_add(piece.size - back - lent);
         self.pieces.insert(piece);
         Ok(())
     }
@@ -297,14 +314,19 @@ impl Allocator {
         let mut back = 0;
         for g in hit {
             self.granted.remove(&g.base);
+            self.changed.push(Key::Grant(g.base));
             let (from, to) = (g.base.max(base), (g.base + g.size).min(end));
             let rest = [(g.base, from), (to, g.base + g.size)];
             for (b, e) in rest.into_iter().filter(|(b, e)| b < e) {
                 let size = e - b;
                 self.granted.insert(b, Grant { base: b, size, ..g });
+                self.changed.push(Key::Grant(b));
             }
             back += to - from;
             self.accounts.change(g.account, |a| a.held -= to - from);
+            if !self.accounts.is_known(g.account) {
+                self.changed.push(Key::Account(g.account));
+            }
         }
         back
     }
@@ -426,7 +448,7 @@ impl Allocator {
             found,
             ..
         } = self.totals();
-        if total != (donated + got + found).wrapping_sub(sent) {
+        if total != (donated + got).wrapping_add(found).wrapping_sub(sent) {
             return Err("RAM-CONSERVED: what came and did not go is not what is there");
         }
         for (number, account) in self.accounts.iter() {

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 
+use mem::{Change, Entry, Key};
+
 use crate::service::{Parcel, Role, SYSTEM, Service};
 
 impl Service {
@@ -47,18 +49,35 @@ impl Service {
     }
 
     fn told_before(&self, osnode: u64) -> Option<(u64, u64)> {
-        let estates = &mut self.state.borrow_mut().estates;
-        let place = estates.iter().position(|(o, _, _)| *o == osnode)?;
-        let (_, base, bytes) = estates.swap_remove(place);
-        Some((base, bytes))
+        let mut s = self.state.borrow_mut();
+        // Who asks again has heard of the one before. If this server ends now, the next one tells this one again.
+        let heard = s.told.take();
+        let place = s.estates.iter().position(|(o, _, _)| *o == osnode);
+        let next = place.map(|place| s.estates.swap_remove(place));
+        s.told = next.map(|(_, base, _)| base);
+        drop(s);
+        if let Some(base) = heard {
+            self.note(Change::Erase(Key::Estate(base)));
+        }
+        next.map(|(_, base, bytes)| (base, bytes))
     }
 
     fn inherit(&self, osnode: u64, ranges: &[(u64, u64)]) {
         let mut s = self.state.borrow_mut();
+        let mut new = Vec::new();
         for &(base, bytes) in ranges {
             let parts = s.books.inherit(base, bytes, SYSTEM);
-            s.estates
-                .extend(parts.into_iter().map(|(b, n)| (osnode, b, n)));
+            new.extend(parts.into_iter().map(|(b, n)| (osnode, b, n)));
         }
+        s.estates.extend(&new);
+        drop(s);
+        for (osnode, base, bytes) in new {
+            self.note(Change::Put(Entry::Estate {
+                base,
+                bytes,
+                osnode,
+            }));
+        }
+        self.save();
     }
 }

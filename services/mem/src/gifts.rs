@@ -105,7 +105,7 @@ impl Service {
         let low = {
             let mut s = self.state.borrow_mut();
             let low = s.books.free_bytes() < LOW_WATER && !s.refilling;
-            let low = low && matches!(s.role, Role::Front(_));
+            let low = low && s.whole && matches!(s.role, Role::Front(_));
             let low = low && time::system_ns() >= s.refill_from_ns;
             s.refilling |= low;
             low
@@ -150,6 +150,7 @@ impl Service {
         let s = self.state.borrow();
         let own = s.own_node();
         match s.role {
+            _ if !s.whole => None,
             Role::Front(None) if s.servers.is_empty() => None,
             Role::Front(None) => {
                 let others = |n| n != own && s.servers.contains_key(&n);

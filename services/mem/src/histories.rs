@@ -11,7 +11,7 @@ use std::vec::Vec;
 const HEIR: u32 = 77;
 
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Alloc {
         account: u32,
         pages: u64,
@@ -52,7 +52,7 @@ enum Step {
     },
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let node = prop::option::of(0..2u8);
     let sizes = prop_oneof![1..40u64, 1..600u64];
     let alloc =
@@ -91,14 +91,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// Books, model and capabilities side by side.
-struct Side {
-    a: Allocator,
+pub struct Side {
+    pub a: Allocator,
     h: Hands,
     m: Model,
 }
 
 impl Side {
-    fn new() -> Side {
+    pub fn new() -> Side {
         let (a, h) = two_nodes();
         let mut m = Model {
             topology: a.topology.clone(),
@@ -227,7 +227,7 @@ impl Side {
         }
     }
 
-    fn step(&mut self, step: &Step) {
+    pub fn step(&mut self, step: &Step) {
         match *step {
             Step::Alloc {
                 account,

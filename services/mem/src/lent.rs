@@ -5,26 +5,51 @@ use alloc::vec::Vec;
 
 /// Ranges of bytes, each with an OSnode; no two overlap.
 #[derive(Clone, Default, Debug)]
-pub struct Lent(BTreeMap<u64, (u64, u64)>);
+pub struct Lent {
+    by_base: BTreeMap<u64, (u64, u64)>,
+    /// First bytes of what may differ from what was written down.
+    changed: Vec<u64>,
+}
 
 impl Lent {
     /// `osnode` has the range now, and nobody else any part of it.
     pub fn enter(&mut self, base: u64, end: u64, osnode: u64) {
         self.remove(base, end);
-        self.0.insert(base, (end, osnode));
+        self.insert(base, end, osnode);
+    }
+
+    fn insert(&mut self, base: u64, end: u64, osnode: u64) {
+        self.by_base.insert(base, (end, osnode));
+        self.changed.push(base);
+    }
+
+    /// What the ranges from these first bytes on are now, since the last call.
+    pub fn take_changes(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.changed)
+    }
+
+    /// The range from this first byte on: first byte after, OSnode.
+    #[must_use]
+    pub fn get(&self, base: u64) -> Option<(u64, u64)> {
+        self.by_base.get(&base).copied()
     }
 
     /// Nobody has anything of the range any more; bytes that somebody had.
     pub fn remove(&mut self, base: u64, end: u64) -> u64 {
-        let first = self.0.range(..base).next_back().map_or(base, |(b, _)| *b);
-        let hit = self.0.range(first..end.max(first));
+        let first = self
+            .by_base
+            .range(..base)
+            .next_back()
+            .map_or(base, |(b, _)| *b);
+        let hit = self.by_base.range(first..end.max(first));
         let hit: Vec<_> = hit.map(|(b, (e, o))| (*b, *e, *o)).collect();
         let mut bytes = 0;
         for (b, e, osnode) in hit.into_iter().filter(|(_, e, _)| *e > base) {
-            self.0.remove(&b);
+            self.by_base.remove(&b);
+            self.changed.push(b);
             for (b, e) in [(b, e.min(base)), (b.max(end), e)] {
                 if b < e {
-                    self.0.insert(b, (e, osnode));
+                    self.insert(b, e, osnode);
                 }
             }
             bytes += e.min(end) - b.max(base);
@@ -35,13 +60,13 @@ impl Lent {
     /// The first range that `osnode` has.
     #[must_use]
     pub fn first_of(&self, osnode: u64) -> Option<(u64, u64)> {
-        let mut of = self.0.iter().filter(|(_, (_, o))| *o == osnode);
+        let mut of = self.by_base.iter().filter(|(_, (_, o))| *o == osnode);
         of.next().map(|(b, (e, _))| (*b, *e))
     }
 
     /// All of them, by address: first byte, first byte after, OSnode.
     pub fn iter(&self) -> impl Iterator<Item = (u64, u64, u64)> + '_ {
-        self.0.iter().map(|(b, (e, o))| (*b, *e, *o))
+        self.by_base.iter().map(|(b, (e, o))| (*b, *e, *o))
     }
 }
 

@@ -13,31 +13,25 @@ extern crate alloc;
 
 mod estates;
 mod gifts;
+mod keeper;
 mod knowledge;
 mod requests;
 mod servers;
 mod service;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use mem::{Allocator, BLOCK, Promise};
-use proto::iface::memory::Memory;
+use proto::iface::memory::{Memory, NEXT_LIFE};
 use rt::chan::Server;
 use rt::returns::Returns;
 use rt::{SysError, env, task};
 
-use service::{OWN, Role, SYSTEM, Service, State};
+use keeper::Keeper;
+use service::{Role, Service, State};
 
 rt::entry!(main);
-
-/// What monitor and spawn service can always have beyond what they hold.
-const FOR_SYSTEM: u64 = 2 * BLOCK;
-/// What the server itself can always have: its heap's reserve.
-const FOR_ITSELF: u64 = 4 * BLOCK;
 
 /// Where RAM is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -83,27 +77,21 @@ async fn serve() -> i32 {
             return 1;
         }
     };
-    let service = open(role, server, returns);
+    let again = matches!(role, Role::Front(_)) && env::is_again();
+    let service = open(role, server, returns, !again);
     let own = service.clone();
     rt::mem::set_source(Box::new(move |bytes| own.own_ram(bytes)));
-    let name = match role {
-        Role::Front(_) => ".memory".into(),
-        Role::Node(node) => servers::name_of(node),
-    };
     service.server.offer::<Memory>();
-    if let Err(e) = service.server.register(&name).await {
+    let begun = match again {
+        // For the monitor alone, which has what its earlier life had.
+        true => service.server.register(NEXT_LIFE).await,
+        false => service.begin().await,
+    };
+    if let Err(e) = begun {
         rt::println!("mem: cannot register the service: {e}");
         return 1;
     }
     look_after_returns(&service);
-    let beginning = service.clone();
-    task::spawn(async move {
-        match role {
-            Role::Front(None) => {}
-            Role::Front(Some(home)) => beginning.find_home(home).await,
-            Role::Node(node) => beginning.join(node).await,
-        }
-    });
     loop {
         let request = service.server.next().await;
         requests::take(&service, request);
@@ -133,31 +121,17 @@ fn look_after_returns(service: &Service) {
     });
 }
 
-fn open(role: Role, server: Server, returns: Option<Rc<Returns>>) -> Service {
-    let mut books = Allocator::new();
-    books.promise(OWN, Promise::Beyond(FOR_ITSELF));
-    if matches!(role, Role::Front(_)) {
-        books.promise(SYSTEM, Promise::Beyond(FOR_SYSTEM));
-    }
-    let state = State {
-        books,
-        role,
-        first_node: 0,
-        settled: !matches!(role, Role::Front(Some(_))),
-        named: false,
-        servers: BTreeMap::new(),
-        last_account: 0,
-        refilling: false,
-        refill_from_ns: 0,
-        last_ticket: 0,
-        on_the_way: BTreeMap::new(),
-        estates: Vec::new(),
-        giving: false,
-        link: knowledge::Link::default(),
+fn open(role: Role, server: Server, returns: Option<Rc<Returns>>, whole: bool) -> Service {
+    // A node's server has no next life.
+    let (keeper, left) = match role {
+        Role::Front(_) => Keeper::open(),
+        Role::Node(_) => Default::default(),
     };
+    let state = State::new(role, whole, &left);
     Service {
         state: Rc::new(RefCell::new(state)),
         server,
         returns,
+        keeper: Rc::new(RefCell::new(keeper)),
     }
 }

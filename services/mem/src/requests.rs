@@ -1,7 +1,7 @@
 //! What a memory server is asked.
 
 use capfmt::CapType;
-use mem::{ALIGN, Grant, Origin, PAGE, Promise};
+use mem::{ALIGN, Change, Entry, Grant, Origin, PAGE, Promise};
 use proto::iface::memory::{
     self as said, Allocated, Bequest, Checked, Closed, Freed, Memory, MemoryClient, MemoryFact,
     MemoryPlace, MemoryReply, MemoryRequest, MemoryServer, Opened, Stats,
@@ -52,6 +52,7 @@ pub fn take(service: &Service, request: Request) {
         // What was given up before it was made counts.
         service.collect();
         Memory::dispatch(&service, request).await;
+        service.make_room();
         service.look_ahead();
         service.give_surplus();
     });
@@ -149,7 +150,31 @@ impl MemoryServer<Request> for Service {
             }
         }
         let bytes = self.take_in(ram, origin)?;
+        self.make_room();
+        self.note(Change::Put(Entry::Node(self.state.borrow().first_node)));
         Ok(Freed { bytes })
+    }
+
+    async fn restore(&self, _: &Request, ram: Capability) -> Result<Freed, Refusal> {
+        let bytes = self.take_back(ram)?;
+        Ok(Freed { bytes })
+    }
+
+    async fn restored(&self, _: &Request) -> Result<Freed, Refusal> {
+        let before = core::mem::replace(&mut self.state.borrow_mut().whole, true);
+        if !before {
+            let begun = self.begin().await;
+            begun.map_err(|_| ServiceError::NoAnswer)?;
+        }
+        Ok(Freed { bytes: 0 })
+    }
+
+    async fn reopen(&self, _: &Request, account: u32) -> Result<Opened<Capability>, Refusal> {
+        if !is_opened(self, account) {
+            return Err(ServiceError::NotFound.into());
+        }
+        let endpoint = self.server.introduction(account)?;
+        Ok(Opened { account, endpoint })
     }
 
     async fn stats(&self, _: &Request, server: u32) -> Result<Stats, Refusal> {
@@ -175,7 +200,7 @@ impl MemoryServer<Request> for Service {
         checked.map_err(|text| Refusal::new(ServiceError::BadBooks, text))?;
         let t = self.state.borrow().books.totals();
         Ok(Checked {
-            donated: t.donated + t.found,
+            donated: t.donated.wrapping_add(t.found),
             got: t.got,
             sent: t.sent,
             free: t.free,
@@ -232,11 +257,11 @@ impl MemoryServer<Request> for Service {
     }
 
     async fn close_account(&self, _: &Request, account: u32) -> Result<Closed, Refusal> {
-        let known = account != SYSTEM && account <= 0xffff;
-        if !known || !self.state.borrow().books.has_account(account) {
+        if !is_opened(self, account) {
             return Err(ServiceError::NotFound.into());
         }
         let bytes = self.state.borrow_mut().books.close(account);
+        self.save();
         Ok(Closed { bytes })
     }
 
@@ -253,6 +278,12 @@ impl MemoryServer<Request> for Service {
         let (number, _) = next.ok_or(ServiceError::End)?;
         Ok(account_of(self, number))
     }
+}
+
+/// Whether this is the account of a process.
+fn is_opened(service: &Service, account: u32) -> bool {
+    let of_a_process = account != SYSTEM && account <= 0xffff;
+    of_a_process && service.state.borrow().books.has_account(account)
 }
 
 fn place_of(service: &Service, place: MemoryPlace, number: u32) -> Result<Where, ServiceError> {
@@ -385,6 +416,7 @@ fn try_to_open(
         s.last_account = s.last_account.max(number);
         number
     };
+    service.save();
     let endpoint = service.server.introduction(account)?;
     Ok(Opened { account, endpoint })
 }

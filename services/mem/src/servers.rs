@@ -51,14 +51,36 @@ impl Service {
     pub fn learn(&self, about: MemoryFact, a: u64, b: u64, c: u64) -> Result<(), ServiceError> {
         let fact = to_fact(about, a, b, c).ok_or(ServiceError::BadArgument)?;
         let mut state = self.state.borrow_mut();
-        state.books.topology.learn(fact);
+        state.books.learn(fact);
         let first = state.role == Role::Front(None) && !state.named;
         if first && matches!(fact, Fact::Core(core, _) if core == env::core()) {
             state.named = true;
             let service = self.clone();
             task::spawn(async move { service.be_a_nodes_server().await });
         }
+        drop(state);
+        self.save();
         Ok(())
+    }
+
+    /// The first server begins again: it knows the machine, and finds the servers of other nodes.
+    async fn find_nodes(&self) {
+        let (facts, own) = {
+            let s = self.state.borrow();
+            let facts: Vec<Fact> = (0..).map_while(|i| s.books.topology.fact(i)).collect();
+            (facts, s.own_node())
+        };
+        for f in facts.into_iter().map(from_fact) {
+            // It was taken once.
+            let _ = self.learn(f.about, f.a, f.b, f.c);
+        }
+        let nodes = self.state.borrow().books.topology.nodes();
+        for node in nodes.into_iter().filter(|node| *node != own) {
+            match chan::connect_now::<Memory>(&name_of(node)).await {
+                Ok(server) => drop(self.state.borrow_mut().servers.insert(node, server)),
+                Err(e) => rt::println!("mem: the server of node {node} is not found again: {e}"),
+            }
+        }
     }
 
     /// The first server is also the one of its own node, for servers of other OSnodes.
@@ -69,6 +91,27 @@ impl Service {
         if let Err(e) = self.server.register(&name).await {
             rt::println!("mem: cannot register as {name}: {e}");
         }
+    }
+
+    /// Serves everybody from now on.
+    ///
+    /// # Errors
+    /// It cannot be registered.
+    pub async fn begin(&self) -> Result<(), rt::PeerError> {
+        let role = self.state.borrow().role;
+        match role {
+            Role::Front(_) => self.server.register(".memory").await?,
+            Role::Node(node) => self.server.register(&name_of(node)).await?,
+        }
+        let service = self.clone();
+        task::spawn(async move {
+            match role {
+                Role::Front(None) => service.find_nodes().await,
+                Role::Front(Some(home)) => service.find_home(home).await,
+                Role::Node(node) => service.join(node).await,
+            }
+        });
+        Ok(())
     }
 
     /// Takes over everything that another server knows.
@@ -85,7 +128,7 @@ impl Service {
     }
 
     /// A node's server begins: it tells the OSnode's own server of itself, and asks for its node's memory.
-    pub async fn join(&self, node: u8) {
+    async fn join(&self, node: u8) {
         if let Err(e) = self.try_to_join(node).await {
             rt::println!("mem: node {node} has no memory server: {e}");
         }
@@ -104,7 +147,7 @@ impl Service {
     }
 
     /// A further OSnode's server begins: it learns what the first one's knows.
-    pub async fn find_home(&self, home: u64) {
+    async fn find_home(&self, home: u64) {
         self.look_for_home(home).await;
         self.state.borrow_mut().settled = true;
     }

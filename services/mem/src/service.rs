@@ -7,13 +7,17 @@ use core::cell::RefCell;
 
 use abi::{CapAddr, SysError};
 use capfmt::CapType;
-use mem::{ALIGN, AllocError, Allocator, BLOCK, Cut, Grant, Origin, PAGE, Piece, Rest};
+use mem::{
+    ALIGN, AllocError, Allocator, BLOCK, Change, Cut, Entry, Grant, Origin, PAGE, Piece, Promise,
+    Rest,
+};
 use proto::ServiceError;
 use proto::iface::memory::MemoryClient;
 use rt::chan::{Client, Server};
 use rt::returns::Returns;
 use rt::{Capability, cap, env, invoke, mem as own};
 
+use crate::keeper::Keeper;
 use crate::knowledge::Link;
 
 /// Account of the OSnode's monitor and spawn service, and of whoever finds the server by its name.
@@ -32,6 +36,11 @@ pub enum Role {
     Node(u8),
 }
 
+/// What monitor and spawn service can always have beyond what they hold.
+const FOR_SYSTEM: u64 = 2 * BLOCK;
+/// What the server itself can always have: its heap's reserve.
+const FOR_ITSELF: u64 = 4 * BLOCK;
+
 /// RAM that another OSnode asked for.
 pub struct Parcel {
     pub osnode: u64,
@@ -43,6 +52,8 @@ pub struct Parcel {
 pub struct State {
     pub books: Allocator,
     pub role: Role,
+    /// It has what there is to have: not before what its earlier life had is here.
+    pub whole: bool,
     /// Node of the memory that it began with.
     pub first_node: u8,
     /// It has learnt what the first OSnode's server knows, or does not try any more.
@@ -62,6 +73,8 @@ pub struct State {
     pub on_the_way: BTreeMap<(u32, u64), Parcel>,
     /// What OSnodes that are gone left, and nobody was told yet: id, first byte, bytes.
     pub estates: Vec<(u64, u64, u64)>,
+    /// First byte of what was told last, perhaps in vain.
+    pub told: Option<u64>,
     pub giving: bool,
     /// What it knows of the knowledge base.
     pub link: Link,
@@ -74,9 +87,52 @@ pub struct Service {
     pub server: Server,
     /// Where the OSnode's memory comes back to: the front has it.
     pub returns: Option<Rc<Returns>>,
+    /// What the server's next life is to know.
+    pub keeper: Rc<RefCell<Keeper>>,
 }
 
 impl State {
+    /// What a server begins with: `left` is what an earlier life wrote down, in the order of keys.
+    pub fn new(role: Role, whole: bool, left: &[Entry]) -> State {
+        let mut state = State {
+            books: Allocator::reopen(left),
+            role,
+            whole,
+            first_node: 0,
+            settled: !matches!(role, Role::Front(Some(_))),
+            named: false,
+            servers: BTreeMap::new(),
+            last_account: 0,
+            refilling: false,
+            refill_from_ns: 0,
+            last_ticket: 0,
+            on_the_way: BTreeMap::new(),
+            estates: Vec::new(),
+            told: None,
+            giving: false,
+            link: Link::default(),
+        };
+        for entry in left {
+            match *entry {
+                Entry::Estate {
+                    base,
+                    bytes,
+                    osnode,
+                } => state.estates.push((osnode, base, bytes)),
+                Entry::Node(node) => state.first_node = node,
+                Entry::Account { number, .. } => {
+                    state.last_account = state.last_account.max(number);
+                }
+                _ => {}
+            }
+        }
+        state.books.promise(OWN, Promise::Beyond(FOR_ITSELF));
+        if matches!(role, Role::Front(_)) {
+            state.books.promise(SYSTEM, Promise::Beyond(FOR_SYSTEM));
+        }
+        state
+    }
+
     /// NUMA node of this OSnode's core, or of the server.
     pub fn own_node(&self) -> u8 {
         match self.role {
@@ -137,7 +193,46 @@ impl Service {
         let cut = cut.map_err(refusal)?;
         let (ram, rest) = cut_piece(&cut)?;
         // Entered before anybody can give it back.
-        Ok((state.books.grant(&cut, account, rest), ram))
+        let grant = state.books.grant(&cut, account, rest);
+        drop(state);
+        self.save();
+        Ok((grant, ram))
+    }
+
+    /// Writes down what changed, before anybody learns of it.
+    pub fn save(&self) {
+        // While a Frame is made for it, what changes meanwhile is written down the next time.
+        let Ok(mut keeper) = self.keeper.try_borrow_mut() else {
+            return;
+        };
+        if keeper.is_open() {
+            let changes = self.state.borrow_mut().books.take_changes();
+            keeper.enter(&changes);
+        }
+    }
+
+    /// Writes down what is not in the books of RAM.
+    pub fn note(&self, change: Change) {
+        if let Ok(mut keeper) = self.keeper.try_borrow_mut() {
+            keeper.enter(&[change]);
+        }
+    }
+
+    /// Makes room for what is to be written down, once there is memory for it.
+    pub fn make_room(&self) {
+        let ready = matches!(self.role(), Role::Front(_)) && self.has_memory();
+        if ready {
+            self.keeper.borrow_mut().make_room();
+            self.save();
+        }
+    }
+
+    fn role(&self) -> Role {
+        self.state.borrow().role
+    }
+
+    fn has_memory(&self) -> bool {
+        self.state.borrow().books.free_bytes() > 0
     }
 
     /// RAM for the server's own objects. `None` also while the books are in use: whoever needed a slot then gets
@@ -150,6 +245,8 @@ impl Service {
         let cut = cut.ok()?;
         let (ram, rest) = cut_piece(&cut).ok()?;
         state.books.grant(&cut, OWN, rest);
+        drop(state);
+        self.save();
         Some(ram)
     }
 
@@ -164,6 +261,8 @@ impl Service {
             Some(osnode) => state.books.lend(cut, rest, osnode),
             None => state.books.send(cut, rest),
         }
+        drop(state);
+        self.save();
         Ok(ram)
     }
 
@@ -182,6 +281,11 @@ impl Service {
         }
     }
 
+    /// Enters RAM that the server's former life had, or that came back between the two; its bytes.
+    pub fn take_back(&self, ram: Capability) -> Result<u64, ServiceError> {
+        self.enter(ram, Allocator::returned)
+    }
+
     fn enter(
         &self,
         ram: Capability,
@@ -198,6 +302,7 @@ impl Service {
         };
         let entered = how(&mut self.state.borrow_mut().books, piece);
         entered.map_err(|_| ServiceError::BadArgument)?;
+        self.save();
         ram.leak();
         self.merge(piece.base);
         Ok(piece.size)

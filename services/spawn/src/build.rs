@@ -109,7 +109,7 @@ async fn start_as(
     };
     let left = spec.account.take();
     let again = matches!(console, Console::Had(_));
-    let account = match left {
+    let mut account = match left {
         Some(account) => account,
         None => {
             let opened = service.open_account(limit, bytes).await;
@@ -127,6 +127,11 @@ async fn start_as(
     };
     let console = service.console(console).await;
     let has_console = console.is_some();
+    // The memory service may have been started again meanwhile.
+    if let Err(e) = service.refresh(&mut account).await.map_err(no_memory) {
+        give_up(service, spec, account).await;
+        return Err(e);
+    }
     let number = service.state.borrow_mut().table.add(words.clone());
     let built = build(
         service,

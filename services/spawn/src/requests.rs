@@ -8,8 +8,8 @@ use core::cell::{Cell, RefCell};
 use abi::slots;
 use proto::iface::process::{self, ProcessNotice};
 use proto::iface::spawn::{
-    Checked, Ended, Kept, Kernel, Memory, MemoryChecked, Place, Process, ProcessState, Restart,
-    Spawn, SpawnServer, Spawned, Supervised, Usage, join_words, split_words, unpack_limit,
+    Checked, Ended, Kept, Kernel, Memory, MemoryChecked, OwnMemory, Place, Process, ProcessState,
+    Restart, Spawn, SpawnServer, Spawned, Supervised, Usage, join_words, split_words, unpack_limit,
 };
 use proto::{CallError, Dispatch, Name, Pid, Refusal, ServiceError, Wire};
 use rt::chan::Request;
@@ -194,6 +194,11 @@ impl SpawnServer<Request> for Service {
         shared: Capability,
     ) -> Result<Spawned, Refusal> {
         domain::member(self, of, &start_and_words, &shared).await
+    }
+
+    async fn own_memory(&self, request: &Request) -> Result<OwnMemory<Capability>, Refusal> {
+        let endpoint = self.own_memory(request.introducer().into()).await?;
+        Ok(OwnMemory { endpoint })
     }
 
     async fn memory(&self, _: &Request, osnode: u64, server: u32) -> Result<Memory, Refusal> {

@@ -9,9 +9,8 @@ use core::cell::RefCell;
 use core::future::poll_fn;
 use core::task::{Poll, Waker};
 
-use abi::{MessageTag, slots};
+use abi::MessageTag;
 use archive::Archive;
-use proto::iface::memory::MemoryClient;
 use proto::iface::names::NamesClient;
 use proto::iface::process::{ProcessClient, ProcessNotice, ProcessRequest};
 use proto::iface::spawn::{Ended, ProcessState};
@@ -22,6 +21,7 @@ use rt::spawn::Process;
 use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
 use spawn::{End, Entry, Supervisor, Table};
 
+use crate::memory::MemoryService;
 use crate::news::News;
 use crate::peers::Peer;
 use crate::supervision::{self, Supervised};
@@ -92,7 +92,8 @@ pub struct State {
 pub struct Service {
     pub state: Rc<RefCell<State>>,
     pub server: Server,
-    pub memory: MemoryClient<Client>,
+    /// The memory service: [`Service::ask_memory`].
+    pub memory: MemoryService,
     /// The monitor's system interface.
     pub system: SystemClient<Client>,
     pub archive: Archive<'static>,
@@ -129,7 +130,7 @@ impl Service {
             })),
             news: News::default(),
             server,
-            memory: MemoryClient(Client::bind(slots::MEMORY).await.map_err(text)?),
+            memory: MemoryService::bind().await.map_err(text)?,
             system: SystemClient(Client::bind(names).await.map_err(text)?),
             archive,
             names: for_apps,
@@ -310,6 +311,23 @@ impl Service {
             left.as_ref().map(|a| a.number)
         });
         live.chain(left).chain(s.opening.iter().copied()).collect()
+    }
+
+    /// Gives every process's account, and every one that was left, the Endpoint that it has at the memory service now.
+    pub fn renew_accounts(&self, endpoints: &mut BTreeMap<u32, Capability>) {
+        let mut s = self.state.borrow_mut();
+        for live in s.live.values_mut() {
+            if let Some(endpoint) = endpoints.remove(&live.account.number) {
+                live.account.endpoint = endpoint;
+            }
+        }
+        for made in s.specs.values() {
+            if let Some(left) = made.spec.account.borrow_mut().as_mut()
+                && let Some(endpoint) = endpoints.remove(&left.number)
+            {
+                left.endpoint = endpoint;
+            }
+        }
     }
 
     /// A process, to be asked something; it may take so long to answer.

@@ -32,6 +32,7 @@ fn main() -> i32 {
             Err(status) => status,
         },
         Some("hold") => hold(),
+        Some("ask") => ask(),
         Some("limited") => limited(),
         Some("take") => take(),
         Some("testator") => task::block_on(testator()),
@@ -72,8 +73,22 @@ impl HeirServer<Request> for Inherited {
 const LIMIT: u64 = 8 << 20;
 /// What that child takes at a time.
 const PART: u64 = 64 << 10;
+/// Pause between two questions of [`ask`] (ns of OSnode time).
+const ASK_NS: u64 = 20_000_000;
 /// What is promised is counted in blocks of this size.
 const BLOCK: u64 = 256 << 10;
+
+/// Asks for a page and gives it back, for ever: who looks after memory always has something to do.
+fn ask() -> i32 {
+    loop {
+        match mem::alloc_ram(4096) {
+            Ok(ram) => drop(ram),
+            Err(e) => rt::println!("t-memory: no memory: {e}"),
+        }
+        let until = time::now_ns().saturating_add(ASK_NS);
+        task::block_on(time::sleep_until(until));
+    }
+}
 
 /// Takes memory on or near a NUMA node, and says where it is.
 fn at(place: MemoryPlace) -> i32 {

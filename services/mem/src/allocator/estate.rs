@@ -55,13 +55,11 @@ impl Allocator {
         let mut new = 0;
         for &(b, e) in &parts {
             let size = e - b;
-            let grant = Grant {
+            self.put_on(Grant {
                 base: b,
                 size,
                 account,
-            };
-            self.granted.insert(b, grant);
-            self.accounts.change(account, |a| a.held += size);
+            });
             new += size;
         }
         // What is here already came without a sender.
