@@ -47,7 +47,7 @@ pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(),
     let names = env::given("names").ok_or("names was not given")?;
     for node in nodes.into_iter().filter(|n| *n != own) {
         let words = ["mem", "node", &node.to_string()];
-        start::start(spawn, Restart::Vital, &words, &[("names", names)]).await?;
+        start::start(spawn, Restart::Always, &words, &[("names", names)]).await?;
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ pub fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// Books, model and capabilities side by side.
 pub struct Side {
     pub a: Allocator,
-    h: Hands,
+    pub h: Hands,
     m: Model,
 }
 

@@ -34,6 +34,8 @@ const fn place(record: u32, word: usize) -> u64 {
 #[derive(Default)]
 pub struct Keeper {
     ledger: Option<Ledger<Frame>>,
+    /// First byte of its Frame, and how many there are.
+    base: u64,
     bytes: u64,
     /// It was said that there is no Frame for the books.
     said: bool,
@@ -43,17 +45,23 @@ impl Keeper {
     /// What an earlier life left, or nothing.
     pub fn open() -> (Keeper, Vec<Entry>) {
         let left = env::given(BOOKS).and_then(|frame| map(frame).ok());
-        let Some(mapped) = left else {
+        let Some((base, mapped)) = left else {
             return (Keeper::default(), Vec::new());
         };
         let bytes = mapped.bytes();
         let (ledger, entries) = Ledger::open(Frame(mapped));
         let keeper = Keeper {
             ledger: Some(ledger),
+            base,
             bytes,
             said: false,
         };
         (keeper, entries)
+    }
+
+    /// Where the books stand: first byte, first byte after.
+    pub const fn range(&self) -> (u64, u64) {
+        (self.base, self.base + self.bytes)
     }
 
     /// Whether there is something to write on.
@@ -88,19 +96,22 @@ impl Keeper {
             bytes => 2 * bytes,
         };
         let frame = own::alloc_frame(bytes)?;
-        let (mut ledger, _) = Ledger::open(Frame(map(frame.addr())?));
+        let (base, mapped) = map(frame.addr())?;
+        let (mut ledger, _) = Ledger::open(Frame(mapped));
         if let Some(old) = &self.ledger {
             let all: Vec<Change> = old.entries().map(Change::Put).collect();
             ledger.enter(&all);
         }
         process::keep(Name::truncated(BOOKS), frame.leak())?;
         self.ledger = Some(ledger);
-        self.bytes = bytes;
+        (self.base, self.bytes) = (base, bytes);
         Ok(())
     }
 }
 
-fn map(frame: CapAddr) -> Result<Mapped, SysError> {
-    let bytes = rt::invoke::identify(frame)?.cap.size;
-    vspace::map(frame, 0, bytes, Access::ReadWrite)
+/// The Frame's first byte, and the Frame.
+fn map(frame: CapAddr) -> Result<(u64, Mapped), SysError> {
+    let cap = rt::invoke::identify(frame)?.cap;
+    let mapped = vspace::map(frame, 0, cap.size, Access::ReadWrite)?;
+    Ok((cap.base.0, mapped))
 }

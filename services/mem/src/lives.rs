@@ -225,6 +225,38 @@ fn every_entry_is_read_as_it_was_written() {
 }
 
 #[test]
+fn what_a_life_had_for_itself_may_come_from_elsewhere() {
+    let memory = Memory::new(64);
+    let (mut ledger, _) = Ledger::open(memory.clone());
+    let mut side = Side::new();
+    let own = u32::MAX;
+    let mut take = |account, pages| {
+        let cut = side.a.plan(account, pages * PAGE, PAGE, None);
+        let cut = cut.expect("there is enough");
+        let rest = side.h.cut(&cut);
+        side.a.grant(&cut, account, rest)
+    };
+    let (books, heap, others) = (take(own, 2), take(own, 5), take(7, 3));
+    ledger.enter(&side.a.take_changes());
+    let (mut next, mut h) = next_life(&memory, &[]);
+    next.forget(own, (books.base, books.base + books.size));
+    next.check_invariants().expect("without its heap");
+    assert_eq!(next.grants().collect::<Vec<_>>(), [books, others]);
+    // The front gives back what came to it.
+    let mut free = free_of(&side.a);
+    free.push((heap.base, heap.size));
+    for (base, size) in free {
+        let handle = h.new_handle();
+        next.add(piece(base, size, handle), Origin::Server)
+            .expect("nobody has it");
+        h.join_all(&mut next, base);
+    }
+    next.check_invariants().expect("with everything");
+    h.check(&next);
+    assert_eq!(next.totals().total, side.a.totals().total);
+}
+
+#[test]
 fn a_full_ledger_says_what_it_does_not_take() {
     let (mut ledger, _) = Ledger::open(Memory::new(4));
     let node = |base| Change::Put(Entry::Fixed(base, base + 1));

@@ -29,7 +29,7 @@ use rt::returns::Returns;
 use rt::{SysError, env, task};
 
 use keeper::Keeper;
-use service::{Role, Service, State};
+use service::{OWN, Role, Service, State};
 
 rt::entry!(main);
 
@@ -122,12 +122,12 @@ fn look_after_returns(service: &Service) {
 }
 
 fn open(role: Role, server: Server, returns: Option<Rc<Returns>>, whole: bool) -> Service {
-    // A node's server has no next life.
-    let (keeper, left) = match role {
-        Role::Front(_) => Keeper::open(),
-        Role::Node(_) => Default::default(),
-    };
-    let state = State::new(role, whole, &left);
+    let (keeper, left) = Keeper::open();
+    let mut state = State::new(role, whole, &left);
+    if matches!(role, Role::Node(_)) {
+        // What that life had for itself came back to the front, but for the books.
+        state.books.forget(OWN, keeper.range());
+    }
     Service {
         state: Rc::new(RefCell::new(state)),
         server,

@@ -127,7 +127,8 @@ impl Service {
         Some(())
     }
 
-    /// A node's server begins: it tells the OSnode's own server of itself, and asks for its node's memory.
+    /// A node's server begins: it tells the OSnode's own server of itself, and asks for its node's memory. What an earlier
+    /// life had came back there.
     async fn join(&self, node: u8) {
         if let Err(e) = self.try_to_join(node).await {
             rt::println!("mem: node {node} has no memory server: {e}");
@@ -142,6 +143,7 @@ impl Service {
         while let Some(more) = self.ask_for(&front, 0, PAGE, node).await {
             bytes += more;
         }
+        self.make_room();
         rt::io::log(format_args!("mem: node {node} has {bytes} bytes\n"));
         Ok(())
     }

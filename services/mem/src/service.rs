@@ -220,19 +220,11 @@ impl Service {
 
     /// Makes room for what is to be written down, once there is memory for it.
     pub fn make_room(&self) {
-        let ready = matches!(self.role(), Role::Front(_)) && self.has_memory();
-        if ready {
+        let has_memory = self.state.borrow().books.free_bytes() > 0;
+        if has_memory {
             self.keeper.borrow_mut().make_room();
             self.save();
         }
-    }
-
-    fn role(&self) -> Role {
-        self.state.borrow().role
-    }
-
-    fn has_memory(&self) -> bool {
-        self.state.borrow().books.free_bytes() > 0
     }
 
     /// RAM for the server's own objects. `None` also while the books are in use: whoever needed a slot then gets

@@ -244,7 +244,8 @@ pub async fn check(service: &Service) -> Result<MemoryChecked, Refusal> {
         let checked = service.ask_memory(async |memory| memory.check(server).await);
         match checked.await {
             Ok(c) => {
-                sums.donated += c.donated;
+                // What came back from a node's server that ended is new to one server, and missing at another.
+                sums.donated = sums.donated.wrapping_add(c.donated);
                 sums.got += c.got;
                 sums.sent += c.sent;
                 sums.free += c.free;

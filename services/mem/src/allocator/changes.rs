@@ -87,6 +87,20 @@ impl Allocator {
         books
     }
 
+    /// An earlier life's account is as if it had never been, but for one range (first byte, first byte after): what was on it
+    /// came back to somebody else, and comes as another server's.
+    pub fn forget(&mut self, account: u32, but: (u64, u64)) {
+        for g in self.grants_of(account) {
+            let end = g.base + g.size;
+            for (from, to) in [(g.base, end.min(but.0)), (g.base.max(but.1), end)] {
+                if from < to {
+                    let gone = self.take_off(from, to);
+                    self.sums.found = self.sums.found.wrapping_sub(gone);
+                }
+            }
+        }
+    }
+
     fn enter(&mut self, entry: &Entry) {
         match *entry {
             Entry::Account {
