@@ -88,8 +88,7 @@ async fn start_again(world: &World) -> Result<(), String> {
     match give_back(world, &service).await {
         // This one has ended, too: what it got comes back once more, and the one after it gets it.
         Err(CallError::Peer(PeerError::Gone)) => return Ok(()),
-        Err(e) => rt::io::log(format_args!("monitor: memory is lost: {e}\n")),
-        Ok(()) => {}
+        done => done.map_err(|e| format!("it does not begin: {e}"))?,
     }
     put_in_place(&endpoint).map_err(|e| sentence("its endpoint", e))?;
     memory::renewed(world, service);
@@ -145,7 +144,14 @@ async fn give_back(world: &World, service: &MemoryClient<Client>) -> Result<(), 
         let Some(ram) = next else {
             return service.restored().await.map(drop);
         };
-        service.restore(ram).await?;
+        match service.restore(ram).await {
+            // Whatever it does not take, it serves with the rest.
+            Err(CallError::Refused(why)) => {
+                rt::io::log(format_args!("monitor: RAM is lost: {why}\n"));
+            }
+            Err(gone) => return Err(gone),
+            Ok(_) => {}
+        }
     }
 }
 

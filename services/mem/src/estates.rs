@@ -51,10 +51,10 @@ impl Service {
     fn told_before(&self, osnode: u64) -> Option<(u64, u64)> {
         let mut s = self.state.borrow_mut();
         // Who asks again has heard of the one before. If this server ends now, the next one tells this one again.
-        let heard = s.told.take();
+        let heard = s.told.remove(&osnode);
         let place = s.estates.iter().position(|(o, _, _)| *o == osnode);
         let next = place.map(|place| s.estates.swap_remove(place));
-        s.told = next.map(|(_, base, _)| base);
+        s.told.extend(next.map(|(_, base, _)| (osnode, base)));
         drop(s);
         if let Some(base) = heard {
             self.note(Change::Erase(Key::Estate(base)));

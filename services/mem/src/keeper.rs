@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use mem::{Change, Entry, Ledger, RECORD_BYTES, Store};
 use proto::Name;
 use rt::vspace::{self, Access, Mapped};
-use rt::{CapAddr, PeerError, SysError, env, mem as own, process};
+use rt::{CapAddr, Capability, PeerError, SysError, env, mem as own, process};
 
 /// Bytes of the first Frame; the one after a full one has twice as many.
 const FIRST_BYTES: u64 = 64 << 10;
@@ -34,6 +34,8 @@ const fn place(record: u32, word: usize) -> u64 {
 #[derive(Default)]
 pub struct Keeper {
     ledger: Option<Ledger<Frame>>,
+    /// The Frame, if this life made it: given up with the one that follows, so that its memory comes back.
+    frame: Option<Capability>,
     /// First byte of its Frame, and how many there are.
     base: u64,
     bytes: u64,
@@ -52,6 +54,7 @@ impl Keeper {
         let (ledger, entries) = Ledger::open(Frame(mapped));
         let keeper = Keeper {
             ledger: Some(ledger),
+            frame: None,
             base,
             bytes,
             said: false,
@@ -102,8 +105,9 @@ impl Keeper {
             let all: Vec<Change> = old.entries().map(Change::Put).collect();
             ledger.enter(&all);
         }
-        process::keep(Name::truncated(BOOKS), frame.leak())?;
+        process::keep(Name::truncated(BOOKS), frame.addr())?;
         self.ledger = Some(ledger);
+        drop(self.frame.replace(frame));
         (self.base, self.bytes) = (base, bytes);
         Ok(())
     }

@@ -73,8 +73,8 @@ pub struct State {
     pub on_the_way: BTreeMap<(u32, u64), Parcel>,
     /// What OSnodes that are gone left, and nobody was told yet: id, first byte, bytes.
     pub estates: Vec<(u64, u64, u64)>,
-    /// First byte of what was told last, perhaps in vain.
-    pub told: Option<u64>,
+    /// First byte of what was told last of each OSnode, perhaps in vain.
+    pub told: BTreeMap<u64, u64>,
     pub giving: bool,
     /// What it knows of the knowledge base.
     pub link: Link,
@@ -108,7 +108,7 @@ impl State {
             last_ticket: 0,
             on_the_way: BTreeMap::new(),
             estates: Vec::new(),
-            told: None,
+            told: BTreeMap::new(),
             giving: false,
             link: Link::default(),
         };
@@ -267,13 +267,13 @@ impl Service {
     pub fn collect(&self) {
         let Some(returns) = &self.returns else { return };
         while let Some(ram) = returns.next() {
-            if let Err(e) = self.enter(ram, Allocator::returned) {
+            if let Err(e) = self.take_back(ram) {
                 rt::println!("mem: RAM that came back is lost: {e}");
             }
         }
     }
 
-    /// Enters RAM that the server's former life had, or that came back between the two; its bytes.
+    /// Enters RAM that nobody has any more, whoever had it; its bytes.
     pub fn take_back(&self, ram: Capability) -> Result<u64, ServiceError> {
         self.enter(ram, Allocator::returned)
     }
