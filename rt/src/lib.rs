@@ -34,6 +34,7 @@ mod heap;
 pub mod invoke;
 pub mod io;
 mod isa;
+pub mod keeper;
 mod link;
 pub mod lmp;
 pub mod mem;

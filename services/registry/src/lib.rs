@@ -11,7 +11,6 @@
 
 extern crate alloc;
 
-pub mod journal;
 pub mod language;
 mod locks;
 mod machine;

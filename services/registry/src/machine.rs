@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use journal::{Counters, Note};
 use proto::iface::registry::{RegistryReply, RegistryRequest, WatchOn};
 use proto::{Pid, ServiceError};
 
-use crate::journal::{Counters, Note};
 use crate::language::{self, ParseError};
 use crate::locks::Locks;
 use crate::store::{Change, How, Store, missing};

@@ -17,11 +17,8 @@ use proto::iface::registry::{self as declared, RegistryReply, RegistryRequest};
 use proto::{Call, stub};
 use registry::{Answer, ClientId, Registry, Ticket};
 use rt::chan::{Closings, Request, Server};
+use rt::keeper::Keeper;
 use rt::{task, time};
-
-mod keeper;
-
-use keeper::Keeper;
 
 rt::entry!(main);
 
@@ -62,7 +59,10 @@ async fn run() -> i32 {
 }
 
 async fn serve() -> Result<Infallible, String> {
-    let (keeper, registry) = Keeper::open();
+    let (keeper, left) = Keeper::open();
+    let registry = left.map_or_else(Registry::new, |(notes, counters)| {
+        Registry::restore(&notes, counters)
+    });
     let desk = Rc::new(RefCell::new(Desk {
         registry,
         keeper,
@@ -175,7 +175,9 @@ impl Desk {
     fn keep(&mut self) {
         let notes = self.registry.take_notes();
         if !notes.is_empty() {
-            self.keeper.add(&self.registry, &notes);
+            let registry = &self.registry;
+            self.keeper
+                .add(&notes, registry.counters(), || registry.lasting());
         }
     }
 }

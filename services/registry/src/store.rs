@@ -7,10 +7,10 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::Bound;
 
+use journal::{Counters, Note};
 use proto::ServiceError;
 use proto::iface::registry::SetMode;
 
-use crate::journal::{Counters, Note};
 use crate::language::{self, MAX_ATTRIBUTES, MAX_NAME, MAX_RECORD, Query, Record};
 use crate::{ClientId, Refusal, SYSTEM_PREFIX};
 
@@ -57,11 +57,7 @@ impl Stored {
         !self.ephemeral && !self.record.name.starts_with(SYSTEM_PREFIX)
     }
     fn note(&self) -> Note {
-        Note {
-            name: self.record.name.clone(),
-            text: Some(self.record.to_string()),
-            version: self.version,
-        }
+        Note::set(self.version, self.record.to_string())
     }
 }
 
@@ -99,23 +95,26 @@ impl Store {
     #[must_use]
     pub fn restore(notes: &[Note], counters: Counters) -> Store {
         let mut store = Store {
-            version: counters.version,
-            sequence: counters.sequence,
+            version: counters[0],
+            sequence: counters[1],
             ..Store::default()
         };
         for note in notes {
-            let Some(text) = &note.text else {
-                store.records.remove(&note.name);
+            // What this program wrote it can read; what it cannot, it never wrote.
+            let Ok(text) = str::from_utf8(&note.bytes) else {
                 continue;
             };
-            // What this program wrote it can read; what it cannot, it never wrote.
+            if !note.set {
+                store.records.remove(text);
+                continue;
+            }
             let Ok(record) = language::record(text) else {
                 continue;
             };
-            store.version = store.version.max(note.version);
+            store.version = store.version.max(note.number);
             let stored = Stored {
                 record: Rc::new(record),
-                version: note.version,
+                version: note.number,
                 charged: None,
                 ephemeral: false,
             };
@@ -132,10 +131,7 @@ impl Store {
     /// How far versions and sequential names have come.
     #[must_use]
     pub const fn counters(&self) -> Counters {
-        Counters {
-            version: self.version,
-            sequence: self.sequence,
-        }
+        [self.version, self.sequence]
     }
 
     /// Every record that outlives the process.
@@ -150,11 +146,7 @@ impl Store {
         let now = self.records.get(name).filter(|s| s.lasts());
         match now.map(Stored::note) {
             Some(note) => self.notes.push(note),
-            None if old_lasted => self.notes.push(Note {
-                name: name.to_string(),
-                text: None,
-                version: self.version,
-            }),
+            None if old_lasted => self.notes.push(Note::gone(self.version, name)),
             None => {}
         }
     }

@@ -10,7 +10,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 
-use crate::journal::{Counters, Full, Journal, Memory, Note};
+use crate::{Counters, Full, Journal, Memory, Note};
 
 /// Memory that takes so many stores, and loses all that come after them.
 #[derive(Clone, Debug)]
@@ -60,44 +60,26 @@ impl Memory for Ram {
     }
 }
 
-type Model = BTreeMap<String, (String, u64)>;
+/// By name: number and bytes. The bytes of a note that is set begin with the name.
+type Model = BTreeMap<String, (u64, Vec<u8>)>;
 
-fn set(name: &str, size: usize, version: u64) -> Note {
-    Note {
-        name: name.to_string(),
-        text: Some(format!("{name} {{ text: \"{}\" }}", "x".repeat(size))),
-        version,
-    }
-}
-
-fn gone(name: &str, version: u64) -> Note {
-    Note {
-        name: name.to_string(),
-        text: None,
-        version,
-    }
+fn set(name: &str, size: usize, number: u64) -> Note {
+    Note::set(number, format!("{name} {}", "x".repeat(size)))
 }
 
 fn apply(model: &mut Model, note: &Note) {
-    match &note.text {
-        Some(text) => {
-            let name = text.split(' ').next().unwrap_or_default().to_string();
-            model.insert(name, (text.clone(), note.version));
-        }
-        None => {
-            model.remove(&note.name);
-        }
+    let text = str::from_utf8(&note.bytes).expect("as it was written");
+    let name = text.split(' ').next().unwrap_or_default().to_string();
+    match note.set {
+        true => drop(model.insert(name, (note.number, note.bytes.clone()))),
+        false => drop(model.remove(&name)),
     }
 }
 
-fn records(model: &Model) -> Vec<Note> {
-    let all = model.iter();
-    all.map(|(name, (text, version))| Note {
-        name: name.clone(),
-        text: Some(text.clone()),
-        version: *version,
-    })
-    .collect()
+fn all(model: &Model) -> Vec<Note> {
+    let all = model.values().cloned();
+    all.map(|(number, bytes)| Note::set(number, bytes))
+        .collect()
 }
 
 fn read(ram: &Ram) -> Option<(Model, Counters)> {
@@ -111,7 +93,7 @@ fn read(ram: &Ram) -> Option<(Model, Counters)> {
 
 #[test]
 fn a_journal_that_is_too_small_says_so_and_stays_as_it_was() {
-    let counters = Counters::default();
+    let counters = [0, 0];
     assert!(Journal::create(Ram::new(4096), &[], counters).is_err());
     let mut journal = Journal::create(Ram::new(64 << 10), &[], counters).unwrap();
     let mut model = Model::new();
@@ -119,7 +101,7 @@ fn a_journal_that_is_too_small_says_so_and_stays_as_it_was() {
         let note = set(&format!("r{i}"), 1000, i);
         let before = model.clone();
         apply(&mut model, &note);
-        let now = records(&model);
+        let now = all(&model);
         let end = journal.add(&[note], counters, || now);
         (end == Err(Full)).then_some(before)
     });
@@ -132,7 +114,7 @@ fn what_is_no_journal_is_not_read() {
     assert!(read(&Ram::new(64 << 10)).is_none());
     let ram = Ram::new(64 << 10);
     let left = ram.left.clone();
-    let journal = Journal::create(ram, &[set("a", 3, 1)], Counters::default()).unwrap();
+    let journal = Journal::create(ram, &[set("a", 3, 1)], [0, 0]).unwrap();
     left.set(u64::MAX);
     journal.forget();
 }
@@ -146,21 +128,21 @@ proptest! {
     fn a_death_at_any_store_loses_at_most_the_change_under_way(
         changes in prop::collection::vec((0u8..20, 0usize..1200, any::<bool>(), 0u64..1500), 1..120),
     ) {
-        let mut counters = Counters { version: 0, sequence: 7 };
+        let mut counters = [0, 7];
         let mut model = Model::new();
         let ram = Ram::new(128 << 10);
         let mut left = ram.left.clone();
         let mut journal = Journal::create(ram, &[], counters).unwrap();
         for (name, size, delete, dies_after) in changes {
-            counters.version += 1;
+            counters[0] += 1;
             let name = format!("r{name}");
             let note = match delete {
-                true => gone(&name, counters.version),
-                false => set(&name, size, counters.version),
+                true => Note::gone(counters[0], name.clone()),
+                false => set(&name, size, counters[0]),
             };
             let before = model.clone();
             apply(&mut model, &note);
-            let now = records(&model);
+            let now = all(&model);
             left.set(dies_after);
             let added = journal.add(&[note], counters, || now);
             prop_assert_eq!(added, Ok(()));
@@ -175,10 +157,37 @@ proptest! {
                 prop_assert_eq!(&found, &model);
                 prop_assert_eq!(read_counters, counters);
             }
-            prop_assert_eq!(read_counters.sequence, 7);
+            prop_assert_eq!(read_counters[1], 7);
             left = ram.left.clone();
             let (opened, ..) = Journal::open(ram).expect("it stays a journal");
             journal = opened;
         }
+    }
+
+    /// Bytes written over: the rest is read as it was, or nothing from there on; never anything that was not written.
+    #[test]
+    fn what_was_written_over_is_left_out(
+        sizes in prop::collection::vec(0usize..300, 1..40),
+        (at, with) in (0usize..(64 << 10) - 8, any::<u64>()),
+    ) {
+        let notes: Vec<Note> =
+            (0..).zip(&sizes).map(|(i, size)| set(&format!("r{i}"), *size, i)).collect();
+        let journal = Journal::create(Ram::new(64 << 10), &notes, [1, 2]).unwrap();
+        let mut ram = journal.into_memory();
+        ram.bytes[at..at + 8].copy_from_slice(&with.to_le_bytes());
+        let Some((journal, found, _)) = Journal::open(ram) else {
+            // Only the words before the halves say whether there is a journal at all.
+            prop_assert!(at < 64);
+            return Ok(());
+        };
+        prop_assert!(found.iter().all(|note| notes.contains(note)));
+        let lost = notes.len() - found.len();
+        if at >= 64 + 24 {
+            let first = notes.iter().position(|note| !found.contains(note));
+            let rest = &notes[first.unwrap_or(notes.len())..];
+            // Eight bytes are in three entries at most; with a length, all behind it are lost.
+            prop_assert!(lost <= 3 || lost == rest.len());
+        }
+        drop(journal);
     }
 }
