@@ -11,7 +11,7 @@ use std::ops::Range;
 /// The built kernel that has the fault that its name says.
 const FAULTY: &str = "kernel/t-faulty";
 /// The names that it knows.
-const FAULTS: [&str; 10] = [
+const FAULTS: [&str; 11] = [
     "t-hang",
     "t-late",
     "t-memories",
@@ -20,6 +20,7 @@ const FAULTS: [&str; 10] = [
     "t-notification",
     "t-panic",
     "t-spawn",
+    "t-spawns",
     "t-stuck",
     "t-tick",
 ];

@@ -59,6 +59,10 @@ impl Fault for Named {
     fn runs(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) {
         self.0.runs(m, dcb, now_ns);
     }
+
+    fn until_ns(&self, m: &impl PhysMap, dcb: Dcb) -> Option<u64> {
+        self.0.until_ns(m, dcb)
+    }
 }
 
 struct Test;

@@ -17,6 +17,11 @@ pub trait Fault {
 
     /// A dispatcher is about to get the core.
     fn runs(&mut self, _m: &mut impl PhysMap, _dcb: Dcb, _now_ns: u64) {}
+
+    /// When a dispatcher must give the core up again at the latest, whoever else wants it (ns of OSnode time).
+    fn until_ns(&self, _m: &impl PhysMap, _dcb: Dcb) -> Option<u64> {
+        None
+    }
 }
 
 /// [`RoundRobin`] with a fault.
@@ -24,6 +29,20 @@ pub trait Fault {
 pub struct Erring<F> {
     inner: RoundRobin,
     fault: F,
+}
+
+impl<F: Fault> Erring<F> {
+    fn cut(&mut self, m: &mut impl PhysMap, picked: Picked, now_ns: u64) -> Picked {
+        self.fault.runs(m, picked.dcb, now_ns);
+        match self.fault.until_ns(m, picked.dcb) {
+            None => picked,
+            Some(until) => Picked {
+                slice_ns: picked.slice_ns.min(until.saturating_sub(now_ns).max(1)),
+                strict: true,
+                ..picked
+            },
+        }
+    }
 }
 
 impl<F: Fault> Policy for Erring<F> {
@@ -44,12 +63,11 @@ impl<F: Fault> Policy for Erring<F> {
     }
     fn pick(&mut self, m: &mut impl PhysMap, now_ns: u64) -> Option<Picked> {
         let picked = self.inner.pick(m, now_ns)?;
-        self.fault.runs(m, picked.dcb, now_ns);
-        Some(picked)
+        Some(self.cut(m, picked, now_ns))
     }
     fn slice(&mut self, m: &mut impl PhysMap, dcb: Dcb, now_ns: u64) -> Picked {
-        self.fault.runs(m, dcb, now_ns);
-        self.inner.slice(m, dcb, now_ns)
+        let picked = self.inner.slice(m, dcb, now_ns);
+        self.cut(m, picked, now_ns)
     }
     fn charge(&mut self, m: &mut impl PhysMap, dcb: Dcb, ran_ns: u64) {
         self.inner.charge(m, dcb, ran_ns);

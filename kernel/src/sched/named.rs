@@ -5,7 +5,9 @@ use capfmt::{Dcb, PhysMap};
 use super::WakeUp;
 use super::erring::Fault;
 use super::losing::{Losing, OneNotification, OneTick};
-use super::ruining::{EveryMemoryService, Ruining, TheMemoryService, TheMonitor, TheSpawnService};
+use super::ruining::{
+    EveryMemoryService, EverySpawnService, Ruining, TheMemoryService, TheMonitor, TheSpawnService,
+};
 
 /// What a test kernel does wrong when it schedules.
 #[derive(Debug)]
@@ -22,8 +24,10 @@ pub enum NamedFault {
     Memory(Ruining<TheMemoryService>),
     /// `t-memories` ruins them so fast that they are given up.
     Memories(Ruining<EveryMemoryService>),
-    /// `t-spawn` does so to the spawn service.
+    /// `t-spawn` does so to the spawn service, and every few seconds to the next one.
     Spawn(Ruining<TheSpawnService>),
+    /// `t-spawns` ruins them so fast that they are given up.
+    Spawns(Ruining<EverySpawnService>),
 }
 
 impl NamedFault {
@@ -37,6 +41,7 @@ impl NamedFault {
             "t-memory" => Self::Memory(Fault::new()),
             "t-memories" => Self::Memories(Fault::new()),
             "t-spawn" => Self::Spawn(Fault::new()),
+            "t-spawns" => Self::Spawns(Fault::new()),
             _ => Self::None,
         }
     }
@@ -50,7 +55,8 @@ impl NamedFault {
             | Self::Monitor(_)
             | Self::Memory(_)
             | Self::Memories(_)
-            | Self::Spawn(_) => false,
+            | Self::Spawn(_)
+            | Self::Spawns(_) => false,
         }
     }
 
@@ -61,7 +67,20 @@ impl NamedFault {
             Self::Memory(fault) => fault.runs(m, dcb, now_ns),
             Self::Memories(fault) => fault.runs(m, dcb, now_ns),
             Self::Spawn(fault) => fault.runs(m, dcb, now_ns),
+            Self::Spawns(fault) => fault.runs(m, dcb, now_ns),
             Self::None | Self::Tick(_) | Self::Notification(_) => {}
+        }
+    }
+
+    /// [`Fault::until_ns`].
+    pub fn until_ns(&self, m: &impl PhysMap, dcb: Dcb) -> Option<u64> {
+        match self {
+            Self::Monitor(fault) => fault.until_ns(m, dcb),
+            Self::Memory(fault) => fault.until_ns(m, dcb),
+            Self::Memories(fault) => fault.until_ns(m, dcb),
+            Self::Spawn(fault) => fault.until_ns(m, dcb),
+            Self::Spawns(fault) => fault.until_ns(m, dcb),
+            Self::None | Self::Tick(_) | Self::Notification(_) => None,
         }
     }
 }

@@ -10,7 +10,7 @@ use abi::{Op, Syscall, slots};
 use capfmt::{Attachment, Dcb, DcbState, Kcb, PhysMap};
 use kernel::{
     AttachError, Erring, Event, FairShare, FaultAccess, Next, Osnode, Policy, RoundRobin, Ruining,
-    TheMemoryService, TheMonitor, Victim, attach, step,
+    TheMemoryService, TheMonitor, TheSpawnService, Victim, attach, step,
 };
 use model::Crash;
 
@@ -250,4 +250,34 @@ fn one_process_is_ruined_after_a_while() {
     let memory = TheMemoryService::NAME;
     let told = goes_on::<TheMemoryService>(memory, late);
     assert_eq!((told.0, told.1 != 0), (0x10, true));
+}
+
+/// The first is ruined at once; each later one so much later than the one before it, also in the middle of what it computes.
+#[test]
+fn those_that_follow_are_ruined_later_and_later() {
+    let mut w = World::<Erring<Ruining<TheSpawnService>>>::new(8 * MIB);
+    DCB.set_name0(&mut w.m, u64::from_le_bytes(TheSpawnService::NAME));
+    w.want(FRAME, &[Upcall::PageFault]);
+    w.m.store(FRAME.add(disp::DISABLED), 1);
+    let mut shifts = Vec::new();
+    for again in 0..4 {
+        w.m.store(FRAME.add(disp::DISABLED_AREA + disp::AREA_PC), 0x40_2000);
+        let idle = if again == 0 {
+            700_000_000
+        } else {
+            4_100_000_000
+        };
+        let until = w.m.counter.get() + idle;
+        w.enter([Syscall::Wait as u64, until, 0, 0, 0, 0, 0, 0]);
+        while w.running() != Some(DCB) {
+            w.tick();
+        }
+        let began = w.m.counter.get();
+        // It computes on: nothing but its time slice ends that.
+        while w.m.load(FRAME.add(disp::DISABLED_AREA + disp::AREA_PC)) != 0x10 {
+            w.tick();
+        }
+        shifts.push((w.m.counter.get() - began) / 173_000);
+    }
+    assert_eq!(shifts, [0, 1, 2, 3]);
 }
