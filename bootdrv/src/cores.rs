@@ -109,7 +109,7 @@ pub fn take_kcb(holdings: &mut Holdings, kcb: CapAddr) -> Result<(), String> {
 /// Has a capability kept for the driver that comes after this one, should it die.
 pub fn keep(name: &str, cap: CapAddr) {
     if let Err(e) = rt::process::keep(Name::truncated(name), cap) {
-        rt::println!("boot driver: {name} is not kept: {}", e.message());
+        rt::println!("boot driver: {name} is not kept: {e}");
     }
 }
 

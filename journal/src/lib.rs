@@ -142,16 +142,22 @@ impl<M: Memory> Journal<M> {
         if m.load(0) != MAGIC || !fits || half < ENTRIES || !half.is_multiple_of(8) {
             return None;
         }
-        let base = journal.base();
-        let (mut at, end) = (ENTRIES, m.load(base + USED).min(half));
+        let (notes, counters) = journal.read();
+        Some((journal, notes, counters))
+    }
+
+    /// What it says, in order.
+    pub fn read(&self) -> (Vec<Note>, Counters) {
+        let (base, m) = (self.base(), &self.memory);
+        let (mut at, end) = (ENTRIES, m.load(base + USED).min(m.load(HALF_BYTES)));
         let mut notes = Vec::new();
         // Behind one whose length is wrong nothing can be found.
-        while let Some((note, next)) = journal.entry(base, at, end) {
+        while let Some((note, next)) = self.entry(base, at, end) {
             notes.extend(note);
             at += next;
         }
         let counters = [0, 8].map(|i| m.load(base + COUNTERS + i));
-        Some((journal, notes, counters))
+        (notes, counters)
     }
 
     /// Adds what happened, all of it or nothing. When there is no room, everything is written anew from `all`, which is

@@ -10,6 +10,7 @@ use capfmt::{CapType, Rights};
 use monitor::{Piece, around, fit};
 use proto::iface::memory::MemoryClient;
 use proto::iface::process::ProcessNotice;
+use proto::iface::spawn::OSNODE_ENDS;
 use proto::start::FLAG_AGAIN;
 use proto::{Name, Pid};
 use rt::chan::{Client, Request};
@@ -44,7 +45,7 @@ pub async fn found(world: &World) -> Result<(), String> {
     invoke::cnode_copy(root, endpoint.addr(), slots::MEMORY, Rights::ALL, None)
         .map_err(|e| sentence("the memory service's endpoint", e))?;
     donate(world, &memory).await?;
-    make_spawn_service(world, archive, &endpoint)?;
+    make_spawn_service(world, archive)?;
     let service = Client::bind(slots::MEMORY).await;
     memory::open(world, service.map_err(|e| e.to_string())?);
     if world.home == 0 {
@@ -141,10 +142,7 @@ pub fn start_memory_service(
         // What nobody has any more comes back to it.
         (Name::truncated("kernel"), slots::KERNEL),
     ]);
-    {
-        let s = world.state.borrow();
-        given.extend(s.estate.kept.iter().map(|(name, cap)| (*name, cap.addr())));
-    }
+    given.extend(next_life::kept(world, introducer::MEMORY));
     let home = format!("{}", world.home);
     let args: &[&str] = match world.home {
         0 => &["mem"],
@@ -258,63 +256,77 @@ async fn donate(world: &World, left: &Leftover) -> Result<(), String> {
     Ok(())
 }
 
-fn make_spawn_service(
-    world: &World,
-    archive: Archive<'static>,
-    memory: &Capability,
-) -> Result<(), String> {
+fn make_spawn_service(world: &World, archive: Archive<'static>) -> Result<(), String> {
     let image = program_file(archive, "spawn")?;
     let bytes = memory_needed(image, 0).map_err(|e| spawn_error("spawn", &e))?;
     let ram = mem::alloc_ram(bytes).map_err(|e| format!("no memory for spawn: {e}"))?;
+    start_spawn_service(world, archive, ram, false)
+}
+
+/// Starts the spawn service, or its next life, in a block of RAM.
+///
+/// # Errors
+/// What failed, as a sentence.
+pub fn start_spawn_service(
+    world: &World,
+    archive: Archive<'static>,
+    ram: Capability,
+    again: bool,
+) -> Result<(), String> {
+    let image = program_file(archive, "spawn")?;
     let names = introduction(world, introducer::SYSTEM)?;
     let programs = introduction(world, introducer::PROGRAMS)?;
-    let given = [
+    let mut given = Vec::from([
         (Name::truncated("names"), names.addr()),
         (Name::truncated("names-apps"), programs.addr()),
-    ];
+    ]);
+    given.extend(next_life::kept(world, introducer::SPAWN));
     let what = Starting {
         args: &["spawn"],
         badge: introducer::SPAWN,
-        memory_service: memory.addr(),
-        again: false,
+        memory_service: slots::MEMORY,
+        again,
     };
     start(world, &what, image, &given, ram)
 }
 
-/// A service that the monitor started says something of itself. The memory service is started again when it ends, unless it
-/// does so all the time. Without the spawn service the OSnode cannot go on: which processes there are was known to nobody
-/// else.
+/// A service that the monitor started says something of itself. It is started again when it ends, unless it does so all
+/// the time, or says that the OSnode is to end with it.
 pub fn noticed(world: &World, mut request: Request) {
-    let who = match request.introducer() {
-        introducer::MEMORY => "memory service",
-        introducer::SPAWN => "spawn service",
-        _ => return,
-    };
-    let how = match request.decode::<ProcessNotice>() {
-        Ok(ProcessNotice::Exited { status }) => format!("with status {status}"),
+    let who = request.introducer();
+    if !matches!(who, introducer::MEMORY | introducer::SPAWN) {
+        return;
+    }
+    let (how, fatal) = match request.decode::<ProcessNotice>() {
+        Ok(ProcessNotice::Exited { status }) => {
+            let fatal = who == introducer::SPAWN && status == OSNODE_ENDS;
+            (format!("with status {status}"), fatal)
+        }
         Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
             let text = request.text();
-            format!("by {kind:?} {detail:#x} at {pc:#x} {text}")
-                .trim_end()
-                .into()
+            let text = format!("by {kind:?} {detail:#x} at {pc:#x} {text}");
+            (text.trim_end().into(), false)
         }
         Ok(ProcessNotice::Keep { name }) => {
-            if let (introducer::MEMORY, Some(cap)) = (request.introducer(), request.cap.take()) {
-                next_life::keep(world, name, cap);
+            if let Some(cap) = request.cap.take() {
+                next_life::keep(world, who, name, cap);
             }
             return;
         }
         _ => return,
     };
-    if request.introducer() == introducer::MEMORY
-        && world.state.borrow_mut().lives.again(time::system_ns())
-    {
-        return next_life::begin(world, &how);
+    let now = time::system_ns();
+    let again = !fatal && {
+        let mut s = world.state.borrow_mut();
+        s.lives.entry(who).or_default().again(now)
+    };
+    if again {
+        return next_life::begin(world, who, &how);
     }
-    let osnode = env::osnode();
+    let (osnode, name) = (env::osnode(), introducer::name(who));
     // Past the console: its last line would not get there.
     rt::io::log(format_args!(
-        "monitor: the {who} of o{osnode} ended {how}, and o{osnode} ends with it\n"
+        "monitor: the {name} service of o{osnode} ended {how}, and o{osnode} ends with it\n"
     ));
     rt::process::exit(1)
 }

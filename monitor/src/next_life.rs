@@ -1,15 +1,17 @@
-//! The memory service's next life.
+//! The next lives of the memory service and of the spawn service.
 //!
-//! Its process is taken apart while the monitor collects what comes back: all RAM that it had, whatever it was doing with
-//! it. A new process in the same block of memory gets the Frame with its books, collects from then on itself, and is given
-//! what the monitor collected. Its clients hear *peer gone*, ask their starter for its Endpoint, and ask again.
+//! Each is a new process in the same block of memory, with what the former one had kept. The memory service's process is
+//! taken apart while the monitor collects what comes back: all RAM that it had, whatever it was doing with it. The new one gets
+//! the Frame with its books, collects from then on itself, and is given what the monitor collected. Its clients hear *peer
+//! gone*, ask their starter for its Endpoint, and ask again. The spawn service's next life finds the processes that the
+//! former one started, and becomes their starter.
 
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use abi::{SysError, slots};
+use abi::{CapAddr, SysError, slots};
 use archive::Archive;
 use capfmt::Rights;
 use proto::iface::memory::{MemoryClient, NEXT_LIFE};
@@ -25,21 +27,20 @@ use crate::{bind, founding, memory};
 /// Pause between two looks at what comes back (ns of system time): others must forget it first.
 const LOOK_NS: u64 = 500_000;
 
-/// What the monitor has of a service that it starts again.
+/// What the monitor has between two lives of the memory service.
 #[derive(Default)]
 pub struct Estate {
-    /// What its former life had kept.
-    pub kept: Vec<(Name, Capability)>,
     /// Where what comes back between two lives is collected.
     returns: Option<Rc<Returns>>,
     /// RAM that came back, and that the next life has not got yet.
     gathered: Vec<Capability>,
 }
 
-/// The memory service has something kept for its next life.
-pub fn keep(world: &World, name: Name, cap: Capability) {
+/// A service has something kept for its next life.
+pub fn keep(world: &World, who: u32, name: Name, cap: Capability) {
     let former = {
-        let kept = &mut world.state.borrow_mut().estate.kept;
+        let mut s = world.state.borrow_mut();
+        let kept = s.kept.entry(who).or_default();
         let place = kept.iter().position(|(n, _)| *n == name);
         let former = place.map(|place| kept.swap_remove(place));
         kept.push((name, cap));
@@ -49,36 +50,67 @@ pub fn keep(world: &World, name: Name, cap: Capability) {
     drop(former);
 }
 
-/// The memory service ended; it is started again.
-pub fn begin(world: &World, how: &str) {
-    let osnode = world.osnode;
+/// What a service had kept.
+pub fn kept(world: &World, who: u32) -> Vec<(Name, CapAddr)> {
+    let s = world.state.borrow();
+    let kept = s.kept.get(&who).into_iter().flatten();
+    kept.map(|(name, cap)| (*name, cap.addr())).collect()
+}
+
+/// A service ended; it is started again.
+pub fn begin(world: &World, who: u32, how: &str) {
+    let (osnode, name) = (world.osnode, introducer::name(who));
     rt::io::log(format_args!(
-        "monitor: the memory service of o{osnode} ended {how}, and is started again\n"
+        "monitor: the {name} service of o{osnode} ended {how}, and is started again\n"
     ));
     let world = world.clone();
     task::spawn(async move {
-        if let Err(e) = start_again(&world).await {
+        let started = match who {
+            introducer::MEMORY => start_memory_service(&world).await,
+            _ => start_spawn_service(&world).await,
+        };
+        if let Err(e) = started {
             rt::io::log(format_args!(
-                "monitor: o{osnode} has no memory service any more, and ends: {e}\n"
+                "monitor: o{osnode} has no {name} service any more, and ends: {e}\n"
             ));
             rt::process::exit(1)
         }
     });
 }
 
+fn former(world: &World, who: u32) -> Result<Process, String> {
+    let process = world.state.borrow_mut().own.remove(&who);
+    process.ok_or_else(|| String::from("it was never started"))
+}
+
+fn archive() -> Result<Archive<'static>, String> {
+    let bytes = env::archive().ok_or("the boot archive was not given")?;
+    Archive::open(bytes).map_err(|e| e.to_string())
+}
+
+async fn start_spawn_service(world: &World) -> Result<(), String> {
+    let process = former(world, introducer::SPAWN)?;
+    let block = process.destroy();
+    let block = block.map_err(|(e, _)| sentence("it cannot be taken apart", e))?;
+    // What it is given to ask for memory is that of the memory service that there is.
+    let asked = memory::ask(world, async |memory| memory.stats(0).await).await;
+    asked.map_err(|e| format!("no memory service: {e}"))?;
+    founding::start_spawn_service(world, archive()?, block, true)?;
+    // Those of the monitor itself look as well; its processes hear of it from the next life.
+    bind::services_ended(world);
+    Ok(())
+}
+
 fn sentence(what: &str, e: SysError) -> String {
     format!("{what}: {}", e.message())
 }
 
-async fn start_again(world: &World) -> Result<(), String> {
-    let process = world.state.borrow_mut().own.remove(&introducer::MEMORY);
-    let process = process.ok_or("it was never started")?;
+async fn start_memory_service(world: &World) -> Result<(), String> {
+    let process = former(world, introducer::MEMORY)?;
     let returns = collector(world).map_err(|e| sentence("its memory cannot be collected", e))?;
     let block = take_apart(world, &returns, process).await?;
     gather(world, &returns).await;
-    let bytes = env::archive().ok_or("the boot archive was not given")?;
-    let archive = Archive::open(bytes).map_err(|e| e.to_string())?;
-    founding::start_memory_service(world, archive, block, true)?;
+    founding::start_memory_service(world, archive()?, block, true)?;
     let endpoint = world.named(Name::truncated(NEXT_LIFE)).await;
     let endpoint = endpoint.map_err(|e| sentence("its endpoint", e))?;
     // What came back until it took over.

@@ -41,6 +41,14 @@ pub mod introducer {
     pub const SPAWN: u32 = 4;
     /// Other monitors: this plus a number.
     pub const MONITORS: u32 = 0x100;
+
+    /// What is said of a service that the monitor starts itself.
+    pub const fn name(who: u32) -> &'static str {
+        match who {
+            MEMORY => "memory",
+            _ => "spawn",
+        }
+    }
 }
 
 /// Everything that changes; never borrowed across an `await`.
@@ -70,8 +78,10 @@ pub struct State {
     pub registrars: BTreeMap<Name, u32>,
     /// Processes that the monitor itself made, by the introduction of their starter's endpoint.
     pub own: BTreeMap<u32, Process>,
-    /// Ends of the memory service, and what is left between two lives of it.
-    pub lives: Lives,
+    /// Ends of those, and what they leave to their next lives.
+    pub lives: BTreeMap<u32, Lives>,
+    pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
+    /// What is left between two lives of the memory service.
     pub estate: Estate,
     /// How often the memory service was started again.
     pub memory_life: u64,
@@ -120,7 +130,8 @@ impl World {
                 services: BTreeMap::new(),
                 registrars: BTreeMap::new(),
                 own: BTreeMap::new(),
-                lives: Lives::default(),
+                lives: BTreeMap::new(),
+                kept: BTreeMap::new(),
                 estate: Estate::default(),
                 memory_life: 0,
                 name_wakers: Vec::new(),

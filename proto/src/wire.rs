@@ -405,9 +405,16 @@ macro_rules! codes {
                 w.push(*self as u64);
             }
             fn get(r: &mut $crate::wire::Reader) -> Result<Self, $crate::WireError> {
-                match r.pull() {
-                    $($n => Ok($name::$v),)*
-                    _ => Err($crate::WireError::BadField),
+                $name::from_code(r.pull()).ok_or($crate::WireError::BadField)
+            }
+        }
+        impl $name {
+            /// The one with this number.
+            #[must_use]
+            pub const fn from_code(code: u64) -> Option<$name> {
+                match code {
+                    $($n => Some($name::$v),)*
+                    _ => None,
                 }
             }
         }

@@ -6,7 +6,8 @@ use abi::{CapAddr, SysError, slots};
 use capfmt::{CapType, Rights};
 
 use crate::invoke::{self, Retype};
-use crate::plan::slots::{CNODE_SLOTS, SlotMap};
+pub use crate::plan::slots::CNODE_SLOTS;
+use crate::plan::slots::SlotMap;
 use crate::ram;
 use crate::single::Single;
 
@@ -129,9 +130,47 @@ pub(crate) fn alloc_root_slot() -> Result<u32, SysError> {
     SLOTS.with(SlotMap::take_root).ok_or(SysError::TableFull)
 }
 
-/// Returns an empty root slot.
-pub(crate) fn free_root_slot(l1: u32) {
-    SLOTS.with(|s| s.give_back_root(l1));
+/// A CNode in a slot of the root CNode, so that its slots can be addressed. Dropped, it is taken out of there again.
+#[derive(Debug)]
+pub struct Mount(u32);
+
+impl Mount {
+    /// A place for a CNode that is yet to be made in [`Mount::cnode`].
+    ///
+    /// # Errors
+    /// `TableFull`.
+    pub(crate) fn empty() -> Result<Mount, SysError> {
+        alloc_root_slot().map(Mount)
+    }
+    /// A copy of a CNode of [`CNODE_SLOTS`] slots that is there already.
+    ///
+    /// # Errors
+    /// `TableFull`; any of `Op::Copy`.
+    pub fn of(cnode: CapAddr) -> Result<Mount, SysError> {
+        let mount = Mount::empty()?;
+        invoke::cnode_copy(slots::ROOT_CNODE, cnode, mount.cnode(), Rights::ALL, None)?;
+        Ok(mount)
+    }
+    /// The slot of the CNode itself.
+    #[must_use]
+    pub fn cnode(&self) -> CapAddr {
+        CapAddr::root(self.0)
+    }
+    /// A slot in it, by its address in a process of which it is the first CNode (only the lowest 8 bits count).
+    #[must_use]
+    pub fn at(&self, slot: CapAddr) -> CapAddr {
+        CapAddr::new(self.0, slot.0 & (CNODE_SLOTS - 1))
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        match invoke::delete(self.cnode()) {
+            Ok(()) | Err(SysError::NoCapability) => SLOTS.with(|s| s.give_back_root(self.0)),
+            // The slot stays in use for ever; nothing else is lost.
+            Err(_) => {}
+        }
+    }
 }
 
 /// Runs `make` on an empty slot; the slot is free again if it fails.

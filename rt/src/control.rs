@@ -60,7 +60,7 @@ pub fn on_stop(f: Box<dyn FnMut()>) {
 /// Tells the starter that start-up is over. An OSnode's first process has no starter.
 pub fn ready() {
     // Without a starter nobody waits for it.
-    let _ = crate::chan::tell_starter(&ProcessNotice::Ready {}, b"");
+    let _ = crate::link::tell_starter(&ProcessNotice::Ready {}, b"");
 }
 
 /// Serves the starter on endpoint 0, for ever.
@@ -124,5 +124,8 @@ impl ProcessServer<Request> for Control {
     }
     fn look(&self, _: &Request) {
         crate::chan::look_after_services();
+    }
+    fn adopted(&self, _: &Request) {
+        process::keep_again();
     }
 }

@@ -78,6 +78,12 @@ impl Keeper {
         }
     }
 
+    /// What the next process would read now.
+    #[must_use]
+    pub fn read(&self) -> Option<Left> {
+        self.journal.as_ref().map(Journal::read)
+    }
+
     /// A new journal, larger than the last one; that counts no longer once this one is kept.
     fn begin(&mut self, all: &[Note], counters: Counters) -> Result<(), PeerError> {
         let mut bytes = self.journal.as_ref().map_or(FIRST_BYTES, |j| 2 * j.bytes());

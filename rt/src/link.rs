@@ -9,6 +9,7 @@ use core::task::{Context, Poll, Waker};
 use abi::{CapAddr, MessageTag, SysError, WaitResult, slots};
 use proto::iface::memory::MemoryClient;
 use proto::iface::names::NamesClient;
+use proto::iface::process::ProcessNotice;
 use proto::iface::spawn::SpawnClient;
 use proto::iface::transport::Transport;
 use proto::{Ask, CallError, Header, Name, Pass, PeerError, Raw, ServiceError, Wire, WireError};
@@ -30,6 +31,9 @@ const LIVES: u32 = 3;
 /// How long the next memory service may take to register, and the pause between two looks (ns of OSnode time).
 const NEXT_NS: u64 = 10_000_000_000;
 const NEXT_LOOK_NS: u64 = 2_000_000;
+
+/// After so long it is said once more that the process ends (ns of OSnode time).
+const ENDS_NS: u64 = 2_000_000_000;
 
 struct Link {
     /// Endpoint index and its capability, once open.
@@ -285,14 +289,61 @@ pub(crate) fn renew_memory() -> Result<(), PeerError> {
 
 /// The starter knows the process's account.
 fn next_of_starter() -> Result<Capability, PeerError> {
-    let starter = bind(slots::PARENT)?;
-    let next = now(SpawnClient(AtOnce(starter.addr())).own_memory());
-    farewell(&starter);
-    Ok(next?.endpoint)
+    let mut next = None;
+    with_starter(&mut |parent| {
+        let starter = bind(parent)?;
+        let answer = now(SpawnClient(AtOnce(starter.addr())).own_memory());
+        farewell(&starter);
+        next = Some(answer?.endpoint);
+        Ok(())
+    })?;
+    next.ok_or(PeerError::Gone)
+}
+
+/// Does something with the starter's Endpoint. A spawn service that ends is started again, and puts the Endpoint of its next
+/// life there: that is waited for.
+///
+/// # Errors
+/// Those of `what`; `Gone` when there is no starter any more.
+pub(crate) fn with_starter(
+    what: &mut dyn FnMut(CapAddr) -> Result<(), PeerError>,
+) -> Result<(), PeerError> {
+    let until = time::now_ns().saturating_add(NEXT_NS);
+    loop {
+        match what(slots::PARENT) {
+            // Whoever the monitor, or nobody, started is not adopted.
+            Err(PeerError::Gone) if env::pid().number != 0 && time::now_ns() < until => {}
+            done => return done,
+        }
+        pause(NEXT_LOOK_NS)?;
+    }
+}
+
+/// Sends a notice to the starter, patiently and without the executor.
+pub(crate) fn tell_starter(notice: &ProcessNotice, blob: &[u8]) -> Result<(), PeerError> {
+    let none = MessageTag::default();
+    with_starter(&mut |parent| {
+        for fragment in proto::blob::fragments(blob, 0) {
+            send_patiently(parent, none, fragment)?;
+        }
+        Ok(send_patiently(parent, none, notice.to_words(0))?)
+    })
+}
+
+/// Waits as long as a starter may take to end a process that said that it ends; `false` if there is never another one.
+pub(crate) fn may_have_another_starter() -> bool {
+    env::pid().number != 0 && pause(ENDS_NS).is_ok()
+}
+
+/// Waits for so long (ns of OSnode time).
+fn pause(ns: u64) -> Result<(), SysError> {
+    let (index, _) = endpoint()?;
+    // Only for the time: what comes is a late answer to an earlier request.
+    let _ = lmp::wait(time::now_ns().saturating_add(ns), Some(index));
+    Ok(())
 }
 
 fn next_by_name(name: &str) -> Result<Capability, PeerError> {
-    let (index, _) = endpoint()?;
     let until = time::now_ns().saturating_add(NEXT_NS);
     loop {
         let now = time::now_ns();
@@ -301,7 +352,6 @@ fn next_by_name(name: &str) -> Result<Capability, PeerError> {
             Err(PeerError::Refused(ServiceError::NotFound)) => return Err(PeerError::Gone),
             done => return done,
         }
-        // Only for the time: what comes is a late answer to an earlier request.
-        let _ = lmp::wait(now.saturating_add(NEXT_LOOK_NS), Some(index));
+        pause(NEXT_LOOK_NS)?;
     }
 }

@@ -8,7 +8,7 @@ use capfmt::CapType;
 use proto::iface::memory::{MemoryClient, MemoryPlace};
 use proto::{CallError, PeerError, ServiceError};
 
-use crate::cap::{self, Capability};
+use crate::cap::{self, CNODE_BYTES, CNODE_LOG2, Capability};
 use crate::chan::Client;
 use crate::invoke::{self, Retype};
 use crate::single::Single;
@@ -123,6 +123,16 @@ pub fn alloc_frame(bytes: u64) -> Result<Capability, PeerError> {
     let ram = alloc_ram(bytes)?;
     let size = invoke::identify(ram.addr())?.cap.size;
     Ok(retype_one(ram.addr(), CapType::Frame, 0, 0, size)?)
+}
+
+/// An empty CNode of [`cap::CNODE_SLOTS`] slots.
+///
+/// # Errors
+/// [`PeerError`].
+pub fn alloc_cnode() -> Result<Capability, PeerError> {
+    let ram = alloc_ram(CNODE_BYTES)?;
+    let (kind, log2) = (CapType::CNode, CNODE_LOG2);
+    Ok(retype_one(ram.addr(), kind, log2, 0, CNODE_BYTES)?)
 }
 
 /// One object made of part of a RAM (or Frame, …) capability, which stays.

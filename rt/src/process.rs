@@ -1,14 +1,16 @@
 //! The process itself: its end, its backtrace.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
-use abi::{CapAddr, MessageTag, SysError, bootinfo, slots, vaddr};
+use abi::{CapAddr, MessageTag, bootinfo, slots, vaddr};
 use proto::iface::process::ProcessNotice;
-use proto::{Name, Wire};
+use proto::{Name, PeerError, Wire};
 
+use crate::cap::{self, Capability};
 use crate::exec::driver;
 use crate::single::Single;
-use crate::{chan, env, invoke, isa, link, lmp, start};
+use crate::{env, invoke, isa, link, lmp, start};
 
 /// What `main` may return.
 #[cfg_attr(nekton_user, lang = "termination")]
@@ -52,28 +54,66 @@ pub fn exit(status: i32) -> ! {
     end(&ProcessNotice::Exited { status }, b"", status)
 }
 
+/// What the starter keeps: another one, that did not hear of it, is told again.
+#[cfg_attr(nekton_user, thread_local)]
+static KEPT: Single<Vec<(Name, Capability)>> = Single::new(Vec::new());
+
 /// Has the starter keep a copy of a capability, for the program's next process if it is started
 /// again ([`crate::env::given`]).
 ///
 /// # Errors
-/// Any of a send; nothing says whether the starter keeps it.
-pub fn keep(name: Name, cap: CapAddr) -> Result<(), SysError> {
+/// [`PeerError`] of a send; nothing says whether the starter keeps it.
+pub fn keep(name: Name, cap: CapAddr) -> Result<(), PeerError> {
+    // Whom the monitor, or nobody, started has one starter.
+    if env::pid().number != 0 {
+        let copy = cap::copy(cap)?;
+        let former = KEPT.with(|kept| {
+            let place = kept.iter().position(|(n, _)| *n == name);
+            let former = place.map(|place| kept.swap_remove(place));
+            kept.push((name, copy));
+            former
+        });
+        drop(former);
+    }
+    tell_kept(name, cap)
+}
+
+/// The process has another starter: that keeps what the former one kept, or was to keep.
+pub(crate) fn keep_again() {
+    let kept: Vec<(Name, CapAddr)> = KEPT.with(|kept| {
+        // What was revoked meanwhile is kept by nobody.
+        kept.retain(|(_, cap)| invoke::identify(cap.addr()).is_ok());
+        kept.iter().map(|(name, cap)| (*name, cap.addr())).collect()
+    });
+    for (name, cap) in kept {
+        // A starter that ends again is followed by another one, who says so.
+        let _ = tell_kept(name, cap);
+    }
+}
+
+fn tell_kept(name: Name, cap: CapAddr) -> Result<(), PeerError> {
     let with = MessageTag {
         cap,
         ..MessageTag::default()
     };
-    let notice = ProcessNotice::Keep { name };
-    link::send_patiently(slots::PARENT, with, notice.to_words(0))
+    let words = ProcessNotice::Keep { name }.to_words(0);
+    link::with_starter(&mut |parent| Ok(link::send_patiently(parent, with, words)?))
 }
 
 /// Tells the starter how the process ends, then never runs again. An OSnode's first process has
 /// no starter: its OSnode ends with it, and with the boot OSnode the machine.
 pub(crate) fn end(notice: &ProcessNotice, blob: &[u8], status: i32) -> ! {
     driver::close_channels();
-    let alone = chan::tell_starter(notice, blob).is_err();
-    if alone && env::boot_info().is_some_and(|b| b.word(bootinfo::word::HOME) == 0) {
-        // The kernel would do so by itself, but not know the status.
-        let _ = invoke::kernel_halt(slots::KERNEL, u64::from(status != 0));
+    loop {
+        let told = link::tell_starter(notice, blob);
+        if told.is_err() && env::boot_info().is_some_and(|b| b.word(bootinfo::word::HOME) == 0) {
+            // The kernel would do so by itself, but not know the status.
+            let _ = invoke::kernel_halt(slots::KERNEL, u64::from(status != 0));
+        }
+        // A starter that ends before it takes the process apart is started again, and does not know.
+        if told.is_err() || !link::may_have_another_starter() {
+            break;
+        }
     }
     halt()
 }

@@ -4,17 +4,16 @@ use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::cell::RefCell;
 use core::future::{Future, pending};
 
-use proto::iface::console::ConsoleClient;
-use proto::iface::cores::CoresClient;
-use proto::iface::files::FilesClient;
-use proto::iface::registry::RegistryClient;
-use proto::iface::spawn::SpawnClient;
+use proto::iface::console::Console;
+use proto::iface::cores::{Cores, CoresClient};
+use proto::iface::files::Files;
+use proto::iface::registry::{Registry, RegistryClient};
+use proto::iface::spawn::{Spawn, SpawnClient};
 use proto::iface::system::SystemClient;
 use proto::{CallError, PeerError, Pid, ServiceError};
-use rt::chan::Client;
+use rt::chan::{Client, Lasting};
 use rt::{env, time};
 use shell::Record;
 
@@ -26,61 +25,19 @@ pub struct Stop;
 const MAX_EXEC: u64 = 64 * 1024;
 /// How long a halt may take before the shell gives up (ns).
 const HALT_NS: u64 = 5_000_000_000;
-/// How long a service that ended may take until it is there again (ns of system time).
-const AGAIN_NS: u64 = 5_000_000_000;
 /// How often a text is tried to be printed when the console ends meanwhile.
 const PRINT_TRIES: u32 = 4;
 
-/// A service by its name: bound when it is needed, and anew when it ended.
-pub struct Service {
-    name: &'static str,
-    bound: RefCell<Option<Client>>,
-}
-
-impl Service {
-    const fn new(name: &'static str) -> Service {
-        Service {
-            name,
-            bound: RefCell::new(None),
-        }
-    }
-
-    /// Waits until it is there.
-    async fn open(name: &'static str) -> Result<Service, PeerError> {
-        let service = Service::new(name);
-        let client = Client::lookup(name).await?;
-        service.bound.replace(Some(client));
-        Ok(service)
-    }
-
-    /// A connection; one that ended is made anew, which may take a while.
-    ///
-    /// # Errors
-    /// [`PeerError`]; `TimedOut` when nobody takes the name.
-    pub async fn client(&self) -> Result<Client, PeerError> {
-        let known = self.bound.borrow().clone();
-        if let Some(client) = known.filter(|c| c.ping().is_ok()) {
-            return Ok(client);
-        }
-        let until = time::system_ns().saturating_add(AGAIN_NS);
-        let found = time::system_timeout(until, Client::lookup(self.name)).await;
-        let client = found.ok_or(PeerError::TimedOut)??;
-        let old = self.bound.replace(Some(client.clone()));
-        drop(old);
-        if self.name == "console" {
-            rt::io::set_console(client.clone());
-        }
-        Ok(client)
-    }
-}
+/// Nobody needs to know of a new connection.
+const fn untold(_: &Client) {}
 
 /// The shell's connections.
 pub struct Session {
-    console: Service,
-    files: Service,
-    cores: Service,
-    spawn: Service,
-    registry: Service,
+    console: Lasting<Console>,
+    files: Lasting<Files>,
+    cores: Lasting<Cores>,
+    spawn: Lasting<Spawn>,
+    registry: Lasting<Registry>,
     /// The monitor.
     pub system: SystemClient<Client>,
     output: String,
@@ -93,15 +50,14 @@ pub struct Session {
 impl Session {
     /// Connects to every service that the shell needs, waiting until they are there.
     pub async fn open() -> Result<Session, PeerError> {
-        let console = Service::open("console").await?;
-        rt::io::set_console(console.client().await?);
+        let console = Lasting::open("console", |c| rt::io::set_console(c.clone())).await?;
         let names = env::given("names").ok_or(PeerError::Gone)?;
         Ok(Session {
             console,
-            files: Service::open("files").await?,
-            cores: Service::open("cores").await?,
-            spawn: Service::open("spawn").await?,
-            registry: Service::new("registry"),
+            files: Lasting::open("files", untold).await?,
+            cores: Lasting::open("cores", untold).await?,
+            spawn: Lasting::open("spawn", untold).await?,
+            registry: Lasting::new("registry", untold),
             system: SystemClient(Client::bind(names).await?),
             output: String::new(),
             foreground: None,
@@ -115,7 +71,18 @@ impl Session {
     /// A sentence.
     pub async fn spawn(&self) -> Result<SpawnClient<Client>, String> {
         let client = self.spawn.client().await;
-        client.map(SpawnClient).map_err(|e| of_spawn(e.into()))
+        client.map_err(|e| of_spawn(e.into()))
+    }
+
+    /// Asks the spawn service something that may be asked twice: its next life, if it ends before it answers.
+    ///
+    /// # Errors
+    /// What it says.
+    pub async fn ask_spawn<T>(
+        &self,
+        ask: impl AsyncFn(SpawnClient<Client>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        self.spawn.ask(ask).await
     }
 
     /// The device manager.
@@ -124,7 +91,7 @@ impl Session {
     /// A sentence.
     pub async fn cores(&self) -> Result<CoresClient<Client>, String> {
         let client = self.cores.client().await;
-        client.map(CoresClient).map_err(|e| of_cores(e.into()))
+        client.map_err(|e| of_cores(e.into()))
     }
 
     /// The registry.
@@ -133,9 +100,7 @@ impl Session {
     /// A sentence.
     pub async fn registry(&self) -> Result<RegistryClient<Client>, String> {
         let client = self.registry.client().await;
-        client
-            .map(RegistryClient)
-            .map_err(|e| of_registry(e.into()))
+        client.map_err(|e| of_registry(e.into()))
     }
 
     /// Prints without keeping it for the command's record.
@@ -150,7 +115,7 @@ impl Session {
         let mut tries = PRINT_TRIES;
         loop {
             let client = self.console.client().await?;
-            match ConsoleClient(client).write_text(part).await {
+            match client.write_text(part).await {
                 Err(CallError::Peer(PeerError::Gone)) if tries > 1 => tries -= 1,
                 done => return done.map(drop).map_err(PeerError::from),
             }
@@ -173,14 +138,14 @@ impl Session {
     }
     /// Reads a line.
     pub async fn read_line(&self, prompt: &str) -> Result<String, PeerError> {
-        let console = ConsoleClient(self.console.client().await?);
+        let console = self.console.client().await?;
         let line = console.read_line(prompt.as_bytes()).await?;
         Ok(String::from_utf8_lossy(&line.text).into_owned())
     }
 
     /// Done when somebody types Ctrl-C while no line is read. Without a console that says so, never.
     pub async fn interrupt(&self) -> impl Future<Output = ()> + use<> {
-        let console = self.console.client().await.map(ConsoleClient);
+        let console = self.console.client().await;
         async move {
             let told = match &console {
                 Ok(console) => console.await_interrupt().await.is_ok(),
@@ -194,11 +159,9 @@ impl Session {
 
     /// Cleans up after a command that was given up.
     pub async fn give_up(&mut self) {
-        if let Some(pid) = self.foreground.take()
-            && let Ok(spawn) = self.spawn().await
-        {
+        if let Some(pid) = self.foreground.take() {
             // It may have ended by itself meanwhile.
-            let _ = spawn.kill(pid).await;
+            let _ = self.ask_spawn(async |spawn| spawn.kill(pid).await).await;
         }
         self.take_output();
         self.print("interrupted\n").await;
@@ -217,7 +180,7 @@ impl Session {
     pub async fn read_file(&self, name: &str) -> Result<Vec<u8>, (ServiceError, String)> {
         let mut bytes = Vec::new();
         let lost = |e: PeerError| (ServiceError::NoAnswer, e.to_string());
-        let files = FilesClient(self.files.client().await.map_err(lost)?);
+        let files = self.files.client().await.map_err(lost)?;
         loop {
             let read = files.read(bytes.len() as u64, 4096, name.as_bytes()).await;
             let got = read.map_err(|e| match e {
@@ -237,8 +200,7 @@ impl Session {
     /// Names in a directory of the archive with their sizes.
     pub async fn list_files(&self, dir: &str) -> Result<Vec<(String, u64)>, String> {
         let mut found = Vec::new();
-        let client = self.files.client().await.map_err(|e| e.to_string())?;
-        let files = FilesClient(client);
+        let files = self.files.client().await.map_err(|e| e.to_string())?;
         loop {
             match files.list(found.len() as u32, dir.as_bytes()).await {
                 Ok(entry) => {
@@ -255,7 +217,7 @@ impl Session {
     pub async fn halt(&self, status: u32) -> i32 {
         // Without a console nothing waits to leave.
         if let Ok(console) = self.console.client().await {
-            let _ = ConsoleClient(console).flush().await;
+            let _ = console.flush().await;
         }
         let until = time::now_ns() + HALT_NS;
         let why = match time::timeout(until, self.system.halt(status)).await {

@@ -21,7 +21,7 @@ crate::codes! {
 crate::interface! {
     /// What a starter asks of its process. Among the replies are the notices (tag 0) that the
     /// process sends by itself.
-    pub interface Process = 5, version 2, errors ServiceError;
+    pub interface Process = 5, version 3, errors ServiceError;
     messages ProcessRequest, ProcessNotice;
     stubs ProcessClient, ProcessServer;
     replies {
@@ -66,5 +66,7 @@ crate::interface! {
         Tell = 3 command {} blob text -> Checked;
         /// Some service ended: look whether those that you wait for are still there.
         Look = 4 look {};
+        /// Your starter ended, and this is another one: say again what is to be kept.
+        Adopted = 5 adopted {};
     }
 }

@@ -95,6 +95,9 @@ pub const fn unpack_limit(limit: u64) -> (u32, u32) {
     (limit as u32, (limit >> 32) as u32)
 }
 
+/// Status with which a spawn service exits whose OSnode is to end with it: it is not started again.
+pub const OSNODE_ENDS: i32 = 3;
+
 /// What services of the system may need: more is a fault that restarts do not cure.
 pub const USUAL_LIMIT: u64 = pack_limit(5, 10_000);
 

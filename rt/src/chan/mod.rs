@@ -11,6 +11,7 @@ mod accept;
 mod ask;
 mod client;
 mod find;
+mod lasting;
 mod outbox;
 mod request;
 mod serve;
@@ -30,9 +31,9 @@ pub use ask::{Leaving, Unprobed, Until};
 pub use client::Client;
 pub(crate) use client::look_after_services;
 pub use find::{BindError, connect, connect_now, connect_on};
+pub use lasting::{Again, Lasting};
 pub use request::Request;
 pub use serve::{serve, serve_side_by_side};
-pub(crate) use server::tell_starter;
 pub use server::{Closings, Server};
 
 /// What goes with a message besides its fields.

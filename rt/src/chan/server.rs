@@ -20,7 +20,6 @@ use super::outbox::{Carrier, Outbox};
 use super::{Attach, CONNECTION, Client, FAULT, INTRODUCTION, MONITOR, Request};
 use crate::cap::{self, Capability};
 use crate::exec::driver::{self, Incoming, Sink};
-use crate::link;
 use crate::lmp::Words;
 use crate::ump::UmpChannel;
 
@@ -488,13 +487,4 @@ impl Sink for Relay {
             core.deliver(incoming);
         }
     }
-}
-
-/// Sends a notice to the starter, patiently and without the executor.
-pub(crate) fn tell_starter(notice: &ProcessNotice, blob: &[u8]) -> Result<(), SysError> {
-    let none = abi::MessageTag::default();
-    for fragment in proto::blob::fragments(blob, 0) {
-        link::send_patiently(slots::PARENT, none, fragment)?;
-    }
-    link::send_patiently(slots::PARENT, none, notice.to_words(0))
 }

@@ -9,12 +9,13 @@ mod build;
 mod member;
 mod space;
 
-use abi::{CapAddr, SysError};
+use abi::{CapAddr, SysError, slots};
+use capfmt::{CapType, Rights};
 use genesis::{ImageError, UserImage};
 use proto::start::StartError;
 use proto::{Name, Pid};
 
-use crate::cap::Capability;
+use crate::cap::{self, Capability, Mount};
 use crate::invoke::{self, DispInfo};
 use crate::isa;
 use crate::plan::block;
@@ -104,6 +105,7 @@ pub struct Failed {
 /// A process built by [`Process::build`]. Dropped, it is destroyed.
 #[derive(Debug)]
 pub struct Process {
+    task: Capability,
     dispatcher: Capability,
     endpoint: Capability,
     memory: u64,
@@ -177,11 +179,59 @@ impl Process {
 
     fn of(made: Made, ram: Capability) -> Process {
         Process {
+            task: made.task,
             dispatcher: made.dispatcher,
             endpoint: made.endpoint,
             memory: made.memory,
             ram: Some(ram),
         }
+    }
+
+    /// The process that an earlier starter left, by copies of the capabilities that [`Process::caps`] names.
+    ///
+    /// # Errors
+    /// `WrongType` when one of them is none of such a process; any of `Op::Copy`.
+    pub fn found(caps: [CapAddr; 4]) -> Result<Process, SysError> {
+        use CapType::{CNode, Dispatcher, Endpoint, Ram};
+        for (cap, kind) in caps.into_iter().zip([Ram, CNode, Dispatcher, Endpoint]) {
+            if invoke::identify(cap)?.cap.kind != kind {
+                return Err(SysError::WrongType);
+            }
+        }
+        let [ram, task, dispatcher, endpoint] = caps;
+        Ok(Process {
+            task: cap::copy(task)?,
+            dispatcher: cap::copy(dispatcher)?,
+            endpoint: cap::copy(endpoint)?,
+            memory: invoke::identify(ram)?.cap.size,
+            ram: Some(cap::copy(ram)?),
+        })
+    }
+
+    /// Its block of RAM, first CNode, dispatcher and endpoint 0: with copies of them it can be found again
+    /// ([`Process::found`]).
+    #[must_use]
+    pub fn caps(&self) -> [CapAddr; 4] {
+        let ram = self.ram.as_ref().map_or(CapAddr::NULL, Capability::addr);
+        let [task, dispatcher, endpoint] =
+            [&self.task, &self.dispatcher, &self.endpoint].map(Capability::addr);
+        [ram, task, dispatcher, endpoint]
+    }
+
+    /// Gives it another starter: its `PARENT`, and whom the kernel tells of its fault, as in [`Program`].
+    ///
+    /// # Errors
+    /// Any of `Op::Copy` and `Op::DispConfigure`.
+    pub fn adopt(&self, parent: CapAddr, fault: CapAddr) -> Result<(), SysError> {
+        let task = Mount::of(self.task.addr())?;
+        match invoke::delete(task.at(slots::PARENT)) {
+            Ok(()) | Err(SysError::NoCapability) => {}
+            Err(e) => return Err(e),
+        }
+        let (root, to) = (slots::ROOT_CNODE, task.at(slots::PARENT));
+        invoke::cnode_copy(root, parent, to, Rights::SHARED, None)?;
+        let null = CapAddr::NULL;
+        invoke::disp_configure(self.dispatcher.addr(), null, null, null, fault)
     }
 
     /// Starts it.

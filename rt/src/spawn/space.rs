@@ -7,7 +7,7 @@ use proto::Name;
 use proto::start::StartInfo;
 
 use super::{Program, SpawnError};
-use crate::cap::{self, Capability};
+use crate::cap::{self, Capability, Mount};
 use crate::invoke::{self, Map, Retype};
 use crate::plan::block::{Block, CNODE_BYTES, CNODE_LOG2};
 use crate::plan::tables::{PAGE, index};
@@ -21,36 +21,11 @@ const ROOT_LEVEL: u32 = 3;
 
 /// What stays with the starter.
 pub struct Made {
+    /// The first CNode.
+    pub task: Capability,
     pub dispatcher: Capability,
     pub endpoint: Capability,
     pub memory: u64,
-}
-
-/// A CNode of the process put into a slot of one's own root CNode, so that its slots can be addressed.
-pub struct Mount(u32);
-
-impl Mount {
-    fn new() -> Result<Mount, SysError> {
-        cap::alloc_root_slot().map(Mount)
-    }
-    /// The slot of the CNode itself.
-    fn cnode(&self) -> CapAddr {
-        CapAddr::root(self.0)
-    }
-    /// A slot in it, by its address in the process.
-    pub fn at(&self, slot: CapAddr) -> CapAddr {
-        CapAddr::new(self.0, slot.0 & 0xff)
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        match invoke::delete(self.cnode()) {
-            Ok(()) | Err(SysError::NoCapability) => cap::free_root_slot(self.0),
-            // The slot stays in use for ever; nothing else is lost.
-            Err(_) => {}
-        }
-    }
 }
 
 /// Says what was being done when a system call failed.
@@ -99,7 +74,7 @@ impl<'a> Space<'a> {
         bytes: u64,
         plan: Block,
     ) -> Result<Space<'a>, SysError> {
-        let (task, page) = (Mount::new()?, Mount::new()?);
+        let (task, page) = (Mount::empty()?, Mount::empty()?);
         let root = cap::retype(ram, cnode(plan.cnodes))?;
         let space = Space {
             program,
@@ -156,7 +131,7 @@ impl<'a> Space<'a> {
             return Err(SysError::TableFull);
         }
         self.next_page += 1;
-        Ok(CapAddr::new(self.page.0, slot))
+        Ok(self.page.at(CapAddr(slot)))
     }
 
     fn make_cspace(&self) -> Result<(), SysError> {
@@ -311,6 +286,7 @@ impl<'a> Space<'a> {
         let name = self.program.args.first().copied().unwrap_or_default();
         invoke::disp_name(dcb, Name::truncated(name))?;
         Ok(Made {
+            task: cap::copy(self.task.cnode())?,
             dispatcher: cap::copy(dcb)?,
             endpoint: cap::copy(endpoint)?,
             memory: self.bytes,

@@ -23,6 +23,7 @@ mod survey;
 mod together;
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -34,7 +35,7 @@ use proto::iface::cores::{Core, CoreOp, Cores, CoresServer, Done, Kernel, Log, O
 use proto::iface::spawn::{Spawn, SpawnClient};
 use proto::iface::system::SystemClient;
 use proto::{PeerError, Refusal};
-use rt::chan::{self, BindError, Client, Request, Until};
+use rt::chan::{self, BindError, Client, Lasting, Request, Until};
 use rt::{env, invoke, task};
 use skb::collect;
 use skb::datalog::Changes;
@@ -71,12 +72,21 @@ pub struct Manager {
     /// What changes.
     pub state: Rc<RefCell<State>>,
     /// The spawn service.
-    pub spawn: SpawnClient<Client>,
+    spawn: Rc<Lasting<Spawn>>,
     /// The monitor's system interface.
     pub system: SystemClient<Client>,
 }
 
 impl Manager {
+    /// The spawn service.
+    ///
+    /// # Errors
+    /// A sentence.
+    pub async fn spawn(&self) -> Result<SpawnClient<Client>, String> {
+        let client = self.spawn.client().await;
+        client.map_err(|e| format!("spawn: {e}"))
+    }
+
     /// The monitor's system interface; whoever asks waits until then, at most.
     fn system_until(&self, deadline_ns: u64) -> SystemClient<Until> {
         SystemClient(self.system.0.until(deadline_ns))
@@ -111,7 +121,7 @@ async fn serve() -> Result<Infallible, String> {
 async fn set_up() -> Result<Manager, String> {
     let lost = |e: BindError| e.to_string();
     let text = |e: PeerError| e.to_string();
-    let spawn = chan::connect::<Spawn>("spawn").await.map_err(lost)?;
+    let spawn = Lasting::open("spawn", |_| ()).await.map_err(text)?;
     let system = SystemClient(Client::names().await.map_err(text)?);
     let mut machine = discovery::machine()?;
     let own = env::osnode();
@@ -133,7 +143,7 @@ async fn set_up() -> Result<Manager, String> {
             wakers: Vec::new(),
             ended: BTreeSet::new(),
         })),
-        spawn,
+        spawn: Rc::new(spawn),
         system,
     };
     knowledge::tell_running(&manager).await;
@@ -149,7 +159,7 @@ async fn set_up() -> Result<Manager, String> {
         // What it had started goes on, or is started again without it.
         survey::take_up(&manager).await?;
     } else {
-        memory::start(&manager.spawn, &machine).await?;
+        memory::start(&manager.spawn().await?, &machine).await?;
         start::driver(&manager, &machine).await?;
     }
     Ok(manager)

@@ -167,7 +167,8 @@ pub async fn kernel(manager: &Manager, index: u32) -> Result<Kernel, Refusal> {
         let text = format!("core {index} is {}", state.word());
         return Err(Refusal::new(ServiceError::BadCoreState, text));
     }
-    match manager.spawn.kernel(osnode).await {
+    let asked = manager.spawn.ask(async |spawn| spawn.kernel(osnode).await);
+    match asked.await {
         Ok(k) => Ok(Kernel {
             name: k.name,
             epoch: k.epoch,

@@ -74,13 +74,19 @@ pub async fn console(manager: &Manager, machine: &Machine) -> Result<(), String>
             let irq = interrupt(source)?;
             let given = [("ports", own.addr()), ("irq", irq.addr())];
             let words = [program.as_str(), &first.to_string()];
-            start(&manager.spawn, Restart::Always, &words, &given).await?;
+            start(&manager.spawn().await?, Restart::Always, &words, &given).await?;
         }
         Console::Pl011(base, source) => {
             let registers = device_frame(base, UART_BYTES)?;
             let irq = interrupt(source)?;
             let given = [("registers", registers.addr()), ("irq", irq.addr())];
-            start(&manager.spawn, Restart::Always, &[&program], &given).await?;
+            start(
+                &manager.spawn().await?,
+                Restart::Always,
+                &[&program],
+                &given,
+            )
+            .await?;
         }
     }
     knowledge::tell_placed(manager, CONSOLE, env::core()).await;
@@ -122,7 +128,13 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
     };
     given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
     let program = knowledge::boot_driver(manager).await;
-    start(&manager.spawn, Restart::Always, &[&program], &given).await?;
+    start(
+        &manager.spawn().await?,
+        Restart::Always,
+        &[&program],
+        &given,
+    )
+    .await?;
     operations::driver(manager, env::osnode()).await?;
     Ok(())
 }

@@ -8,11 +8,12 @@ use core::cell::{Cell, RefCell};
 use abi::slots;
 use archive::ArchiveError;
 use proto::start::FLAG_AGAIN;
-use proto::{Name, Pid, Refusal, ServiceError};
+use proto::{Name, PeerError, Pid, Refusal, ServiceError};
 use rt::spawn::{Failed, Member, Process, Program, SpawnError, member_memory, memory_needed};
 use rt::{CapAddr, Capability, env, invoke};
+use spawn::Slots;
 
-use crate::service::{Account, Console, Service};
+use crate::service::{Account, Console, Live, Service};
 
 /// Largest memory block of a process, in bytes.
 const MAX_MEMORY: u64 = 1 << 30;
@@ -24,18 +25,38 @@ pub struct Spec {
     /// Bytes of memory (0 = the usual).
     pub memory: u64,
     /// Capabilities that it is given; it may add to them while it lives.
-    pub kept: RefCell<Vec<(Name, Capability)>>,
+    pub kept: RefCell<Vec<Kept>>,
     /// It had something kept: the memory of that must outlive it.
     pub keeps: Cell<bool>,
     /// A memory account that an earlier process left, with memory in it.
     pub account: RefCell<Option<Account>>,
 }
 
+/// A capability that a program's processes are given.
+pub struct Kept {
+    /// Under this name.
+    pub name: Name,
+    pub cap: Capability,
+    /// Where the ledger has it, if it is for more than one process.
+    pub slot: Option<u32>,
+}
+
+impl Kept {
+    /// For one process.
+    pub const fn once(name: Name, cap: Capability) -> Kept {
+        Kept {
+            name,
+            cap,
+            slot: None,
+        }
+    }
+}
+
 impl Spec {
     /// What is given now. Capabilities that were revoked meanwhile are left out.
     fn given(&self) -> Vec<(Name, CapAddr)> {
         let kept = self.kept.borrow();
-        let given = kept.iter().map(|(n, c)| (*n, c.addr()));
+        let given = kept.iter().map(|k| (k.name, k.cap.addr()));
         given
             .filter(|(_, c)| invoke::identify(*c).is_ok())
             .collect()
@@ -43,7 +64,8 @@ impl Spec {
 }
 
 /// Starts a program here; its number, and whether it was given a console. `console` says whether
-/// it needs one: then one that ended a moment ago is waited for.
+/// it needs one: then one that ended a moment ago is waited for. Until the caller writes ([`Service::write`]), the next life
+/// takes the process for one that never was.
 ///
 /// # Errors
 /// The reason; nothing is left then.
@@ -101,37 +123,18 @@ async fn start_as(
     of: Option<Pid>,
 ) -> Result<(u64, bool), Refusal> {
     let words = &spec.words;
-    let name = words.first().cloned().unwrap_or_default();
-    let limit = spec.memory;
-    let no_memory = |e| {
-        let text = format!("no memory for {name} ({bytes} bytes): {e}");
-        Refusal::new(ServiceError::OutOfMemory, text)
-    };
-    let left = spec.account.take();
     let again = matches!(console, Console::Had(_));
-    let mut account = match left {
-        Some(account) => account,
-        None => {
-            let opened = service.open_account(limit, bytes).await;
-            opened.map_err(no_memory)?
-        }
-    };
-    service.state.borrow_mut().opening.insert(account.number);
-    let ram = service.allocate_for(account.number, bytes).await;
-    let ram = match ram.map_err(no_memory) {
-        Ok(ram) => ram,
-        Err(e) => {
-            give_up(service, spec, account).await;
-            return Err(e);
-        }
-    };
+    let (mut account, ram, block) = take_memory(service, spec, bytes).await?;
     let console = service.console(console).await;
     let has_console = console.is_some();
     // The memory service may have been started again meanwhile.
-    if let Err(e) = service.refresh(&mut account).await.map_err(no_memory) {
+    let refreshed = service.refresh(&mut account).await;
+    let Some(endpoint) = refreshed.ok().and(account.endpoint.as_ref()) else {
+        drop(ram);
+        service.unkeep(block);
         give_up(service, spec, account).await;
-        return Err(e);
-    }
+        return Err(no_memory(words, bytes, PeerError::Gone));
+    };
     let number = service.state.borrow_mut().table.add(words.clone());
     let built = build(
         service,
@@ -141,26 +144,27 @@ async fn start_as(
         ram,
         &spec.given(),
         console,
-        account.endpoint.addr(),
+        endpoint.addr(),
         again,
     );
-    let started = built.and_then(|process| {
-        // Entered before it runs: its first notice finds it.
-        let started = process.start();
-        started.map(|()| process).map_err(|e| {
-            let text = format!("{name} cannot be started: {}", e.message());
-            Refusal::new(ServiceError::Sys(e), text)
-        })
-    });
-    match started {
-        Ok(process) => {
+    match built.and_then(|process| run(service, block, process, &words[0])) {
+        Ok((process, slots)) => {
             let number_of_account = account.number;
-            service.enter(number, process, account, of);
+            let live = Live {
+                process,
+                account,
+                slots,
+                members: Vec::new(),
+                of,
+                control: None,
+            };
+            service.enter(number, live);
             let opening = &mut service.state.borrow_mut().opening;
             opening.remove(&number_of_account);
             Ok((number, has_console))
         }
         Err(e) => {
+            service.unkeep(block);
             service.state.borrow_mut().table.remove(number);
             give_up(service, spec, account).await;
             Err(e)
@@ -168,8 +172,61 @@ async fn start_as(
     }
 }
 
+fn no_memory(words: &[String], bytes: u64, e: PeerError) -> Refusal {
+    let name = words.first().map_or("", String::as_str);
+    let text = format!("no memory for {name} ({bytes} bytes): {e}");
+    Refusal::new(ServiceError::OutOfMemory, text)
+}
+
+/// The account of a new process, its block, and where the ledger has that.
+async fn take_memory(
+    service: &Service,
+    spec: &Spec,
+    bytes: u64,
+) -> Result<(Account, Capability, u32), Refusal> {
+    let left = spec.account.take();
+    let account = match left {
+        Some(account) => account,
+        None => {
+            let opened = service.open_account(spec.memory, bytes).await;
+            opened.map_err(|e| no_memory(&spec.words, bytes, e))?
+        }
+    };
+    service.state.borrow_mut().opening.insert(account.number);
+    let ram = service.allocate_for(account.number, bytes).await;
+    let ram = ram.map_err(|e| no_memory(&spec.words, bytes, e));
+    match ram.and_then(|ram| Ok((service.keep_block(&ram)?, ram))) {
+        Ok((block, ram)) => Ok((account, ram, block)),
+        Err(e) => {
+            give_up(service, spec, account).await;
+            Err(e)
+        }
+    }
+}
+
+/// Has the ledger keep what a process is watched by, and starts it.
+fn run(
+    service: &Service,
+    block: u32,
+    process: Process,
+    name: &str,
+) -> Result<(Process, Slots), Refusal> {
+    let slots = service.keep_parts(block, &process)?;
+    let Err(e) = process.start() else {
+        return Ok((process, slots));
+    };
+    drop(process);
+    slots
+        .parts
+        .into_iter()
+        .for_each(|slot| service.unkeep(slot));
+    let text = format!("{name} cannot be started: {}", e.message());
+    Err(Refusal::new(ServiceError::Sys(e), text))
+}
+
 /// Leaves the account of a process that cannot be started to the next one, if that needs what is in it, or closes it.
 async fn give_up(service: &Service, spec: &Spec, account: Account) {
+    service.write();
     let number = account.number;
     if spec.keeps.get() {
         spec.account.replace(Some(account));

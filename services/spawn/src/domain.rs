@@ -8,12 +8,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use proto::iface::spawn::{ProcessState, Spawned, join_words, split_words};
+use proto::iface::spawn::{Spawned, join_words, split_words};
 use proto::{Pid, Refusal, ServiceError};
 use rt::spawn::{Context, Member};
 use rt::{Capability, env, task, time};
+use spawn::Key;
 
 use crate::build;
+use crate::ending::How;
 use crate::peers::{self, Peer};
 use crate::service::Service;
 
@@ -77,7 +79,7 @@ pub async fn span(
         let mut blob = blob[..CONTEXT].to_vec();
         blob.extend(join_words(&words));
         let asked = async |at: Peer| at.member(of, &blob, shared.addr()).await;
-        peers::ask(service, osnode, asked).await?
+        peers::ask_once(service, osnode, asked).await?
     };
     let pid = spawned.pid;
     let known = {
@@ -90,11 +92,18 @@ pub async fn span(
         let text = format!("{of} has ended");
         return Err(Refusal::new(ServiceError::ProcessGone, text));
     }
+    service.change(Key::Process(number));
+    service.write();
+    watch_member(service, number, pid);
+    Ok(spawned)
+}
+
+/// Has the end of a further dispatcher on another OSnode noticed.
+pub fn watch_member(service: &Service, number: u64, pid: Pid) {
     if pid.osnode != env::osnode() {
         let service = service.clone();
         task::spawn(async move { watch(&service, number, pid).await });
     }
-    Ok(spawned)
 }
 
 /// `Member`: a process of another OSnode gets a dispatcher here.
@@ -122,11 +131,9 @@ async fn member_here(
     // Found by its process's name, the process is meant.
     words[0] = format!("{}/{of}", words[0]);
     let number = build::start_member(service, &words, member, of).await?;
+    service.write();
+    watch_process(service, number, of);
     let osnode = env::osnode();
-    if of.osnode != osnode {
-        let service = service.clone();
-        task::spawn(async move { watch_first(&service, number, of).await });
-    }
     let pid = Pid { osnode, number };
     let core = env::core();
     Ok(Spawned { pid, core })
@@ -134,15 +141,37 @@ async fn member_here(
 
 /// Ends the process when its dispatcher on another OSnode ends.
 async fn watch(service: &Service, number: u64, pid: Pid) {
-    let asked = async |at: Peer| at.wait(pid).await;
-    let (state, status, report) = match peers::ask_patiently(service, pid.osnode, asked).await {
-        Ok(end) => {
-            let report = String::from_utf8_lossy(&end.report).into_owned();
-            (end.state, end.status, report)
+    let how = loop {
+        let asked = async |at: Peer| at.wait(pid).await;
+        match peers::ask_patiently(service, pid.osnode, asked).await {
+            Ok(end) => {
+                break How {
+                    state: end.state,
+                    status: end.status,
+                    report: String::from_utf8_lossy(&end.report).into_owned(),
+                };
+            }
+            // The spawn service there ended, and perhaps is started again.
+            Err(why) if why.error == ServiceError::NoAnswer && service.is_live(number) => {
+                time::sleep(LOOK_NS).await;
+            }
+            Err(why) => {
+                break How {
+                    report: why.to_string(),
+                    ..How::killed()
+                };
+            }
         }
-        Err(why) => (ProcessState::Killed, 0, why.to_string()),
     };
-    service.end(number, state, status, report).await;
+    service.end(number, how).await;
+}
+
+/// Has it noticed that the OSnode of the process is gone that `number` is a further dispatcher of.
+pub fn watch_process(service: &Service, number: u64, of: Pid) {
+    if of.osnode != env::osnode() {
+        let service = service.clone();
+        task::spawn(async move { watch_first(&service, number, of).await });
+    }
 }
 
 /// Ends a further dispatcher of this OSnode when that of the process is gone; as long as that is there, its spawn
@@ -157,7 +186,7 @@ async fn watch_first(service: &Service, number: u64, of: Pid) {
             return;
         }
         if let Some(why) = orphaned(service, of).await {
-            return service.end(number, ProcessState::Faulted, 0, why).await;
+            return service.end(number, How::fault(why)).await;
         }
         time::sleep(LOOK_NS).await;
     }
@@ -172,7 +201,7 @@ pub async fn orphaned(service: &Service, of: Pid) -> Option<String> {
 /// Ends a dispatcher, here or elsewhere.
 pub async fn end_member(service: &Service, pid: Pid) {
     if pid.osnode == env::osnode() {
-        let end = service.end(pid.number, ProcessState::Killed, 0, String::new());
+        let end = service.end(pid.number, How::killed());
         return alloc::boxed::Box::pin(end).await;
     }
     let asked = async |at: Peer| at.kill(pid).await;

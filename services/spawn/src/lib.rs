@@ -9,10 +9,14 @@
 extern crate alloc;
 
 mod accounts;
+mod books;
+mod records;
 mod supervise;
 mod table;
 
 pub use accounts::{Misfit, fit_together};
+pub use books::{Books, Custody, Left, Unheld, is_block, latest};
+pub use records::{KeptRecord, Key, ProcessRecord, Record, ServiceRecord, Slots};
 pub use supervise::{End, MAX_RESTARTS, Rules, Service, Supervisor, Verdict};
 pub use table::{Entry, NameError, Table};
 

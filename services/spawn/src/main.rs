@@ -13,16 +13,20 @@ extern crate alloc;
 
 mod build;
 mod domain;
+mod ending;
+mod estate;
+mod ledger;
 mod memory;
 mod news;
 mod peers;
 mod requests;
 mod service;
 mod supervision;
+mod takeover;
 
 use proto::iface::spawn::Spawn;
 use rt::chan::Server;
-use rt::task;
+use rt::{env, task};
 
 use service::Service;
 
@@ -40,14 +44,17 @@ async fn serve() -> i32 {
             return 1;
         }
     };
-    let service = match Service::open(server.clone()).await {
-        Ok(s) => s,
+    let (service, left) = match Service::open(server.clone()).await {
+        Ok(opened) => opened,
         Err(e) => {
             rt::println!("spawn: cannot start: {e}");
             return 1;
         }
     };
     let closings = server.closings();
+    if env::is_again() {
+        takeover::take_over(&service, left).await;
+    }
     server.offer::<Spawn>();
     if let Err(e) = server.register("spawn").await {
         rt::println!("spawn: cannot register the service: {e}");

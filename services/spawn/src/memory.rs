@@ -11,7 +11,7 @@ use proto::iface::names::NamesClient;
 use proto::iface::spawn::{Memory, MemoryChecked, Usage};
 use proto::{CallError, Name, PeerError, Pid, Refusal, ServiceError};
 use rt::chan::Client;
-use rt::{Capability, invoke, time};
+use rt::{Capability, env, invoke, time};
 use spawn::{Misfit, fit_together};
 
 use crate::service::{Account, Service};
@@ -52,6 +52,14 @@ impl MemoryService {
 
     fn now(&self) -> MemoryClient<Client> {
         self.0.client.borrow().clone()
+    }
+}
+
+impl Account {
+    /// Whether its Endpoint is there: it goes with the memory service's process.
+    fn is_open(&self) -> bool {
+        let endpoint = self.endpoint.as_ref();
+        endpoint.is_some_and(|e| invoke::identify(e.addr()).is_ok())
     }
 }
 
@@ -99,7 +107,11 @@ impl Service {
         Ok(())
     }
 
-    async fn next_memory(&self) -> Result<(), PeerError> {
+    /// Finds the memory service that there is now, and every account at it.
+    ///
+    /// # Errors
+    /// It ended, too.
+    pub async fn next_memory(&self) -> Result<(), PeerError> {
         let names = NamesClient(self.system.0.clone());
         let found = names.lookup(Name::truncated(".memory"), true).await?.cap;
         let client = MemoryClient(Client::bind(found.addr()).await?);
@@ -107,6 +119,8 @@ impl Service {
         for account in self.accounts() {
             match client.reopen(account).await {
                 Ok(opened) => drop(endpoints.insert(account, opened.endpoint)),
+                // A former life had closed that of a process whose end it did not complete.
+                Err(CallError::Refused(_)) if self.state.borrow().opening.contains(&account) => {}
                 Err(CallError::Refused(why)) => {
                     rt::println!("spawn: memory account {account} was lost: {why}");
                 }
@@ -124,10 +138,10 @@ impl Service {
     /// # Errors
     /// What the memory service says.
     pub async fn refresh(&self, account: &mut Account) -> Result<(), PeerError> {
-        while invoke::identify(account.endpoint.addr()).is_err() {
+        while !account.is_open() {
             let number = account.number;
             let opened = self.ask_memory(async |memory| memory.reopen(number).await);
-            account.endpoint = opened.await?.endpoint;
+            account.endpoint = Some(opened.await?.endpoint);
         }
         Ok(())
     }
@@ -157,7 +171,7 @@ impl Service {
             .await?;
         Ok(Account {
             number: opened.account,
-            endpoint: opened.endpoint,
+            endpoint: Some(opened.endpoint),
         })
     }
 
@@ -178,8 +192,11 @@ impl Service {
         let closed = self
             .ask_memory(async |memory| memory.close_account(account).await)
             .await;
-        if let Err(e) = closed {
-            rt::println!("spawn: memory account {account} cannot be closed: {e}");
+        match closed {
+            // A former life had done so.
+            Err(e) if e.is(ServiceError::NotFound) && env::is_again() => {}
+            Err(e) => rt::println!("spawn: memory account {account} cannot be closed: {e}"),
+            Ok(_) => {}
         }
     }
 }
@@ -228,7 +245,8 @@ pub async fn usage(service: &Service, pid: Pid) -> Result<Usage, Refusal> {
     })
 }
 
-/// Checks every memory server of this OSnode, then that only live processes hold memory.
+/// Checks every memory server of this OSnode, then that only live processes hold memory, and that the next life would find
+/// them all.
 ///
 /// # Errors
 /// What is wrong.
@@ -260,6 +278,7 @@ pub async fn check(service: &Service) -> Result<MemoryChecked, Refusal> {
         }
     }
     check_accounts(service).await?;
+    service.check_books()?;
     Ok(sums)
 }
 

@@ -71,6 +71,17 @@ impl News {
         n.changed.insert(id);
         n.wake();
     }
+    /// What the registry calls a service.
+    pub fn title(&self, id: u64) -> Option<String> {
+        self.0.borrow().names.get(&id).cloned()
+    }
+    /// A service that a former life knew.
+    pub fn restore(&self, id: u64, title: String) {
+        let mut n = self.0.borrow_mut();
+        n.names.insert(id, title);
+        n.changed.insert(id);
+        n.wake();
+    }
     /// A service changed.
     pub fn changed(&self, id: u64) {
         let mut n = self.0.borrow_mut();

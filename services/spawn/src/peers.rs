@@ -6,7 +6,7 @@ use core::pin::{Pin, pin};
 use proto::iface::spawn::{Place, Spawn, SpawnClient};
 use proto::iface::system::{MemberStatus, NOWHERE, Osnode};
 use proto::{CallError, PeerError, Refusal, ServiceError};
-use rt::chan::{self, Client};
+use rt::chan::{self, Again, Client};
 use rt::task::{Either, select};
 use rt::{env, time};
 
@@ -125,22 +125,48 @@ async fn connect(service: &Service, osnode: u64) -> Result<Peer, Refusal> {
     Ok(peer)
 }
 
-/// Asks another OSnode's spawn service something.
+/// Asks another OSnode's spawn service something that may be asked twice: its next life, if it ends before it answers.
 ///
 /// # Errors
 /// It refuses, or cannot be reached, with a sentence.
 pub async fn ask<A>(
     service: &Service,
     osnode: u64,
+    call: impl AsyncFn(Peer) -> Result<A, CallError>,
+) -> Result<A, Refusal> {
+    let mut again = Again::new();
+    loop {
+        match answer(service, osnode, &call).await? {
+            Err(CallError::Peer(PeerError::Gone)) if again.may() => {}
+            answer => return said(osnode, answer),
+        }
+    }
+}
+
+/// As [`ask`], once: whether something was done that was not answered, nobody knows.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_once<A>(
+    service: &Service,
+    osnode: u64,
     call: impl AsyncFnOnce(Peer) -> Result<A, CallError>,
 ) -> Result<A, Refusal> {
+    said(osnode, answer(service, osnode, call).await?)
+}
+
+async fn answer<A>(
+    service: &Service,
+    osnode: u64,
+    call: impl AsyncFnOnce(Peer) -> Result<A, CallError>,
+) -> Result<Result<A, CallError>, Refusal> {
     let peer = connect(service, osnode).await?;
     let mut answer = Err(PeerError::TimedOut.into());
     {
         let asked = pin!(async { answer = call(peer).await });
         in_time(service, osnode, asked).await?;
     }
-    said(osnode, answer)
+    Ok(answer)
 }
 
 /// Waits for an answer as long as an OSnode may take for one: the same code for every question.
@@ -163,9 +189,15 @@ async fn in_time(
 pub async fn ask_patiently<A>(
     service: &Service,
     osnode: u64,
-    call: impl AsyncFnOnce(Peer) -> Result<A, CallError>,
+    call: impl AsyncFn(Peer) -> Result<A, CallError>,
 ) -> Result<A, Refusal> {
-    said(osnode, call(connect(service, osnode).await?).await)
+    let mut again = Again::new();
+    loop {
+        match call(connect(service, osnode).await?).await {
+            Err(CallError::Peer(PeerError::Gone)) if again.may() => {}
+            answer => return said(osnode, answer),
+        }
+    }
 }
 
 fn said<A>(osnode: u64, answer: Result<A, CallError>) -> Result<A, Refusal> {

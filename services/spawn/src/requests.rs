@@ -8,8 +8,8 @@ use core::cell::{Cell, RefCell};
 use abi::slots;
 use proto::iface::process::{self, ProcessNotice};
 use proto::iface::spawn::{
-    Checked, Ended, Kept, Kernel, Memory, MemoryChecked, OwnMemory, Place, Process, ProcessState,
-    Restart, Spawn, SpawnServer, Spawned, Supervised, Usage, join_words, split_words, unpack_limit,
+    Checked, Ended, Kept, Kernel, Memory, MemoryChecked, OwnMemory, Place, Process, Restart, Spawn,
+    SpawnServer, Spawned, Supervised, Usage, join_words, split_words, unpack_limit,
 };
 use proto::{CallError, Dispatch, Name, Pid, Refusal, ServiceError, Wire};
 use rt::chan::Request;
@@ -17,6 +17,7 @@ use rt::{Capability, env, invoke, task, time};
 use spawn::{NameError, Rules};
 
 use crate::build::{self, Spec};
+use crate::ending::How;
 use crate::peers::Peer;
 use crate::service::{CHECK_NS, Console, STOP_NS, Service};
 use crate::{domain, memory, peers, supervision};
@@ -52,7 +53,7 @@ impl SpawnServer<Request> for Service {
         let mut s = self.state.borrow_mut();
         let kept = s.kept.entry(request.connection()).or_default();
         // The one with the same name is the better one; nobody would ever see the former.
-        kept.retain(|(n, _)| *n != name);
+        kept.retain(|k| k.name != name);
         if kept.len() >= supervision::MAX_KEPT {
             let text = format!(
                 "a process is given {} capabilities at most",
@@ -60,7 +61,7 @@ impl SpawnServer<Request> for Service {
             );
             return Err(Refusal::new(ServiceError::TableFull, text));
         }
-        kept.push((name, cap));
+        kept.push(build::Kept::once(name, cap));
         Ok(Kept {})
     }
 
@@ -75,7 +76,7 @@ impl SpawnServer<Request> for Service {
         match peers::other(peers::resolve(self, place, number).await?) {
             Some(o) => {
                 let asked = async |at: Peer| at.spawn(Place::Osnode, o, memory, &words).await;
-                peers::ask(self, o, asked).await
+                peers::ask_once(self, o, asked).await
             }
             None => start(self, request, memory, None, &words).await,
         }
@@ -97,7 +98,7 @@ impl SpawnServer<Request> for Service {
                 at.spawn_supervised(place, o, memory, restart, limit, &words)
                     .await
             };
-            return peers::ask(self, o, asked).await;
+            return peers::ask_once(self, o, asked).await;
         }
         let (most, within_ms) = unpack_limit(limit);
         let rules = Rules {
@@ -144,7 +145,7 @@ impl SpawnServer<Request> for Service {
 
     async fn tell(&self, _: &Request, pid: Pid, text: Vec<u8>) -> Result<Checked, Refusal> {
         match peers::other(pid.osnode) {
-            Some(o) => peers::ask(self, o, async |at: Peer| at.tell(pid, &text).await).await,
+            Some(o) => peers::ask_once(self, o, async |at: Peer| at.tell(pid, &text).await).await,
             None => tell(self, pid, &String::from_utf8_lossy(&text)).await,
         }
     }
@@ -287,6 +288,7 @@ async fn start(
     if let Some(rules) = rules {
         supervision::enter(service, number, rules, spec, has_console);
     }
+    service.write();
     Ok(spawned(number))
 }
 
@@ -407,9 +409,7 @@ async fn kill(service: &Service, pid: Pid) -> Result<u64, Refusal> {
     if let Ok(process) = service.process(number, STOP_NS).await {
         let _ = process.stop().await;
     }
-    service
-        .end(number, ProcessState::Killed, 0, String::new())
-        .await;
+    service.end(number, How::killed()).await;
     Ok(number)
 }
 

@@ -1,4 +1,4 @@
-//! State of the spawn service, and the end of a process.
+//! State of the spawn service.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
@@ -12,19 +12,22 @@ use core::task::{Poll, Waker};
 use abi::MessageTag;
 use archive::Archive;
 use proto::iface::names::NamesClient;
-use proto::iface::process::{ProcessClient, ProcessNotice, ProcessRequest};
+use proto::iface::process::{ProcessClient, ProcessRequest};
 use proto::iface::spawn::{Ended, ProcessState};
 use proto::iface::system::SystemClient;
 use proto::{Name, PeerError, Pid, Wire};
-use rt::chan::{Client, Closings, Request, Server, Until};
+use rt::chan::{Client, Closings, Server, Until};
 use rt::spawn::Process;
-use rt::{CapAddr, Capability, env, invoke, lmp, task, time};
-use spawn::{End, Entry, Supervisor, Table};
+use rt::{CapAddr, Capability, SysError, env, invoke, lmp, time};
+use spawn::{Books, Entry, Key, Left, Slots, Supervisor, Table};
 
+use crate::build::Kept;
+use crate::ending::Ending;
+use crate::ledger::Ledger;
 use crate::memory::MemoryService;
 use crate::news::News;
 use crate::peers::Peer;
-use crate::supervision::{self, Supervised};
+use crate::supervision::Supervised;
 
 /// How long a process may take to end by itself when it is asked to (ns of system time).
 pub const STOP_NS: u64 = 1_000_000_000;
@@ -49,32 +52,38 @@ pub enum Console {
 pub struct Account {
     /// Its number.
     pub number: u32,
-    /// What the process asks on.
-    pub endpoint: Capability,
+    /// What the process asks on, unless that went with the memory service's former life.
+    pub endpoint: Option<Capability>,
 }
 
 /// A running process.
 pub struct Live {
-    process: Process,
-    account: Account,
+    pub process: Process,
+    pub account: Account,
+    /// Where the ledger has its capabilities.
+    pub slots: Slots,
     /// Its further dispatchers.
     pub members: Vec<Pid>,
     /// The process that this is a further dispatcher of.
-    of: Option<Pid>,
+    pub of: Option<Pid>,
     /// Connection to its endpoint 0, once somebody asked it something.
-    control: Option<Client>,
+    pub control: Option<Client>,
 }
 
 /// The service's state; never borrowed across an `await`.
 pub struct State {
     pub table: Table,
     pub live: BTreeMap<u64, Live>,
+    /// Processes that are being taken apart.
+    pub ending: BTreeMap<u64, Ending>,
     /// Processes that were asked to end: an exit of theirs is no end of their own.
     pub killing: BTreeSet<u64>,
+    /// Processes that said that they end.
+    pub told: BTreeSet<u64>,
     /// Accounts of processes that are being built or taken apart.
     pub opening: BTreeSet<u32>,
     /// Capabilities kept for the next spawn of a connection.
-    pub kept: BTreeMap<u32, Vec<(Name, Capability)>>,
+    pub kept: BTreeMap<u32, Vec<Kept>>,
     /// Spawn services of other OSnodes.
     pub peers: BTreeMap<u64, Peer>,
     /// The console service's endpoint, as it was found last.
@@ -84,13 +93,15 @@ pub struct State {
     /// What the supervised are made from, by service.
     pub specs: BTreeMap<u64, Rc<Supervised>>,
     /// Who waits for the end of which process.
-    waiting: Vec<(u64, Waker)>,
+    pub waiting: Vec<(u64, Waker)>,
 }
 
 /// The service.
 #[derive(Clone)]
 pub struct Service {
     pub state: Rc<RefCell<State>>,
+    /// What outlives the service.
+    pub books: Rc<RefCell<Books<Ledger>>>,
     pub server: Server,
     /// The memory service: [`Service::ask_memory`].
     pub memory: MemoryService,
@@ -104,22 +115,28 @@ pub struct Service {
 }
 
 impl Service {
-    /// Connects to memory service and monitor.
+    /// Connects to memory service and monitor, with what a former life left.
     ///
     /// # Errors
     /// What is missing, as a sentence.
-    pub async fn open(server: Server) -> Result<Service, String> {
+    pub async fn open(server: Server) -> Result<(Service, Left), String> {
         let bytes = env::archive().ok_or("the boot archive was not given")?;
         let archive =
             Archive::open(bytes).map_err(|e| format!("the boot archive is damaged: {e}"))?;
         let names = env::given("names").ok_or("names was not given")?;
         let for_apps = env::given("names-apps").ok_or("names-apps was not given")?;
         let text = |e: PeerError| e.to_string();
-        Ok(Service {
+        let (ledger, slots, left) = Ledger::open().map_err(|e| text(e.into()))?;
+        let left = left.map_or_else(Left::default, |(notes, counters)| {
+            Left::read(&notes, counters)
+        });
+        let service = Service {
             state: Rc::new(RefCell::new(State {
                 table: Table::new(),
                 live: BTreeMap::new(),
+                ending: BTreeMap::new(),
                 killing: BTreeSet::new(),
+                told: BTreeSet::new(),
                 opening: BTreeSet::new(),
                 kept: BTreeMap::new(),
                 peers: BTreeMap::new(),
@@ -128,13 +145,15 @@ impl Service {
                 specs: BTreeMap::new(),
                 waiting: Vec::new(),
             })),
+            books: Rc::new(RefCell::new(Books::open(ledger, slots, &left))),
             news: News::default(),
             server,
             memory: MemoryService::bind().await.map_err(text)?,
             system: SystemClient(Client::bind(names).await.map_err(text)?),
             archive,
             names: for_apps,
-        })
+        };
+        Ok((service, left))
     }
 
     /// What ordinary programs print to: an endpoint of the console service, if there is one by now.
@@ -158,17 +177,11 @@ impl Service {
     }
 
     /// Enters a started process, or a further dispatcher of one.
-    pub fn enter(&self, number: u64, process: Process, account: Account, of: Option<Pid>) {
+    pub fn enter(&self, number: u64, live: Live) {
         let mut s = self.state.borrow_mut();
-        s.table.started(number, process.memory());
-        let live = Live {
-            process,
-            account,
-            members: Vec::new(),
-            of,
-            control: None,
-        };
+        s.table.started(number, live.process.memory());
         s.live.insert(number, live);
+        self.change(Key::Process(number));
     }
 
     /// Whether a process, or a further dispatcher of one, runs.
@@ -209,53 +222,8 @@ impl Service {
         .await
     }
 
-    /// Ends a process: its capabilities, its memory, its account; then tells who waits.
-    pub async fn end(&self, number: u64, state: ProcessState, status: i32, report: String) {
-        let used = self.used_ns(number);
-        let end = match state {
-            ProcessState::Killed => End::Killed,
-            ProcessState::Exited => End::Exited(status),
-            _ => End::Faulted,
-        };
-        let live = self.state.borrow_mut().live.remove(&number);
-        let Some(live) = live else { return };
-        self.state.borrow_mut().opening.insert(live.account.number);
-        drop(live.control);
-        // They use its memory: they end before it is given back.
-        for pid in live.members {
-            crate::domain::end_member(self, pid).await;
-        }
-        match live.process.destroy() {
-            // Deleted, the block it began with comes back.
-            Ok(ram) => drop(ram),
-            Err((e, process)) => {
-                let text = e.message();
-                rt::println!("spawn: process {number} cannot be taken apart: {text}");
-                // It is stopped by that, and its memory stays with it.
-                drop(process);
-            }
-        }
-        self.forget_given();
-        let account_number = live.account.number;
-        if let Some(account) = supervision::leave_account(self, number, live.account) {
-            self.close_account(account).await;
-        }
-        self.state.borrow_mut().opening.remove(&account_number);
-        let told: Vec<(u64, Waker)> = {
-            let mut s = self.state.borrow_mut();
-            s.killing.remove(&number);
-            s.table.ended(number, state, status, report);
-            s.table.set_used(number, used);
-            s.waiting.extract_if(.., |(n, _)| *n == number).collect()
-        };
-        told.into_iter().for_each(|(_, waker)| waker.wake());
-        self.news.ended(number);
-        supervision::ended(self, number, end);
-        self.end_whole(number, live.of);
-    }
-
     /// Has what clients gave for a new process and are gone without starting it looked through: it may be memory of theirs.
-    fn forget_given(&self) {
+    pub fn forget_given(&self) {
         let any = !self.state.borrow().kept.is_empty();
         if any {
             self.server.sweep();
@@ -273,27 +241,22 @@ impl Service {
 
     /// Has every process look whether the services that it waits for are still there.
     pub fn tell_to_look(&self) {
-        let s = self.state.borrow();
-        let words = ProcessRequest::Look {}.to_words(0);
-        for live in s.live.values() {
+        let all: Vec<u64> = self.state.borrow().live.keys().copied().collect();
+        for number in all {
             // One that has no room for it finds out a little later by itself.
-            let _ = lmp::send(live.process.endpoint(), MessageTag::default(), words);
+            let _ = self.tell(number, &ProcessRequest::Look {});
         }
     }
 
-    /// A further dispatcher of a process of this OSnode ended: so does the process. (Other OSnodes
-    /// wait for it.)
-    fn end_whole(&self, number: u64, of: Option<Pid>) {
-        let Some(of) = of.filter(|of| of.osnode == env::osnode()) else {
-            return;
-        };
-        let ended = self.state.borrow().table.get(number).cloned();
-        let Some(ended) = ended else { return };
-        let service = self.clone();
-        task::spawn(async move {
-            let end = service.end(of.number, ended.state, ended.status, ended.report);
-            end.await;
-        });
+    /// Tells a process something that it does not answer.
+    ///
+    /// # Errors
+    /// `EndpointFull` when it has no room; `EndpointClosed` or `NoCapability` when it is gone.
+    pub fn tell(&self, number: u64, what: &ProcessRequest) -> Result<(), SysError> {
+        let s = self.state.borrow();
+        let live = s.live.get(&number).ok_or(SysError::NoCapability)?;
+        let words = what.to_words(0);
+        lmp::send(live.process.endpoint(), MessageTag::default(), words)
     }
 
     /// The memory account of a live process.
@@ -317,15 +280,12 @@ impl Service {
     pub fn renew_accounts(&self, endpoints: &mut BTreeMap<u32, Capability>) {
         let mut s = self.state.borrow_mut();
         for live in s.live.values_mut() {
-            if let Some(endpoint) = endpoints.remove(&live.account.number) {
-                live.account.endpoint = endpoint;
-            }
+            let account = &mut live.account;
+            account.endpoint = endpoints.remove(&account.number);
         }
         for made in s.specs.values() {
-            if let Some(left) = made.spec.account.borrow_mut().as_mut()
-                && let Some(endpoint) = endpoints.remove(&left.number)
-            {
-                left.endpoint = endpoint;
+            if let Some(left) = made.spec.account.borrow_mut().as_mut() {
+                left.endpoint = endpoints.remove(&left.number);
             }
         }
     }
@@ -339,12 +299,12 @@ impl Service {
         number: u64,
         within_ns: u64,
     ) -> Result<ProcessClient<Until>, PeerError> {
-        let client = self.control_of(number).await?;
         let until = time::system_ns() + within_ns;
+        let client = self.control_of(number, until).await?;
         Ok(ProcessClient(client.until(until)))
     }
 
-    async fn control_of(&self, number: u64) -> Result<Client, PeerError> {
+    async fn control_of(&self, number: u64, until: u64) -> Result<Client, PeerError> {
         let endpoint = {
             let s = self.state.borrow();
             let live = s.live.get(&number).ok_or(PeerError::Gone)?;
@@ -353,59 +313,11 @@ impl Service {
             }
             live.process.endpoint()
         };
-        let bound = time::timeout(time::now_ns() + CHECK_NS, Client::bind(endpoint)).await;
+        let bound = time::system_timeout(until, Client::bind(endpoint)).await;
         let client = bound.ok_or(PeerError::TimedOut)??;
         let mut s = self.state.borrow_mut();
         let live = s.live.get_mut(&number).ok_or(PeerError::Gone)?;
         live.control = Some(client.clone());
         Ok(client)
-    }
-
-    /// A process says something of itself.
-    pub fn noticed(&self, number: u64, request: &Request) {
-        let (state, status, report) = match request.decode::<ProcessNotice>() {
-            Ok(ProcessNotice::Exited { status }) => {
-                let killed = self.state.borrow().killing.contains(&number);
-                let state = match killed {
-                    true => ProcessState::Killed,
-                    false => ProcessState::Exited,
-                };
-                (state, status, String::new())
-            }
-            Ok(ProcessNotice::Faulted { kind, detail, pc }) => {
-                let text = request.text();
-                let place = format!("{kind:?} {detail:#x} at {pc:#x} {text}");
-                (ProcessState::Faulted, 0, place)
-            }
-            _ => return,
-        };
-        let service = self.clone();
-        task::spawn(async move {
-            let report = match state {
-                ProcessState::Faulted => service.cause(number, report).await,
-                _ => report,
-            };
-            service.end(number, state, status, report).await;
-        });
-    }
-
-    /// Says that a process faulted; why, as far as is known.
-    async fn cause(&self, number: u64, place: String) -> String {
-        let (name, of) = {
-            let s = self.state.borrow();
-            let words = s.table.get(number).map(|e| e.words.join(" "));
-            (
-                words.unwrap_or_default(),
-                s.live.get(&number).and_then(|l| l.of),
-            )
-        };
-        let why = match of {
-            Some(of) => crate::domain::orphaned(self, of).await,
-            None => None,
-        };
-        let place = why.map_or(place.clone(), |why| format!("{why} ({place})"));
-        let osnode = env::osnode();
-        rt::println!("o{osnode}.{number} ({name}) ended by a fault: {place}");
-        place
     }
 }

@@ -80,8 +80,8 @@ pub struct Service {
     pub restarts: u64,
     /// Process that it is, or was last.
     pub number: u64,
-    /// Times of the latest restarts.
-    recent: VecDeque<u64>,
+    /// Times of the latest restarts (ns of system time).
+    pub recent: VecDeque<u64>,
 }
 
 /// All supervised processes.
@@ -90,6 +90,8 @@ pub struct Supervisor {
     services: BTreeMap<u64, Service>,
     /// Services by the process that each is now.
     by_number: BTreeMap<u64, u64>,
+    /// Services that were forgotten since it was asked.
+    gone: Vec<u64>,
     last: u64,
 }
 
@@ -180,6 +182,7 @@ impl Supervisor {
             .collect();
         for id in ids.iter().take(ids.len().saturating_sub(MAX_OVER)) {
             self.services.remove(id);
+            self.gone.push(*id);
         }
     }
 
@@ -218,7 +221,33 @@ impl Supervisor {
     pub fn release(&mut self, number: u64) -> Option<u64> {
         let id = self.by_number.remove(&number)?;
         self.services.remove(&id);
+        self.gone.push(id);
         Some(id)
+    }
+
+    /// The services that were forgotten since the last call.
+    pub fn take_gone(&mut self) -> Vec<u64> {
+        core::mem::take(&mut self.gone)
+    }
+
+    /// A service that a former life knew.
+    pub fn restore(&mut self, id: u64, service: Service) {
+        if let ServiceState::Running | ServiceState::Restarting = service.state {
+            self.by_number.insert(service.number, id);
+        }
+        self.services.insert(id, service);
+        self.begin_after(id);
+    }
+
+    /// No service has had a number above this one.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// As [`Supervisor::last`], of a former life.
+    pub fn begin_after(&mut self, last: u64) {
+        self.last = self.last.max(last);
     }
 
     /// A service.

@@ -10,9 +10,9 @@ use proto::start::MAX_GIVEN;
 use proto::{Name, Refusal};
 use rt::chan;
 use rt::{Capability, env, invoke, task, time};
-use spawn::{End, Rules, Verdict};
+use spawn::{End, Key, Rules, Verdict};
 
-use crate::build::{self, Spec};
+use crate::build::{self, Kept, Spec};
 use crate::service::{Account, Console, Service};
 
 /// How long the console may take for a message (ns of system time).
@@ -36,8 +36,10 @@ impl Supervised {
 pub fn enter(service: &Service, number: u64, rules: Rules, spec: Spec, has_console: bool) {
     let mut s = service.state.borrow_mut();
     let id = s.supervisor.enter(rules, number);
+    service.keep_given(&spec);
     let made = Rc::new(Supervised { spec, has_console });
     s.specs.insert(id, made.clone());
+    service.change(Key::Service(id));
     // Whose spec is gone will never be anything again.
     let is_over = |id: u64| !s.specs.contains_key(&id);
     service.news.entered(id, made.name(), is_over);
@@ -50,34 +52,49 @@ pub const MAX_KEPT: usize = MAX_GIVEN - 4;
 /// A process has something kept for its program's next process. Of one that is not supervised
 /// there will be none.
 pub fn keep(service: &Service, number: u64, name: Name, cap: Capability) {
-    let Some(made) = made(service, number) else {
+    let Some((id, made)) = made(service, number) else {
         return;
     };
     let mut kept = made.spec.kept.borrow_mut();
-    kept.retain(|(n, c)| *n != name && invoke::identify(c.addr()).is_ok());
-    if kept.len() >= MAX_KEPT {
+    let over = kept.extract_if(.., |k| {
+        k.name == name || invoke::identify(k.cap.addr()).is_err()
+    });
+    let over: Vec<Kept> = over.collect();
+    let has_room = kept.len() < MAX_KEPT;
+    if has_room {
+        kept.push(Kept::once(name, cap));
+    } else {
         let program = made.name();
         rt::io::log(format_args!(
             "spawn: {program} has too much kept: {name} is lost when it ends\n"
         ));
-        return;
     }
-    kept.push((name, cap));
-    made.spec.keeps.set(true);
+    drop(kept);
+    if has_room {
+        service.keep_given(&made.spec);
+        made.spec.keeps.set(true);
+    }
+    over.iter()
+        .filter_map(|k| k.slot)
+        .for_each(|slot| service.unkeep(slot));
+    service.change(Key::Service(id));
+    service.write();
 }
 
-/// What a process that is supervised was made from.
-fn made(service: &Service, number: u64) -> Option<Rc<Supervised>> {
+/// The service that a process is, and what it was made from.
+fn made(service: &Service, number: u64) -> Option<(u64, Rc<Supervised>)> {
     let s = service.state.borrow();
     let (id, _) = s.supervisor.of(number)?;
-    s.specs.get(&id).cloned()
+    let made = s.specs.get(&id).cloned()?;
+    Some((id, made))
 }
 
 /// The account of a process that ended, unless its program's next process needs what is in it.
 pub fn leave_account(service: &Service, number: u64, account: Account) -> Option<Account> {
-    match made(service, number).filter(|made| made.spec.keeps.get()) {
-        Some(made) => {
+    match made(service, number).filter(|(_, made)| made.spec.keeps.get()) {
+        Some((id, made)) => {
             made.spec.account.replace(Some(account));
+            service.change(Key::Service(id));
             None
         }
         None => Some(account),
@@ -92,6 +109,7 @@ pub fn release(service: &Service, number: u64) -> Option<()> {
     drop(s);
     spec.into_iter().for_each(|made| close_left(service, &made));
     service.news.gone(id);
+    service.write();
     Some(())
 }
 
@@ -116,10 +134,11 @@ pub fn ended(service: &Service, number: u64, end: End) {
     };
     tell_clients(service);
     act(service, number, end, verdict);
+    service.write();
 }
 
 /// Clients of a service that ended learn it now, those on other OSnodes from the monitors.
-fn tell_clients(service: &Service) {
+pub fn tell_clients(service: &Service) {
     service.tell_to_look();
     let system = service.system.clone();
     task::spawn(async move {
@@ -129,6 +148,12 @@ fn tell_clients(service: &Service) {
 }
 
 fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
+    if let Verdict::Finished { service: id }
+    | Verdict::Again { service: id, .. }
+    | Verdict::GivenUp { service: id } = verdict
+    {
+        service.change(Key::Service(id));
+    }
     match verdict {
         Verdict::Unsupervised => {}
         Verdict::Finished { service: id } => {
@@ -141,7 +166,7 @@ fn act(service: &Service, number: u64, end: End, verdict: Verdict) {
                 "spawn: process {number} {}: the OSnode ends with it",
                 how(end)
             );
-            rt::process::exit(1)
+            rt::process::exit(declared::OSNODE_ENDS)
         }
         Verdict::Again {
             service: id,
@@ -219,6 +244,8 @@ pub async fn revive(service: &Service, name: &str) -> Option<Result<u64, Refusal
         }
     };
     drop(s);
+    service.change(Key::Service(id));
+    service.write();
     service.news.changed(id);
     Some(result)
 }
@@ -232,7 +259,10 @@ fn forget(service: &Service, id: u64) -> Option<Rc<Supervised>> {
 /// Closes the account that a process left for one that will not come.
 fn close_left(service: &Service, made: &Supervised) {
     // The memory of what is kept comes back.
-    made.spec.kept.borrow_mut().clear();
+    let kept = made.spec.kept.take();
+    kept.iter()
+        .filter_map(|k| k.slot)
+        .for_each(|slot| service.unkeep(slot));
     if let Some(account) = made.spec.account.take() {
         let service = service.clone();
         task::spawn(async move { service.close_account(account).await });
@@ -248,7 +278,7 @@ fn how(end: End) -> String {
 }
 
 /// Starts a service's next process. If that fails, it counts as an end of that process.
-async fn again(service: &Service, id: u64, number: u64, end: End, pause_ns: u64) {
+pub async fn again(service: &Service, id: u64, number: u64, end: End, pause_ns: u64) {
     if pause_ns > 0 {
         time::system_sleep_until(time::system_ns().saturating_add(pause_ns)).await;
     }
@@ -260,6 +290,8 @@ async fn again(service: &Service, id: u64, number: u64, end: End, pause_ns: u64)
     match build::start(service, &made.spec, console).await {
         Ok((next, _)) => {
             service.state.borrow_mut().supervisor.restarted(id, next);
+            service.change(Key::Service(id));
+            service.write();
             service.news.changed(id);
             let how = how(end);
             say(format!(
@@ -274,6 +306,7 @@ async fn again(service: &Service, id: u64, number: u64, end: End, pause_ns: u64)
                 s.supervisor.ended(number, End::Faulted, now)
             };
             act(service, number, End::Faulted, verdict);
+            service.write();
         }
     }
 }

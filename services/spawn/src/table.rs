@@ -81,20 +81,46 @@ impl Table {
     pub fn remove(&mut self, number: u64) {
         self.entries.remove(&number);
     }
-    /// The process ended; the first end counts. The oldest ended ones are forgotten.
-    pub fn ended(&mut self, number: u64, state: ProcessState, status: i32, report: String) {
+    /// The process ended; the first end counts. The oldest ended ones are forgotten: those.
+    pub fn ended(
+        &mut self,
+        number: u64,
+        state: ProcessState,
+        status: i32,
+        report: String,
+    ) -> Vec<u64> {
         let Some(e) = self.entries.get_mut(&number).filter(|e| e.is_live()) else {
-            return;
+            return Vec::new();
         };
         e.state = state;
         e.status = status;
         e.report = report;
         e.memory = 0;
         let ended = self.entries.iter().filter(|(_, e)| !e.is_live());
-        let ended: Vec<u64> = ended.map(|(n, _)| *n).collect();
-        for n in ended.iter().take(ended.len().saturating_sub(MAX_ENDED)) {
+        let mut ended: Vec<u64> = ended.map(|(n, _)| *n).collect();
+        ended.truncate(ended.len().saturating_sub(MAX_ENDED));
+        for n in &ended {
             self.entries.remove(n);
         }
+        ended
+    }
+    /// A process that a former life of the table knew.
+    pub fn restore(&mut self, number: u64, entry: Entry) {
+        self.entries.insert(number, entry);
+        self.last = self.last.max(number);
+    }
+    /// No process has had a number above this one.
+    #[must_use]
+    pub const fn last(&self) -> u64 {
+        self.last
+    }
+    /// As [`Table::last`], of a former life.
+    pub fn begin_after(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+    /// Every process.
+    pub fn all(&self) -> impl Iterator<Item = (u64, &Entry)> {
+        self.entries.iter().map(|(n, e)| (*n, e))
     }
     /// Core time that an ended process had used.
     pub fn set_used(&mut self, number: u64, used_ns: u64) {

@@ -29,10 +29,10 @@ pub async fn osnodes(session: &Session) -> Result<Vec<(u64, bool)>, String> {
 
 /// The memory servers of an OSnode.
 async fn servers(session: &Session, osnode: u64) -> Result<Vec<Memory>, String> {
-    let spawn = session.spawn().await?;
     let mut all = Vec::new();
     for server in 0.. {
-        match spawn.memory(osnode, server).await {
+        let asked = session.ask_spawn(async |spawn| spawn.memory(osnode, server).await);
+        match asked.await {
             Ok(figures) => all.push(figures),
             Err(e) if e.is(ServiceError::End) => break,
             Err(e) => return Err(format!("o{osnode}: {}", of_spawn(e))),
@@ -145,7 +145,8 @@ async fn check_once(session: &Session) -> Result<String, String> {
             text += &format!("o{osnode} does not run: its memory is not checked\n");
             continue;
         }
-        match session.spawn().await?.check_memory(osnode).await {
+        let asked = session.ask_spawn(async |spawn| spawn.check_memory(osnode).await);
+        match asked.await {
             Ok(MemoryChecked {
                 donated,
                 got,

@@ -36,11 +36,11 @@ impl Listed {
 }
 
 async fn processes(session: &Session) -> Result<Vec<Listed>, String> {
-    let spawn = session.spawn().await?;
     let mut found = Vec::new();
     let mut after = Pid::default();
     loop {
-        match spawn.next(after).await {
+        let next = session.ask_spawn(async |spawn| spawn.next(after).await);
+        match next.await {
             Ok(p) => {
                 let text = String::from_utf8_lossy(&p.words);
                 after = p.pid;
@@ -102,7 +102,8 @@ async fn usage_of(session: &Session, p: &Listed) -> Result<(String, String), Str
     if !p.is_live() {
         return Ok(none());
     }
-    match session.spawn().await?.usage(p.pid).await {
+    let asked = session.ask_spawn(async |spawn| spawn.usage(p.pid).await);
+    match asked.await {
         Ok(Usage { held, limit, .. }) => {
             let limit = match limit {
                 0 => String::from("-"),
@@ -119,7 +120,8 @@ async fn usage_of(session: &Session, p: &Listed) -> Result<(String, String), Str
 /// How often a process was started again, and whether that was given up; of one that nobody
 /// supervises a dash.
 async fn restarts(session: &Session, p: &Listed) -> Result<String, String> {
-    match session.spawn().await?.supervision(p.pid).await {
+    let asked = session.ask_spawn(async |spawn| spawn.supervision(p.pid).await);
+    match asked.await {
         Ok(s) if s.state == ServiceState::GivenUp => Ok(format!("{}, no more", s.restarts)),
         Ok(s) => Ok(s.restarts.to_string()),
         Err(CallError::Refused(_)) => Ok("-".to_string()),
@@ -266,8 +268,8 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
     while let Some(one) = found.iter().find(|p| first.contains(&p.pid)) {
         if for_good {
             // One that nobody supervises ends for good anyway.
-            let released = session.spawn().await?.release(one.pid).await;
-            if let Err(CallError::Peer(e)) = released {
+            let asked = session.ask_spawn(async |spawn| spawn.release(one.pid).await);
+            if let Err(CallError::Peer(e)) = asked.await {
                 return Err(of_spawn(e.into()));
             }
         }
@@ -282,7 +284,8 @@ pub async fn kill(session: &mut Session, mut args: Args) -> Result<(), String> {
 
 /// Ends a process. Of several, one may have ended by itself meanwhile, because others of them did.
 async fn end(session: &mut Session, one: &Listed, of_several: bool) -> Result<(), String> {
-    let how = match session.spawn().await?.kill(one.pid).await {
+    let asked = session.ask_spawn(async |spawn| spawn.kill(one.pid).await);
+    let how = match asked.await {
         Ok(_) => "ended",
         Err(e) if of_several && e.is(ServiceError::NotFound) => "had ended",
         Err(e) => return Err(of_spawn(e)),
@@ -315,7 +318,8 @@ pub async fn check(session: &mut Session, name: &str, mut args: Args) -> Result<
     }
     for p in named(session, name).await? {
         let pid = p.pid;
-        let (ok, text) = match session.spawn().await?.check(pid, b"").await {
+        let asked = session.ask_spawn(async |spawn| spawn.check(pid, b"").await);
+        let (ok, text) = match asked.await {
             Ok(c) => {
                 counted += c.inside;
                 (c.ok, String::from_utf8_lossy(&c.text).into_owned())
@@ -384,7 +388,8 @@ async fn run_test(
 ) -> Result<(), String> {
     let (pid, _) = start(session, osnode, words, Restart::Never, 0).await?;
     session.foreground = Some(pid);
-    let end = session.spawn().await?.wait(pid).await.map_err(of_spawn);
+    let asked = session.ask_spawn(async |spawn| spawn.wait(pid).await);
+    let end = asked.await.map_err(of_spawn);
     session.foreground = None;
     let end = end?;
     match (end.state, end.status) {

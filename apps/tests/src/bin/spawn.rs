@@ -6,6 +6,9 @@
 
 extern crate alloc;
 
+#[path = "spawn/lives.rs"]
+mod lives;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,6 +34,7 @@ fn main() -> i32 {
             0
         }
         [_, "capabilities"] => capabilities(),
+        [_, "busy", seconds] => task::block_on(busy(seconds.parse().unwrap_or(1))),
         _ => 98,
     }
 }
@@ -70,6 +74,12 @@ async fn run() -> i32 {
     let few = Child::run(&[SELF, "capabilities"]).await;
     suite.report("capabilities", few.and_then(|e| e.expect_success()));
     suite.report("many", many().await);
+    suite.failed()
+}
+
+async fn busy(seconds: u64) -> i32 {
+    let mut suite = Suite::new("spawn");
+    suite.report("busy", lives::busy(seconds).await);
     suite.failed()
 }
 

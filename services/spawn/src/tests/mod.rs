@@ -1,9 +1,12 @@
 //! The table, the words, the supervisor.
 
+mod books;
+mod records;
+
 use crate::*;
 use proptest::prelude::*;
 use proto::iface::spawn::{ProcessState, Restart, ServiceState};
-use std::string::{String, ToString};
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
