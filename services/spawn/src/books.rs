@@ -34,8 +34,8 @@ pub trait Custody {
     /// # Errors
     /// Why it is not there.
     fn put(&mut self, cap: &Self::Cap, slot: u32) -> Result<(), Self::Error>;
-    /// Deletes what stands in a slot, if anything does.
-    fn delete(&mut self, slot: u32);
+    /// Deletes what stands in a slot, if anything does; whether the slot is empty then.
+    fn delete(&mut self, slot: u32) -> bool;
     /// Revokes what stands in a slot, if anything does: everything made of it goes, and its other copies.
     fn revoke(&mut self, slot: u32);
     /// Writes notes, all or none; `all` is everything as it stands after them.
@@ -137,13 +137,14 @@ impl<C: Custody> Books<C> {
     pub fn open(mut custody: C, slots: u32, left: &Left) -> Books<C> {
         let claimed = left.claimed();
         let unclaimed = (0..slots).filter(|slot| !claimed.contains(slot));
-        let unclaimed: Vec<u32> = unclaimed.collect();
-        for slot in unclaimed.iter().copied() {
-            if is_block(slot) {
-                custody.revoke(slot);
+        let mut empty: Vec<u32> = unclaimed.collect();
+        // One that cannot be emptied is nobody's as long as this life lasts.
+        empty.retain(|slot| {
+            if is_block(*slot) {
+                custody.revoke(*slot);
             }
-            custody.delete(slot);
-        }
+            custody.delete(*slot)
+        });
         let mut books = Books {
             custody,
             free_blocks: BTreeSet::new(),
@@ -152,7 +153,7 @@ impl<C: Custody> Books<C> {
             over: Vec::new(),
             changed: BTreeSet::new(),
         };
-        unclaimed.into_iter().for_each(|slot| books.add(slot));
+        empty.into_iter().for_each(|slot| books.add(slot));
         books
     }
 
@@ -235,8 +236,9 @@ impl<C: Custody> Books<C> {
             self.custody.write(&notes, counters, &all);
         }
         for slot in core::mem::take(&mut self.over) {
-            self.custody.delete(slot);
-            self.add(slot);
+            if self.custody.delete(slot) {
+                self.add(slot);
+            }
         }
     }
 }

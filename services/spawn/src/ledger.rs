@@ -77,14 +77,15 @@ impl Custody for Ledger {
         invoke::cnode_copy(slots::ROOT_CNODE, *cap, to, Rights::ALL, None)
     }
 
-    fn delete(&mut self, slot: u32) {
+    fn delete(&mut self, slot: u32) -> bool {
         match invoke::delete(self.at(slot)) {
-            Ok(()) | Err(SysError::NoCapability) => {}
-            // It stays, and is deleted with whatever else is made of its memory.
-            Err(e) => rt::println!(
-                "spawn: slot {slot} of its ledger is not empty: {}",
-                e.message()
-            ),
+            Ok(()) | Err(SysError::NoCapability) => true,
+            // It stays, and goes with whatever it was made of.
+            Err(e) => {
+                let text = e.message();
+                rt::println!("spawn: slot {slot} of its ledger is not empty: {text}");
+                false
+            }
         }
     }
 

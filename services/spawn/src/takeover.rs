@@ -74,11 +74,13 @@ fn restore_service(service: &Service, id: u64, record: ServiceRecord) {
     };
     let mut s = service.state.borrow_mut();
     s.supervisor.restore(id, of);
-    if !spec.words.is_empty() {
-        let has_console = record.has_console;
-        s.specs
-            .insert(id, Rc::new(Supervised { spec, has_console }));
+    // Of one that is over only its rules are known.
+    if spec.words.is_empty() {
+        return;
     }
+    let has_console = record.has_console;
+    let made = Rc::new(Supervised { spec, has_console });
+    s.specs.insert(id, made);
     service.news.restore(id, record.title);
 }
 

@@ -105,11 +105,12 @@ impl Custody for Sim {
         }
         Ok(())
     }
-    fn delete(&mut self, slot: u32) {
+    fn delete(&mut self, slot: u32) -> bool {
         let mut w = self.world.borrow_mut();
         if w.lives() {
             w.ledger.remove(&slot);
         }
+        true
     }
     fn revoke(&mut self, slot: u32) {
         let mut w = self.world.borrow_mut();
