@@ -76,8 +76,7 @@ fn cycle(bench: &Bench<'_>, found: &mut Found) -> Result<()> {
     );
     let marks = bench.measure(
         "cycle",
-        // The new OSnodes settle before anything is measured: who waits for an answer looks now and then, ever more seldom
-        // (after 0.1, 0.2, 0.4 … seconds), whether it may still come.
+        // The new OSnodes settle before anything is measured: the start of the last one goes on for more than 0.1 s.
         &format!("core start 1; core start 2; core start 3; sleep 4000; {cycle}"),
     )?;
     bench.add(found, "core.stop", &stops(&marks, TARGET), Cost::work);
