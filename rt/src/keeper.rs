@@ -86,6 +86,10 @@ impl Keeper {
 
     /// A new journal, larger than the last one; that counts no longer once this one is kept.
     fn begin(&mut self, all: &[Note], counters: Counters) -> Result<(), PeerError> {
+        if all.iter().any(|note| note.bytes.len() > journal::LONGEST) {
+            // No Frame is large enough.
+            return Err(PeerError::Refused(ServiceError::BadArgument));
+        }
         let mut bytes = self.journal.as_ref().map_or(FIRST_BYTES, |j| 2 * j.bytes());
         while bytes <= MOST_BYTES {
             let frame = mem::alloc_frame(bytes)?;

@@ -22,6 +22,9 @@ use crate::service::Service;
 /// Pause before it is tried again to reach the OSnode of a first dispatcher (ns of OSnode time).
 const LOOK_NS: u64 = 500_000_000;
 
+/// Most further dispatchers of a process: its record must find room in the journal.
+const MAX_MEMBERS: usize = 128;
+
 /// Bytes of a context in a blob.
 const CONTEXT: usize = 32;
 
@@ -72,6 +75,16 @@ pub async fn span(
         Refusal::new(ServiceError::NotFound, text)
     })?;
     let (start, _) = context(blob).ok_or_else(malformed)?;
+    let members = service
+        .state
+        .borrow()
+        .live
+        .get(&number)
+        .map_or(0, |l| l.members.len());
+    if members >= MAX_MEMBERS {
+        let text = format!("a process has {MAX_MEMBERS} further dispatchers at most");
+        return Err(Refusal::new(ServiceError::TableFull, text));
+    }
     let spawned = if osnode == env::osnode() {
         let shared = shared.addr();
         member_here(service, of, words, Member { shared, start }).await?
