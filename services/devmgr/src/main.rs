@@ -23,7 +23,6 @@ mod survey;
 mod together;
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -32,7 +31,7 @@ use core::convert::Infallible;
 
 use devmgr::{Ledger, Operation, Registry};
 use proto::iface::cores::{Core, CoreOp, Cores, CoresServer, Done, Kernel, Log, Osnode, Told};
-use proto::iface::spawn::{Spawn, SpawnClient};
+use proto::iface::spawn::Spawn;
 use proto::iface::system::SystemClient;
 use proto::{PeerError, Refusal};
 use rt::chan::{self, BindError, Client, Lasting, Request, Until};
@@ -72,21 +71,12 @@ pub struct Manager {
     /// What changes.
     pub state: Rc<RefCell<State>>,
     /// The spawn service.
-    spawn: Rc<Lasting<Spawn>>,
+    pub spawn: Rc<Lasting<Spawn>>,
     /// The monitor's system interface.
     pub system: SystemClient<Client>,
 }
 
 impl Manager {
-    /// The spawn service.
-    ///
-    /// # Errors
-    /// A sentence.
-    pub async fn spawn(&self) -> Result<SpawnClient<Client>, String> {
-        let client = self.spawn.client().await;
-        client.map_err(|e| format!("spawn: {e}"))
-    }
-
     /// The monitor's system interface; whoever asks waits until then, at most.
     fn system_until(&self, deadline_ns: u64) -> SystemClient<Until> {
         SystemClient(self.system.0.until(deadline_ns))
@@ -159,7 +149,7 @@ async fn set_up() -> Result<Manager, String> {
         // What it had started goes on, or is started again without it.
         survey::take_up(&manager).await?;
     } else {
-        memory::start(&manager.spawn().await?, &machine).await?;
+        memory::start(&manager, &machine).await?;
         start::driver(&manager, &machine).await?;
     }
     Ok(manager)

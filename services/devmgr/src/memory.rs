@@ -5,10 +5,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 
 use proto::iface::memory::{Memory, MemoryClient, MemoryFact};
-use proto::iface::spawn::{Restart, SpawnClient};
 use rt::chan::{self, Client};
 use rt::env;
 
+use crate::Manager;
 use crate::discovery::Machine;
 use crate::start;
 
@@ -20,7 +20,7 @@ const MAX_NODES: u32 = 64;
 ///
 /// # Errors
 /// A sentence.
-pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(), String> {
+pub async fn start(manager: &Manager, machine: &Machine) -> Result<(), String> {
     let memory = chan::connect::<Memory>(".memory").await;
     let memory = memory.map_err(|e| e.to_string())?;
     let d = &machine.description;
@@ -47,7 +47,7 @@ pub async fn start(spawn: &SpawnClient<Client>, machine: &Machine) -> Result<(),
     let names = env::given("names").ok_or("names was not given")?;
     for node in nodes.into_iter().filter(|n| *n != own) {
         let words = ["mem", "node", &node.to_string()];
-        start::start(spawn, Restart::Always, &words, &[("names", names)]).await?;
+        start::start(manager, &words, &[("names", names)]).await?;
     }
     Ok(())
 }

@@ -8,8 +8,7 @@ use abi::slots;
 use capfmt::CapType;
 use devmgr::Interrupts;
 use proto::Name;
-use proto::iface::spawn::{Place, Restart, SpawnClient, USUAL_LIMIT, join_words};
-use rt::chan::Client;
+use proto::iface::spawn::{Place, Restart, USUAL_LIMIT, join_words};
 use rt::{CapAddr, Capability, SysError, cap, env, invoke, mem};
 
 use crate::discovery::{CONSOLE, Console, Machine};
@@ -36,17 +35,18 @@ pub struct Described {
 
 /// Starts a program with capabilities by name, and again when it ends so.
 pub async fn start(
-    spawn: &SpawnClient<Client>,
-    restart: Restart,
+    manager: &Manager,
     words: &[&str],
     given: &[(&str, CapAddr)],
 ) -> Result<(), String> {
+    let client = manager.spawn.client().await;
+    let spawn = client.map_err(|e| format!("spawn: {e}"))?;
     for (name, slot) in given {
         let kept = spawn.give(Name::truncated(name), *slot).await;
         kept.map_err(|e| format!("{name} cannot be given to {}: {e}", words[0]))?;
     }
     let words = join_words(words);
-    let started = spawn.spawn_supervised(Place::Here, 0, 0, restart, USUAL_LIMIT, &words);
+    let started = spawn.spawn_supervised(Place::Here, 0, 0, Restart::Always, USUAL_LIMIT, &words);
     started.await.map(drop).map_err(|e| e.to_string())
 }
 
@@ -74,19 +74,13 @@ pub async fn console(manager: &Manager, machine: &Machine) -> Result<(), String>
             let irq = interrupt(source)?;
             let given = [("ports", own.addr()), ("irq", irq.addr())];
             let words = [program.as_str(), &first.to_string()];
-            start(&manager.spawn().await?, Restart::Always, &words, &given).await?;
+            start(manager, &words, &given).await?;
         }
         Console::Pl011(base, source) => {
             let registers = device_frame(base, UART_BYTES)?;
             let irq = interrupt(source)?;
             let given = [("registers", registers.addr()), ("irq", irq.addr())];
-            start(
-                &manager.spawn().await?,
-                Restart::Always,
-                &[&program],
-                &given,
-            )
-            .await?;
+            start(manager, &[&program], &given).await?;
         }
     }
     knowledge::tell_placed(manager, CONSOLE, env::core()).await;
@@ -128,13 +122,7 @@ pub async fn driver(manager: &Manager, machine: &Machine) -> Result<(), String> 
     };
     given.extend(frame.as_ref().map(|f| ("redistributors", f.addr())));
     let program = knowledge::boot_driver(manager).await;
-    start(
-        &manager.spawn().await?,
-        Restart::Always,
-        &[&program],
-        &given,
-    )
-    .await?;
+    start(manager, &[&program], &given).await?;
     operations::driver(manager, env::osnode()).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use proto::iface::process::ProcessNotice;
 use proto::iface::spawn::ProcessState;
 use rt::chan::Request;
 use rt::{env, task};
-use spawn::{End, Key};
+use spawn::{End, Entry, Key};
 
 use crate::domain;
 use crate::service::{Account, Service};
@@ -45,7 +45,17 @@ impl How {
         }
     }
 
-    const fn end(&self) -> End {
+    /// What the table says of one that has ended.
+    pub fn of(entry: &Entry) -> How {
+        How {
+            state: entry.state,
+            status: entry.status,
+            report: entry.report.clone(),
+        }
+    }
+
+    /// For who starts it again.
+    pub const fn end(&self) -> End {
         match self.state {
             ProcessState::Killed => End::Killed,
             ProcessState::Exited => End::Exited(self.status),
@@ -165,19 +175,19 @@ impl Service {
 
     /// A further dispatcher of a process of this OSnode ended: so does the process. (Other OSnodes
     /// wait for it.)
-    fn end_whole(&self, number: u64, of: Option<Pid>) {
+    pub fn end_whole(&self, number: u64, of: Option<Pid>) {
         let Some(of) = of.filter(|of| of.osnode == env::osnode()) else {
             return;
         };
-        let ended = self.state.borrow().table.get(number).cloned();
-        let Some(ended) = ended else { return };
-        let how = How {
-            state: ended.state,
-            status: ended.status,
-            report: ended.report,
-        };
+        let how = self.ended_how(number);
         let service = self.clone();
         task::spawn(async move { service.end(of.number, how).await });
+    }
+
+    /// How a process ended; if that was forgotten, it was killed.
+    pub fn ended_how(&self, number: u64) -> How {
+        let s = self.state.borrow();
+        s.table.get(number).map_or_else(How::killed, How::of)
     }
 
     /// A process says something of itself.

@@ -134,9 +134,17 @@ pub async fn ask<A>(
     osnode: u64,
     call: impl AsyncFn(Peer) -> Result<A, CallError>,
 ) -> Result<A, Refusal> {
+    repeat(osnode, async || answer(service, osnode, &call).await).await
+}
+
+/// Does what asks another OSnode's spawn service until one answers.
+async fn repeat<A>(
+    osnode: u64,
+    ask: impl AsyncFn() -> Result<Result<A, CallError>, Refusal>,
+) -> Result<A, Refusal> {
     let mut again = Again::new();
     loop {
-        match answer(service, osnode, &call).await? {
+        match ask().await? {
             Err(CallError::Peer(PeerError::Gone)) if again.may() => {}
             answer => return said(osnode, answer),
         }
@@ -191,13 +199,8 @@ pub async fn ask_patiently<A>(
     osnode: u64,
     call: impl AsyncFn(Peer) -> Result<A, CallError>,
 ) -> Result<A, Refusal> {
-    let mut again = Again::new();
-    loop {
-        match call(connect(service, osnode).await?).await {
-            Err(CallError::Peer(PeerError::Gone)) if again.may() => {}
-            answer => return said(osnode, answer),
-        }
-    }
+    let asked = async || Ok(call(connect(service, osnode).await?).await);
+    repeat(osnode, asked).await
 }
 
 fn said<A>(osnode: u64, answer: Result<A, CallError>) -> Result<A, Refusal> {

@@ -7,11 +7,12 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 
 use capfmt::DcbState;
+use proto::Pid;
 use proto::iface::process::ProcessRequest;
 use proto::iface::spawn::{ProcessState, ServiceState};
 use rt::spawn::Process;
 use rt::{SysError, cap, env, task, time};
-use spawn::{End, Entry, KeptRecord, Left, ProcessRecord, Service as Supervision, ServiceRecord};
+use spawn::{Entry, KeptRecord, Left, ProcessRecord, Service as Supervision, ServiceRecord};
 
 use crate::build::{Kept, Spec};
 use crate::domain;
@@ -137,11 +138,7 @@ fn restore_process(service: &Service, number: u64, record: ProcessRecord) -> Opt
         process.map(|process| (slots, process))
     });
     let mut entry = record.entry;
-    let how = How {
-        state: entry.state,
-        status: entry.status,
-        report: entry.report.clone(),
-    };
+    let how = How::of(&entry);
     let used_ns = entry.used_ns;
     if !is_over {
         // Until its end is complete it lives, for whoever waits for that.
@@ -244,13 +241,19 @@ fn watch(service: &Service) {
     let here = env::osnode();
     for (number, of, members) in several {
         for pid in members {
-            match pid.osnode == here && !service.is_live(pid.number) {
-                true => service.end_soon(number, How::killed()),
+            match pid.osnode == here && is_over(service, pid.number) {
+                true => service.end_whole(
+                    pid.number,
+                    Some(Pid {
+                        osnode: here,
+                        number,
+                    }),
+                ),
                 false => domain::watch_member(service, number, pid),
             }
         }
         match of {
-            Some(of) if of.osnode == here && !service.is_live(of.number) => {
+            Some(of) if of.osnode == here && is_over(service, of.number) => {
                 service.end_soon(number, How::killed());
             }
             Some(of) => domain::watch_process(service, number, of),
@@ -259,21 +262,26 @@ fn watch(service: &Service) {
     }
 }
 
+/// Whether a process has ended, with all that follows from that.
+fn is_over(service: &Service, number: u64) -> bool {
+    let s = service.state.borrow();
+    !s.live.contains_key(&number) && !s.ending.contains_key(&number)
+}
+
 /// Starts the services again that do not run.
 fn resume(service: &Service) {
     let waiting: Vec<(u64, u64, bool)> = {
         let s = service.state.borrow();
-        let is_over = |n: u64| !s.live.contains_key(&n) && !s.ending.contains_key(&n);
         let all = s.supervisor.all().filter_map(|(id, of)| match of.state {
             ServiceState::Restarting => Some((id, of.number, true)),
             // Its end was written down, but not what was to follow from that.
-            ServiceState::Running if is_over(of.number) => Some((id, of.number, false)),
+            ServiceState::Running if is_over(service, of.number) => Some((id, of.number, false)),
             ServiceState::Running | ServiceState::Finished | ServiceState::GivenUp => None,
         });
         all.collect()
     };
     for (id, number, decided) in waiting {
-        let end = end_of(service, number);
+        let end = service.ended_how(number).end();
         if decided {
             let service = service.clone();
             task::spawn(async move { supervision::again(&service, id, number, end, 0).await });
@@ -281,13 +289,4 @@ fn resume(service: &Service) {
             supervision::ended(service, number, end);
         }
     }
-}
-
-fn end_of(service: &Service, number: u64) -> End {
-    let s = service.state.borrow();
-    s.table.get(number).map_or(End::Faulted, |e| match e.state {
-        ProcessState::Exited => End::Exited(e.status),
-        ProcessState::Killed => End::Killed,
-        ProcessState::Starting | ProcessState::Running | ProcessState::Faulted => End::Faulted,
-    })
 }
